@@ -1,0 +1,1 @@
+"""The bundled lyrics, as package data: `lyrics-zh.txt` and `lyrics-en.txt` (original songs, CC0)."""

@@ -1,0 +1,249 @@
+"""The settings of a run: dataclasses that a recipe is read into, checked against, and written from.
+
+A recipe is a TOML file with the tables `[text]`, `[model]` and `[training]`. Wherever a field allows it, the value
+"auto" (None in Python) leaves the choice to the program, which decides it from the corpus and the time given.
+"""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ostinato.errors import SettingsError
+
+TOKENIZERS = ("character", "word", "byte", "whitespace")
+CELLS = ("rnn", "rnn-relu", "gru", "lstm")
+BACKENDS = ("auto", "reference", "torch", "native")
+INITIALISATIONS = ("default", "normal-0.01", "uniform-0.1", "orthogonal")
+OPTIMIZERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("constant", "linear", "cosine", "one-cycle", "plateau")
+SAMPLINGS = ("random", "consecutive", "windows")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def _setting(
+    default: Any,
+    help: str,
+    *,
+    among: tuple[str, ...] = (),
+    low: float | None = None,
+    high: float | None = None,
+) -> Any:
+    return field(default=default, metadata={"help": help, "among": among, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """[text]: how files become documents and documents become tokens."""
+
+    tokenizer: str = _setting("character", "how text is cut into tokens", among=TOKENIZERS)
+    documents: str = _setting(
+        "auto",
+        "where documents begin: files, lines, paragraphs, auto, or a regular expression for their first line",
+    )
+    limit: int = _setting(0, "use only this many characters of the text (0: all)", low=0)
+    newlines: str = _setting("keep", "keep newlines, or turn each into a blank", among=("keep", "blank"))
+    min_count: int | None = _setting(None, "rarer tokens are spelled (auto: 2; 1 for whitespace)", low=1)
+    direction: str = _setting("forward", "reading direction", among=("forward", "backward"))
+    heldout: float = _setting(0.1, "share of the text held out for evaluation", low=0.0, high=0.5)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """[model]: the recurrent language model."""
+
+    cell: str = _setting("lstm", "recurrent cell", among=CELLS)
+    layers: int = _setting(1, "recurrent layers", low=1, high=16)
+    hidden_size: int | None = _setting(None, "units a layer", low=1, high=65536)
+    embedding_size: int | None = _setting(
+        None, "size of the token embedding (0: one-hot input)", low=0, high=65536
+    )
+    tied: bool = _setting(False, "output weights are the embedding's")
+    dropout: float | None = _setting(None, "dropout of layer inputs and outputs", low=0.0, high=0.95)
+    embedding_dropout: float = _setting(
+        0.0, "share of vocabulary whose embedding is dropped", low=0.0, high=0.95
+    )
+    locked_dropout: bool = _setting(True, "one dropout mask for all time steps (variational dropout)")
+    weight_drop: float = _setting(
+        0.0, "dropout of the hidden-to-hidden weights (DropConnect)", low=0.0, high=0.95
+    )
+    initialisation: str = _setting("default", "how weights start", among=INITIALISATIONS)
+    forget_bias: float | None = _setting(
+        None, "initial bias of the LSTM's forget gate (auto: as initialised)"
+    )
+    backend: str = _setting("auto", "implementation of the recurrent layers", among=BACKENDS)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """[training]: minibatches, optimizer, schedule, and when to stop."""
+
+    sampling: str = _setting("consecutive", "how minibatches are drawn", among=SAMPLINGS)
+    batch_size: int | None = _setting(None, "rows of a minibatch", low=1, high=65536)
+    window: int | None = _setting(None, "time steps of a minibatch (truncated BPTT)", low=1, high=65536)
+    stride: int = _setting(1, "distance of neighbouring windows (sampling = windows)", low=1)
+    optimizer: str = _setting("adamw", "optimizer", among=OPTIMIZERS)
+    learning_rate: float | None = _setting(None, "peak learning rate", low=0.0)
+    weight_decay: float = _setting(0.0, "decoupled weight decay (adamw) or L2 penalty (sgd, adam)", low=0.0)
+    momentum: float = _setting(0.0, "momentum (sgd)", low=0.0, high=1.0)
+    schedule: str = _setting("linear", "learning rate over time", among=SCHEDULES)
+    warmup: float = _setting(
+        0.02, "share of training spent warming up (linear, cosine, one-cycle)", low=0.0, high=1.0
+    )
+    plateau_factor: float = _setting(0.5, "learning rate factor on a plateau", low=0.0, high=1.0)
+    plateau_patience: int = _setting(2, "epochs without improvement before a plateau cut", low=0)
+    clip: float = _setting(1.0, "largest global gradient norm (0: no clipping)", low=0.0)
+    epochs: float | None = _setting(None, "passes over the training text", low=0.0)
+    steps: int | None = _setting(None, "optimizer steps", low=1)
+    minutes: float | None = _setting(None, "minutes of training", low=0.0)
+    patience: int = _setting(0, "evaluations without improvement before stopping early (0: never)", low=0)
+    averaging: float = _setting(
+        0.0, "decay of the exponential moving average of the weights (0: none)", low=0.0, high=1.0
+    )
+    precision: str = _setting("auto", "arithmetic of the matrix products", among=PRECISIONS)
+    seed: int = _setting(1, "seed of initial weights, sampling and dropout", low=0)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole recipe. `name` is where it came from, for messages."""
+
+    text: TextSettings = TextSettings()
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+    name: str = "default"
+
+
+SECTIONS: dict[str, type] = {"text": TextSettings, "model": ModelSettings, "training": TrainingSettings}
+
+T = TypeVar("T")
+
+
+def _allowed_types(annotation: Any) -> tuple[type, ...]:
+    return typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+
+
+def _check(section: str, setting: "dataclasses.Field[Any]", annotation: Any, value: Any, where: str) -> Any:
+    """`value` as the field's type, or SettingsError with what was given and what is allowed."""
+    kinds, limits = _allowed_types(annotation), setting.metadata
+    if value == "auto" and type(None) in kinds:
+        return None
+    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    name = f"{section}.{setting.name}"
+    if type(value) not in kinds:
+        wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+        names = " or ".join(wanted[k] for k in kinds if k in wanted) + (
+            ' or "auto"' if type(None) in kinds else ""
+        )
+        raise SettingsError(f"{where}: {name} must be {names}, got {value!r}")
+    if limits["among"] and value not in limits["among"]:
+        raise SettingsError(f"{where}: {name} must be one of {', '.join(limits['among'])}, got {value!r}")
+    low, high = limits["low"], limits["high"]
+    if value is not None and (
+        (low is not None and not value >= low) or (high is not None and not value <= high)
+    ):
+        bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
+        raise SettingsError(f"{where}: {name} must be {bounds}, got {value!r}")
+    return value
+
+
+def from_mapping(section: str, given: typing.Mapping[str, Any], base: Any, where: str) -> Any:
+    """`base`, one of the settings dataclasses, with the fields of `given` replaced. Raises SettingsError."""
+    known = {f.name: f for f in dataclasses.fields(base)}
+    hints = typing.get_type_hints(type(base))
+    for key in given:
+        if key not in known:
+            raise SettingsError(
+                f"{where}: [{section}] has no field {key!r}; its fields are {', '.join(known)}"
+            )
+    values = {k: _check(section, known[k], hints[k], v, where) for k, v in given.items()}
+    return dataclasses.replace(base, **values)
+
+
+def recipe_from_mapping(data: typing.Mapping[str, Any], where: str, base: Recipe | None = None) -> Recipe:
+    """A recipe from the tables of a TOML file (or of a bundle's config). Raises SettingsError."""
+    recipe = base or Recipe(name=where)
+    for section, table in data.items():
+        if section not in SECTIONS:
+            raise SettingsError(f"{where}: unknown table [{section}]; a recipe has {', '.join(SECTIONS)}")
+        if not isinstance(table, dict):
+            raise SettingsError(f"{where}: {section} must be a table like [{section}], got {table!r}")
+        value = from_mapping(section, table, getattr(recipe, section), where)
+        recipe = dataclasses.replace(recipe, **{section: value})
+    return recipe
+
+
+def apply_overrides(recipe: Recipe, overrides: typing.Sequence[str]) -> Recipe:
+    """`recipe` with `section.key=value` strings applied, the value in TOML's notation or a bare word."""
+    for text in overrides:
+        key, equals, raw = text.partition("=")
+        section, dot, name = key.strip().partition(".")
+        where = f"--set {text}"
+        if not equals or not dot:
+            raise SettingsError(f"{where}: write it as section.key=value, for example model.cell=gru")
+        try:
+            value = tomllib.loads(f"value = {raw.strip()}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = raw.strip()
+        recipe = recipe_from_mapping({section: {name: value}}, where, recipe)
+    return recipe
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that ship with the package."""
+    from importlib import resources
+
+    files = resources.files("ostinato.recipes").iterdir()
+    return sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml"))
+
+
+def load_recipe(name_or_file: str) -> Recipe:
+    """The shipped recipe of that name, or the one in a TOML file. Raises SettingsError."""
+    from importlib import resources
+
+    if name_or_file in recipe_names():
+        text, where = (
+            (resources.files("ostinato.recipes") / f"{name_or_file}.toml").read_text("utf-8"),
+            name_or_file,
+        )
+    else:
+        where = name_or_file
+        try:
+            text = Path(name_or_file).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            known = ", ".join(recipe_names())
+            raise SettingsError(
+                f"no recipe {name_or_file!r}: give a TOML file or one of {known} ({error})"
+            ) from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{where} is not a TOML file: {error}") from None
+    return recipe_from_mapping(data, where)
+
+
+def to_mapping(recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """The recipe as nested JSON/TOML values; None (auto) is written "auto"."""
+
+    def table(settings: Any) -> dict[str, Any]:
+        return {k: "auto" if v is None else v for k, v in dataclasses.asdict(settings).items()}
+
+    return {section: table(getattr(recipe, section)) for section in SECTIONS}
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The recipe as a TOML text that `load_recipe` reads back to an equal one."""
+    import json
+
+    lines = []
+    for section, values in to_mapping(recipe).items():
+        lines += [
+            f"[{section}]",
+            *(f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in values.items()),
+            "",
+        ]
+    return "\n".join(lines)
