@@ -58,22 +58,14 @@ class ModelSettings:
     cell: str = _setting("lstm", "recurrent cell", among=CELLS)
     layers: int = _setting(1, "recurrent layers", low=1, high=16)
     hidden_size: int | None = _setting(None, "units a layer", low=1, high=65536)
-    embedding_size: int | None = _setting(
-        None, "size of the token embedding (0: one-hot input)", low=0, high=65536
-    )
+    embedding_size: int | None = _setting(None, "size of the token embedding (0: one-hot input)", low=0, high=65536)
     tied: bool = _setting(False, "output weights are the embedding's")
     dropout: float | None = _setting(None, "dropout of layer inputs and outputs", low=0.0, high=0.95)
-    embedding_dropout: float = _setting(
-        0.0, "share of vocabulary whose embedding is dropped", low=0.0, high=0.95
-    )
+    embedding_dropout: float = _setting(0.0, "share of vocabulary whose embedding is dropped", low=0.0, high=0.95)
     locked_dropout: bool = _setting(True, "one dropout mask for all time steps (variational dropout)")
-    weight_drop: float = _setting(
-        0.0, "dropout of the hidden-to-hidden weights (DropConnect)", low=0.0, high=0.95
-    )
+    weight_drop: float = _setting(0.0, "dropout of the hidden-to-hidden weights (DropConnect)", low=0.0, high=0.95)
     initialisation: str = _setting("default", "how weights start", among=INITIALISATIONS)
-    forget_bias: float | None = _setting(
-        None, "initial bias of the LSTM's forget gate (auto: as initialised)"
-    )
+    forget_bias: float | None = _setting(None, "initial bias of the LSTM's forget gate (auto: as initialised)")
     backend: str = _setting("auto", "implementation of the recurrent layers", among=BACKENDS)
 
 
@@ -90,9 +82,7 @@ class TrainingSettings:
     weight_decay: float = _setting(0.0, "decoupled weight decay (adamw) or L2 penalty (sgd, adam)", low=0.0)
     momentum: float = _setting(0.0, "momentum (sgd)", low=0.0, high=1.0)
     schedule: str = _setting("linear", "learning rate over time", among=SCHEDULES)
-    warmup: float = _setting(
-        0.02, "share of training spent warming up (linear, cosine, one-cycle)", low=0.0, high=1.0
-    )
+    warmup: float = _setting(0.02, "share of training spent warming up (linear, cosine, one-cycle)", low=0.0, high=1.0)
     plateau_factor: float = _setting(0.5, "learning rate factor on a plateau", low=0.0, high=1.0)
     plateau_patience: int = _setting(2, "epochs without improvement before a plateau cut", low=0)
     clip: float = _setting(1.0, "largest global gradient norm (0: no clipping)", low=0.0)
@@ -136,16 +126,12 @@ def _check(section: str, setting: "dataclasses.Field[Any]", annotation: Any, val
     name = f"{section}.{setting.name}"
     if type(value) not in kinds:
         wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-        names = " or ".join(wanted[k] for k in kinds if k in wanted) + (
-            ' or "auto"' if type(None) in kinds else ""
-        )
+        names = " or ".join(wanted[k] for k in kinds if k in wanted) + (' or "auto"' if type(None) in kinds else "")
         raise SettingsError(f"{where}: {name} must be {names}, got {value!r}")
     if limits["among"] and value not in limits["among"]:
         raise SettingsError(f"{where}: {name} must be one of {', '.join(limits['among'])}, got {value!r}")
     low, high = limits["low"], limits["high"]
-    if value is not None and (
-        (low is not None and not value >= low) or (high is not None and not value <= high)
-    ):
+    if value is not None and ((low is not None and not value >= low) or (high is not None and not value <= high)):
         bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
         raise SettingsError(f"{where}: {name} must be {bounds}, got {value!r}")
     return value
@@ -157,9 +143,7 @@ def from_mapping(section: str, given: typing.Mapping[str, Any], base: Any, where
     hints = typing.get_type_hints(type(base))
     for key in given:
         if key not in known:
-            raise SettingsError(
-                f"{where}: [{section}] has no field {key!r}; its fields are {', '.join(known)}"
-            )
+            raise SettingsError(f"{where}: [{section}] has no field {key!r}; its fields are {', '.join(known)}")
     values = {k: _check(section, known[k], hints[k], v, where) for k, v in given.items()}
     return dataclasses.replace(base, **values)
 
@@ -216,9 +200,7 @@ def load_recipe(name_or_file: str) -> Recipe:
             text = Path(name_or_file).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             known = ", ".join(recipe_names())
-            raise SettingsError(
-                f"no recipe {name_or_file!r}: give a TOML file or one of {known} ({error})"
-            ) from None
+            raise SettingsError(f"no recipe {name_or_file!r}: give a TOML file or one of {known} ({error})") from None
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
