@@ -1,0 +1,25 @@
+// What every file of this folder shares: the export macro and the CPU's instruction sets.
+#pragma once
+#include <cstdint>
+
+#if defined(_WIN32)
+#define OSTINATO_API extern "C" __declspec(dllexport)
+#else
+#define OSTINATO_API extern "C" __attribute__((visibility("default")))
+#endif
+
+namespace ostinato {
+
+// Raised whenever an exported function changes; kernels/load.py holds the same number and refuses another one.
+constexpr int32_t kInterfaceVersion = 1;
+
+// Instruction sets, each including those before it. The numbers are those of ISAS in kernels/load.py.
+enum Isa : int32_t { kPortable = 0, kAvx2 = 1, kAvx512 = 2, kVnni = 3, kAmx = 4 };
+
+// Whether this CPU and operating system can run `isa`, and this library holds code for it.
+bool supports(Isa isa);
+
+// The best instruction set that `supports` is true for.
+Isa best_isa();
+
+}  // namespace ostinato
