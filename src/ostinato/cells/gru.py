@@ -1,0 +1,31 @@
+"""The gated recurrent unit (Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014).
+
+This is the form with the reset gate after the product (torch.nn, cuDNN), not before it as in the paper's equation (8):
+it lets W_hh h of all three gates be one product.
+"""
+
+from torch import Tensor
+
+from ostinato.cells.weights import CellWeights, affine
+
+
+def gru(x: Tensor, state: tuple[Tensor, ...], weights: CellWeights) -> tuple[Tensor, ...]:
+    """One time step, with σ the logistic function and ⊙ the element-wise product:
+
+        r  = σ(W_ir x + b_ir + W_hr h + b_hr)           reset gate
+        z  = σ(W_iz x + b_iz + W_hz h + b_hz)           update gate
+        n  = tanh(W_in x + b_in + r ⊙ (W_hn h + b_hn))  new candidate
+        h' = (1 - z) ⊙ n + z ⊙ h
+
+    x: input (B, I), or (B,) integers for one-hot rows; state: (h,), the hidden state (B, H) before the step;
+    W_ih (3H, I) = [W_ir; W_iz; W_in], W_hh (3H, H) = [W_hr; W_hz; W_hn], and b_ih, b_hh (3H,) alike.
+    Returns (h',), (B, H).
+    """
+    (h,) = state
+    W_ih, W_hh, b_ih, b_hh = weights
+    r_x, z_x, n_x = affine(x, W_ih, b_ih).chunk(3, dim=-1)
+    r_h, z_h, n_h = affine(h, W_hh, b_hh).chunk(3, dim=-1)
+    r = (r_x + r_h).sigmoid()
+    z = (z_x + z_h).sigmoid()
+    n = (n_x + r * n_h).tanh()
+    return ((1 - z) * n + z * h,)

@@ -1,0 +1,25 @@
+"""Cells over time: stacks, directions, dropout, and the backends that compute them."""
+
+from ostinato.layers.backends import BACKENDS, Backend, RunLayer, RunStack, choose, select_backend
+from ostinato.layers.dropout import dropout, embedding_dropout, weight_drop
+from ostinato.layers.initialisation import INITIALISATIONS, initialise
+from ostinato.layers.recurrent import GRU, LSTM, RNN, Recurrent, RecurrentState
+
+__all__ = [
+    "BACKENDS",
+    "GRU",
+    "INITIALISATIONS",
+    "LSTM",
+    "RNN",
+    "Backend",
+    "Recurrent",
+    "RecurrentState",
+    "RunLayer",
+    "RunStack",
+    "choose",
+    "dropout",
+    "embedding_dropout",
+    "initialise",
+    "select_backend",
+    "weight_drop",
+]

@@ -1,0 +1,61 @@
+"""How weights start, by name."""
+
+import torch
+from torch import Tensor
+from torch.nn import init
+
+from ostinato.errors import UsageError
+from ostinato.layers.recurrent import Recurrent
+
+INITIALISATIONS = ("default", "normal-0.01", "uniform-0.1", "orthogonal")
+
+
+@torch.no_grad()
+def initialise(module: torch.nn.Module, name: str, *, forget_bias: float | None = None) -> None:
+    """Set every parameter of `module`, in place, from torch's global random generator. Raises UsageError.
+
+    default: recurrent layers as torch.nn; other weights (N, M) uniform in ±1/sqrt(M), which suits an embedding tied
+    to the output too, and biases 0.
+    normal-0.01: weights N(0, 0.01²), biases 0. uniform-0.1: weights uniform in ±0.1, biases 0.
+    orthogonal: in recurrent layers, per gate, W_hh orthogonal and W_ih Glorot-uniform, biases 0; the rest as default.
+    forget_bias: what the two biases of an LSTM's forget gate add up to; None leaves them.
+    """
+    if name not in INITIALISATIONS:
+        raise UsageError(f"initialisation must be one of {', '.join(INITIALISATIONS)}, got {name!r}")
+    for child in module.modules():
+        if isinstance(child, Recurrent):
+            _start_recurrent(child, name)
+            if forget_bias is not None and child.cell.name == "lstm":
+                _set_forget_bias(child, forget_bias)
+        else:
+            for label, parameter in child.named_parameters(recurse=False):
+                _start(parameter, name, is_bias="bias" in label, bound=parameter.shape[-1] ** -0.5)
+
+
+def _start_recurrent(layers: Recurrent, name: str) -> None:
+    if name == "default":
+        layers.reset_parameters()
+        return
+    for label, parameter in layers.named_parameters(recurse=False):
+        if name == "orthogonal" and "weight" in label:
+            for gate in parameter.chunk(layers.cell.gates):
+                init.orthogonal_(gate) if "hh" in label else init.xavier_uniform_(gate)
+        else:
+            _start(parameter, name, is_bias="bias" in label)
+
+
+def _start(parameter: Tensor, name: str, *, is_bias: bool, bound: float = 0.1) -> None:
+    if is_bias:
+        init.zeros_(parameter)
+    elif name == "normal-0.01":
+        init.normal_(parameter, std=0.01)
+    else:
+        bound = 0.1 if name == "uniform-0.1" else bound
+        init.uniform_(parameter, -bound, bound)
+
+
+def _set_forget_bias(layers: Recurrent, value: float) -> None:
+    H = layers.hidden_size
+    for label, parameter in layers.named_parameters(recurse=False):
+        if "bias" in label:
+            parameter[H : 2 * H] = value if "bias_ih" in label else 0.0

@@ -1,0 +1,16 @@
+"""Models made of recurrent layers, as torch modules, and how they are computed."""
+
+from ostinato.models.device import DEVICES, PRECISIONS, autocast, prepare_torch, resolve_device, resolve_precision
+from ostinato.models.language_model import LanguageModel
+from ostinato.models.loss import linear_cross_entropy
+
+__all__ = [
+    "DEVICES",
+    "PRECISIONS",
+    "LanguageModel",
+    "autocast",
+    "linear_cross_entropy",
+    "prepare_torch",
+    "resolve_device",
+    "resolve_precision",
+]

@@ -1,0 +1,165 @@
+"""The recurrent language model: token ids to a distribution over the next token, at every position."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from ostinato.errors import BundleError, SettingsError, UsageError
+from ostinato.layers import Recurrent, RecurrentState, dropout, embedding_dropout, initialise
+from ostinato.models.loss import linear_cross_entropy
+from ostinato.settings import ModelSettings
+
+
+class Embedding(torch.nn.Module):
+    """One vector of size E for each of V tokens: `weight` (V, E)."""
+
+    def __init__(self, vocabulary_size: int, size: int) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.empty(vocabulary_size, size))
+
+
+class Head(torch.nn.Module):
+    """Features to logits: `bias` (V,), and `weight` (V, F) unless it is shared with the embedding (`tied`)."""
+
+    def __init__(self, features: int, vocabulary_size: int, *, tied: bool) -> None:
+        super().__init__()
+        self.weight = None if tied else torch.nn.Parameter(torch.empty(vocabulary_size, features))
+        self.bias = torch.nn.Parameter(torch.empty(vocabulary_size))
+
+
+class LanguageModel(torch.nn.Module):
+    """Embedding or one-hot input, recurrent layers, and a linear head over the vocabulary.
+
+        e = embedding.weight[ids]          (one-hot rows where embedding_size is 0)
+        h, state = recurrent(e, state)
+        f = projection.weight h            (only where tied and embedding_size differs from hidden_size; else f = h)
+        logits = W f + head.bias           with W = embedding.weight where tied, else head.weight
+
+    Dropout acts on e, between layers and on h of the last layer. Parameters are named as in a saved model and
+    start from torch's global random generator. Settings must be resolved: SettingsError where one is still "auto".
+    """
+
+    def __init__(self, settings: ModelSettings, vocabulary_size: int) -> None:
+        super().__init__()
+        hidden_size, embedding_size, p = _resolved(settings)
+        self.settings = settings
+        self.vocabulary_size = vocabulary_size
+        self.dropout = p
+        self.embedding = Embedding(vocabulary_size, embedding_size) if embedding_size else None
+        self.recurrent = Recurrent(
+            settings.cell,
+            embedding_size or vocabulary_size,
+            hidden_size,
+            settings.layers,
+            dropout=p if settings.layers > 1 else 0.0,
+            backend=settings.backend,
+            weight_drop=settings.weight_drop,
+            locked_dropout=settings.locked_dropout,
+        )
+        projected = settings.tied and embedding_size != hidden_size
+        self.projection = torch.nn.Linear(hidden_size, embedding_size, bias=False) if projected else None
+        self.head = Head(hidden_size, vocabulary_size, tied=settings.tied)
+        initialise(self, settings.initialisation, forget_bias=settings.forget_bias)
+
+    def forward(self, ids: Tensor, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
+        """Logits of the next token, (B, T, V), and the state after the last one, for integer `ids` (B, T)."""
+        features, state = self.hidden(ids, state)
+        return functional.linear(features, self.output_weight, self.head.bias), state
+
+    def hidden(self, ids: Tensor, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
+        """What the head multiplies, (B, T, F), and the state; F is E where tied, else H."""
+        features, state = self._features(ids, state)
+        return features.transpose(0, 1), state
+
+    def loss(self, ids: Tensor, targets: Tensor, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
+        """Mean cross-entropy in nats a token, a float32 scalar, and the state. ids, targets: integers (B, T)."""
+        if targets.shape != ids.shape:
+            raise UsageError(f"targets must have the shape of ids {tuple(ids.shape)}, got {tuple(targets.shape)}")
+        features, state = self._features(ids, state)
+        loss = linear_cross_entropy(
+            features.flatten(0, 1), self.output_weight, self.head.bias, targets.t().flatten().long()
+        )
+        return loss, state
+
+    def _features(self, ids: Tensor, state: RecurrentState | None) -> tuple[Tensor, RecurrentState]:
+        """`hidden` with time first: (T, B, F)."""
+        if ids.dim() != 2 or ids.is_floating_point():
+            raise UsageError(f"ids must be integers (B, T), got {ids.dtype} {tuple(ids.shape)}")
+        x = ids.t().long()
+        p = self.dropout if self.training else 0.0
+        if self.embedding is not None:
+            q = self.settings.embedding_dropout if self.training else 0.0
+            x = dropout(embedding_dropout(x, self.embedding.weight, q), p, locked=self.settings.locked_dropout)
+        h, state = self.recurrent(x, state)
+        h = dropout(h, p, locked=self.settings.locked_dropout)
+        return (h if self.projection is None else self.projection(h)), self._kept(state)
+
+    def _kept(self, state: RecurrentState) -> RecurrentState:
+        """The state in the parameters' precision, whatever autocast computed in."""
+        dtype = self.head.bias.dtype
+        if isinstance(state, Tensor):
+            return state.to(dtype)
+        return state[0].to(dtype), state[1].to(dtype)
+
+    @property
+    def output_weight(self) -> Tensor:
+        """The matrix from features to logits, (V, F)."""
+        return self.get_parameter("embedding.weight") if self.head.weight is None else self.head.weight
+
+    def initial_state(self, batch: int) -> RecurrentState:
+        """Zeros for `batch` rows, (layers, B, H): h, or (h, c) for an LSTM."""
+        zeros = self.head.bias.new_zeros(self.settings.layers, batch, self.recurrent.hidden_size)
+        return (zeros, zeros.clone()) if self.settings.cell == "lstm" else zeros
+
+    @staticmethod
+    def detach(state: RecurrentState) -> RecurrentState:
+        """The state as a constant: gradients stop there (truncated back-propagation through time)."""
+        return state.detach() if isinstance(state, Tensor) else (state[0].detach(), state[1].detach())
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of trained values; tied weights count once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def save_tensors(self) -> dict[str, NDArray[np.float32]]:
+        """Copies of all parameters by name, float32."""
+        return {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in self.state_dict().items()}
+
+    def load_tensors(self, tensors: Mapping[str, NDArray[Any]]) -> None:
+        """Set all parameters from arrays by name, as `save_tensors` gives them.
+
+        Raises BundleError for a missing or unknown name and for a shape that does not fit; nothing is changed then.
+        """
+        own = self.state_dict()
+        missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+        if missing or unknown:
+            raise BundleError(
+                f"the saved tensors are not this model's: missing {', '.join(missing) or 'none'}; "
+                f"unknown {', '.join(unknown) or 'none'}"
+            )
+        for name, parameter in own.items():
+            if tensors[name].shape != parameter.shape:
+                raise BundleError(f"tensor {name} must have shape {tuple(parameter.shape)}, got {tensors[name].shape}")
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(torch.from_numpy(np.array(tensors[name], dtype=np.float32)))
+
+
+def _resolved(settings: ModelSettings) -> tuple[int, int, float]:
+    """hidden size, embedding size and dropout; raises SettingsError where they are missing or exclude each other."""
+    hidden_size, embedding_size, p = settings.hidden_size, settings.embedding_size, settings.dropout
+    if hidden_size is None or embedding_size is None or p is None:
+        names = [name for name in ("hidden_size", "embedding_size", "dropout") if getattr(settings, name) is None]
+        raise SettingsError(f"model.{names[0]} is still auto: decide it before the model is built")
+    if embedding_size == 0 and settings.tied:
+        raise SettingsError("model.tied needs an embedding, got embedding_size = 0: set embedding_size or tied = false")
+    if embedding_size == 0 and settings.embedding_dropout:
+        raise SettingsError(
+            f"model.embedding_dropout needs an embedding, got {settings.embedding_dropout} with embedding_size = 0"
+        )
+    return hidden_size, embedding_size, p
