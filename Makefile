@@ -1,0 +1,60 @@
+# `make demo` and `make test` do all their own set-up: they need Python >= 3.11, make and git, and nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/ostinato/kernels/csrc/*)
+DEMO := runs/demo
+
+.PHONY: demo test check format lint types imports tests bench wheel clean help
+
+help:
+	@echo "make demo    train on the bundled lyrics for two minutes, then write new ones"
+	@echo "make test    the tests"
+	@echo "make check   format, lint, types, import rules, tests"
+	@echo "make bench   side by side with other libraries"
+
+demo: $(VENV)/.train
+	$(BIN)/ostinato train lyrics-zh -o $(DEMO) --minutes 2 --overwrite
+	@echo && echo '$$ ostinato write $(DEMO) 分开 --lines 8 --count 2' && echo
+	@$(BIN)/ostinato write $(DEMO) 分开 --lines 8 --count 2 --seed 7
+
+test: tests
+
+check: format lint types imports tests
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+tests: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+wheel: $(VENV)/.dev
+	$(BIN)/pip wheel -q --no-deps -w dist .
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "ostinato needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.train: $(BUILD_INPUTS) | $(BIN)/python
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[train]'
+	@touch $@
+
+$(VENV)/.dev: $(BUILD_INPUTS) | $(BIN)/python
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.train
+
+clean:
+	rm -rf $(VENV) build dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
