@@ -1,0 +1,28 @@
+"""What a model has to beat: knowing nothing but the vocabulary, and knowing nothing but how frequent each token is."""
+
+import numpy as np
+
+from ostinato.errors import TextError
+from ostinato.evaluation.perplexity import Evaluation, from_log_probabilities
+from ostinato.protocols import Ids
+
+
+def uniform(ids: Ids, vocabulary_size: int, characters: int, split: str = "held-out") -> Evaluation:
+    """Every token equally likely: log V nats a token, perplexity V."""
+    _check(ids, vocabulary_size)
+    return Evaluation(len(ids) * float(np.log(vocabulary_size)), len(ids), characters, split)
+
+
+def unigram(training: Ids, ids: Ids, vocabulary_size: int, characters: int, split: str = "held-out") -> Evaluation:
+    """Tokens as frequent as in `training`, one added to every count so that none is impossible (Laplace)."""
+    _check(training, vocabulary_size)
+    _check(ids, vocabulary_size)
+    counts = np.bincount(training, minlength=vocabulary_size).astype(np.float64) + 1
+    return from_log_probabilities(np.log(counts / counts.sum())[ids], characters, split)
+
+
+def _check(ids: Ids, vocabulary_size: int) -> None:
+    if vocabulary_size < 1:
+        raise TextError(f"a vocabulary has at least one token, got {vocabulary_size}")
+    if len(ids) and int(ids.max()) >= vocabulary_size:
+        raise TextError(f"token id {int(ids.max())} is outside the vocabulary of {vocabulary_size}")

@@ -1,0 +1,50 @@
+"""What a model has read before it draws its first token: the beginning of a document, its title, the prompt."""
+
+from dataclasses import dataclass
+
+from ostinato.errors import UsageError
+from ostinato.protocols import END_OF_DOCUMENT, Tokenizer
+
+
+@dataclass(frozen=True)
+class Context:
+    """What stands before the first drawn token.
+
+    read: ids to read, END_OF_DOCUMENT first. prompt: the beginning of the text itself. title: its title, as far as it
+    is given; None where there are no titles. title_open: whether the model goes on with the title; a newline and
+    `after_title` come then.
+    """
+
+    read: tuple[int, ...]
+    prompt: str
+    title: str | None = None
+    title_open: bool = False
+    after_title: tuple[int, ...] = ()
+
+
+def open_context(tokenizer: Tokenizer, prompt: str, heading: str = "", title: str | None = None) -> Context:
+    """How to begin a document with `prompt` where documents begin with a line of `heading` and a title ("" for none).
+
+    A prompt that begins with `heading` is read as it stands. Any other comes after a title: `title`, or one that the
+    model makes up. Raises UsageError for a title that cannot stand there.
+    """
+
+    def ids(text: str) -> tuple[int, ...]:
+        return tuple(tokenizer.encode(text).tolist())
+
+    start = (END_OF_DOCUMENT,)
+    if title is not None and not heading:
+        raise UsageError("this model's texts have no titles: leave the title out")
+    if title is not None and "\n" in title:
+        raise UsageError(f"a title is one line, got {title!r}")
+    if not heading:
+        return Context(start + ids(prompt), prompt)
+    if prompt.startswith(heading):
+        if title is not None:
+            raise UsageError(f"the prompt has a title already: leave out the {heading!r} in it, or the title {title!r}")
+        first, newline, rest = prompt.removeprefix(heading).partition("\n")
+        return Context(start + ids(prompt), rest, first, not newline)
+    if title is not None:
+        return Context(start + ids(f"{heading}{title}\n{prompt}"), prompt, title)
+    # without its blank: there are tokenizers whose words bring the blank before them along
+    return Context(start + ids(heading.rstrip() or heading), prompt, "", True, ids(prompt))

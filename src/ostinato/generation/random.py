@@ -1,0 +1,50 @@
+"""Randomness that depends on seed, row and position alone, so that any engine can reproduce it.
+
+A row of a batch draws the same numbers whatever other rows are written beside it, and there is no generator state to
+carry: number `position` of row `row` is a hash of (seed, row, position), by the finaliser of SplitMix64 (Steele, Lea
+and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014, figure 16). `kernels` has the same in C++.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from ostinato.errors import UsageError
+
+_MASK = (1 << 64) - 1
+_GAMMA = 0x9E3779B97F4A7C15
+_FIRST = 0xBF58476D1CE4E5B9
+_SECOND = 0x94D049BB133111EB
+
+
+def check_seed(seed: int) -> int:
+    """`seed` if it is an integer from 0 to 2^64 - 1; raises UsageError otherwise."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= int(seed) <= _MASK:
+        raise UsageError(f"seed must be a whole number from 0 to 2^64 - 1, got {seed!r}")
+    return int(seed)
+
+
+def mix(z: int) -> int:
+    """One step of SplitMix64 on a 64-bit state."""
+    z = (z + _GAMMA) & _MASK
+    z = ((z ^ z >> 30) * _FIRST) & _MASK
+    z = ((z ^ z >> 27) * _SECOND) & _MASK
+    return z ^ z >> 31
+
+
+def uniform(seed: int, row: int, position: int) -> float:
+    """A number in [0, 1) with 53 random bits."""
+    return (mix(mix(mix(seed) ^ row) ^ position) >> 11) * 2.0**-53
+
+
+def uniforms(seed: int, rows: npt.ArrayLike, positions: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """`uniform` for arrays of rows and positions, broadcast against each other; float64 of their common shape."""
+    row, position = np.broadcast_arrays(np.asarray(rows, np.uint64), np.asarray(positions, np.uint64))
+    mixed = _mix_array(_mix_array(np.uint64(mix(seed)) ^ row) ^ position)
+    return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _mix_array(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    z = np.atleast_1d(z) + np.uint64(_GAMMA)
+    z = (z ^ z >> np.uint64(30)) * np.uint64(_FIRST)
+    z = (z ^ z >> np.uint64(27)) * np.uint64(_SECOND)
+    return z ^ z >> np.uint64(31)
