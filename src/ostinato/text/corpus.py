@@ -1,0 +1,240 @@
+"""From paths to a prepared corpus on disk: token ids that are memory-mapped, never a list.
+
+The sources are read three times, in pieces: to count and to fingerprint them, to count the training split's
+vocabulary, and to write the ids. A corpus is a folder of `train.ids` and `heldout.ids` (little-endian uint16 or uint32,
+each document followed by END_OF_DOCUMENT) and `corpus.json`, which is written last: without it the folder is no corpus.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ostinato.errors import TextError
+from ostinato.protocols import Ids
+from ostinato.settings import TextSettings
+from ostinato.text.documents import Piece, cut_documents, resolve_documents
+from ostinato.text.sources import read_texts
+from ostinato.text.split import HELDOUT, SplitPlan, plan_split
+from ostinato.text.tokenizers import BaseTokenizer, build, default_min_count, from_json
+from ostinato.text.writing import IdsWriter
+
+FORMAT = 1
+DESCRIPTION = "corpus.json"
+SPLITS = ("train", "heldout")
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a corpus. `ids`: (T,) read-only, on disk; END_OF_DOCUMENT after each of `documents` documents.
+
+    `tokens` is T, end tokens included; `characters` counts the text alone.
+    """
+
+    ids: Ids
+    documents: int
+    characters: int
+
+    @property
+    def tokens(self) -> int:
+        """T, END_OF_DOCUMENT tokens included."""
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A prepared text. `settings` are the ones in force, `auto` resolved; `split` is how it was divided, as JSON.
+
+    `fingerprint` (SHA-256, hexadecimal) names the text and the settings; `names` are the sources', `notes` what a user
+    should be told (guessed encodings, files passed over).
+    """
+
+    tokenizer: BaseTokenizer
+    train: Split
+    heldout: Split
+    settings: TextSettings
+    split: dict[str, Any]
+    fingerprint: str
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+    directory: Path
+
+    def texts(self, split: str = "heldout") -> Iterator[str]:
+        """The documents of `train` or `heldout`, decoded one by one, in reading order whatever the direction."""
+        ids = (self.train if split == "train" else self.heldout).ids
+        start = 0
+        for stop in _ends(ids):
+            document = ids[start:stop]
+            yield self.tokenizer.decode(document if self.settings.direction == "forward" else document[::-1])
+            start = stop + 1
+
+
+def _ends(ids: Ids) -> Iterator[int]:
+    """Positions of END_OF_DOCUMENT, found a block at a time."""
+    block = 1 << 20
+    for start in range(0, len(ids), block):
+        yield from (np.flatnonzero(ids[start : start + block] == 0) + start).tolist()
+
+
+def prepare(
+    paths: Sequence[str | os.PathLike[str]],
+    settings: TextSettings,
+    directory: str | os.PathLike[str],
+    *,
+    encoding: str | None = None,
+    tokenizer: BaseTokenizer | None = None,
+) -> Corpus:
+    """Read, divide and encode texts into `directory`, or reuse what lies there if it is of the same text and settings.
+
+    `tokenizer` is used as it is instead of building one. The vocabulary is that of the training split. Memory does not
+    grow with the text. Raises TextError (sources, too short a text, a full disk) and SettingsError.
+    """
+    texts = read_texts(paths, encoding)
+    settings = dataclasses.replace(
+        settings,
+        documents=resolve_documents(settings.documents, texts.sources),
+        tokenizer=settings.tokenizer if tokenizer is None else tokenizer.kind,
+        min_count=settings.min_count or default_min_count(settings.tokenizer),
+    )
+
+    def documents() -> Iterator[Piece]:
+        return cut_documents(texts.sources, settings)
+
+    survey = _survey(documents())
+    fingerprint = _fingerprint(survey.digest, settings, tokenizer)
+    folder = Path(directory)
+    if (ready := _reusable(folder, fingerprint)) is not None:
+        return dataclasses.replace(ready, names=texts.names, notes=texts.notes)
+    plan = plan_split(survey.documents, survey.characters, settings.heldout)
+    if tokenizer is None:
+        training = (piece.text for part, piece in plan.divide(documents()) if part != HELDOUT)
+        tokenizer = build(settings.tokenizer, training, settings.min_count)
+    description = {
+        "format": FORMAT,
+        "fingerprint": fingerprint,
+        "dtype": tokenizer.dtype.name,
+        "settings": dataclasses.asdict(settings),
+        "split": plan.to_json(),
+        "names": list(texts.names),
+        "notes": list(texts.notes),
+        "tokenizer": tokenizer.to_json(),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / DESCRIPTION).unlink(missing_ok=True)
+        counts = _write_ids(folder, plan, documents, tokenizer, settings.direction == "backward")
+        if sum(count["characters"] for count in counts.values()) != survey.characters:
+            raise TextError(f"{', '.join(texts.names)} changed while it was read: try again")
+        _write_whole(folder / DESCRIPTION, json.dumps(description | {"splits": counts}, ensure_ascii=False))
+    except OSError as error:
+        raise TextError(f"the corpus cannot be written to {folder}: {error.strerror or error}") from None
+    return open_corpus(folder)
+
+
+@dataclass(frozen=True)
+class _Survey:
+    documents: int
+    characters: int
+    digest: str
+
+
+def _survey(pieces: Iterator[Piece]) -> _Survey:
+    documents = characters = length = 0
+    digest = hashlib.sha256()
+    for text, last in pieces:
+        digest.update(text.encode("utf-8", "surrogatepass"))
+        length += len(text)
+        if last:
+            digest.update(b"%d\0" % length)  # so that moving a boundary changes the digest
+            documents += 1
+            characters += length
+            length = 0
+    if not characters:
+        raise TextError("the text is empty: it holds nothing but white space")
+    return _Survey(documents, characters, digest.hexdigest())
+
+
+def _fingerprint(digest: str, settings: TextSettings, tokenizer: BaseTokenizer | None) -> str:
+    given = None if tokenizer is None else tokenizer.to_json()
+    return hashlib.sha256(
+        json.dumps([FORMAT, digest, dataclasses.asdict(settings), given], sort_keys=True).encode()
+    ).hexdigest()
+
+
+def _write_ids(
+    folder: Path,
+    plan: SplitPlan,
+    documents: Callable[[], Iterator[Piece]],
+    tokenizer: BaseTokenizer,
+    backward: bool,
+) -> dict[str, dict[str, int]]:
+    """Encode each split into its file; returns the counts of each."""
+    temporary = [folder / f".{name}.{os.getpid()}.ids" for name in SPLITS]
+    try:
+        with (
+            IdsWriter(temporary[0], tokenizer, backward=backward) as train,
+            IdsWriter(temporary[1], tokenizer, backward=backward) as heldout,
+        ):
+            writers = (train, heldout)
+            for part, piece in plan.divide(documents()):
+                writers[part].add(piece)
+        for name, path in zip(SPLITS, temporary, strict=True):
+            path.replace(folder / f"{name}.ids")
+    finally:
+        for path in temporary:
+            path.unlink(missing_ok=True)
+    return {name: writer.counts() for name, writer in zip(SPLITS, writers, strict=True)}
+
+
+def _write_whole(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _reusable(folder: Path, fingerprint: str) -> Corpus | None:
+    try:
+        corpus = open_corpus(folder)
+    except TextError:
+        return None
+    return corpus if corpus.fingerprint == fingerprint else None
+
+
+def open_corpus(directory: str | os.PathLike[str]) -> Corpus:
+    """A corpus that `prepare` wrote. Raises TextError if it is missing, damaged or of another format."""
+    folder = Path(directory)
+    try:
+        data = json.loads((folder / DESCRIPTION).read_text("utf-8"))
+        if data["format"] != FORMAT:
+            raise TextError(f"{folder} holds a corpus of format {data['format']}, not {FORMAT}: prepare it again")
+        dtype = np.dtype(data["dtype"]).newbyteorder("<")
+        train, heldout = (_open_split(folder / f"{name}.ids", dtype, data["splits"][name]) for name in SPLITS)
+        return Corpus(
+            from_json(data["tokenizer"]), train, heldout, TextSettings(**data["settings"]), data["split"],
+            data["fingerprint"], tuple(data["names"]), tuple(data["notes"]), folder,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise TextError(f"{folder} holds no prepared corpus") from None
+    except OSError as error:
+        raise TextError(f"{folder} cannot be read: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError):
+        raise TextError(f"{folder} holds a damaged corpus: prepare it again") from None
+
+
+def _open_split(path: Path, dtype: np.dtype[Any], counts: dict[str, int]) -> Split:
+    if path.stat().st_size != counts["tokens"] * dtype.itemsize:
+        raise ValueError("wrong size")
+    ids = np.memmap(path, dtype, "r") if counts["tokens"] else np.zeros(0, dtype)
+    return Split(ids, counts["documents"], counts["characters"])
