@@ -116,7 +116,7 @@ def test_rows_do_not_depend_on_their_company(tokenizer, kind):
 @pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=lambda t: t.kind)
 def test_a_model_with_its_own_loop_writes_the_same(tokenizer):
     options = {"sampler": Sampler(repetition_penalty=1.5, recent=7), "count": 3, "seed": 11, "heading": "# "}
-    for stop in (Stop(tokens=3 * BLOCK + 5), Stop(lines=4), Stop(text="天"), Stop()):
+    for stop in (Stop(tokens=3 * BLOCK + 5), Stop(lines=4), Stop(texts=("天",)), Stop()):
         own = hashed(tokenizer, Blocked)
         plain = write(hashed(tokenizer), tokenizer, "雨", stop=stop, **options)
         assert write(own, tokenizer, "雨", stop=stop, **options) == plain
@@ -222,7 +222,7 @@ class TestTitles:
         model = Scripted(CHARACTERS, script, skip=2)
         events = list(generate(model, CHARACTERS, "雨", heading="# "))
         assert [(e.text, e.title) for e in events if isinstance(e, Piece)] == [
-            *((c, True) for c in " 分开"),
+            *((c, True) for c in ("# ", "分", "开", "\n")),
             ("雨", False),
             *((c, False) for c in ("停", "了", "\n你", "说")),
         ]
@@ -230,10 +230,11 @@ class TestTitles:
 
     def test_a_given_title_is_read_with_its_heading(self):
         model = hashed()
-        (written,) = write(model, CHARACTERS, "雨", stop=Stop(tokens=1), heading="# ", title="分开")
+        events = list(generate(model, CHARACTERS, "雨", stop=Stop(tokens=1), heading="# ", title="分开"))
         assert len(model.read) == 1 + len("# 分开\n雨")
-        assert written.title == "分开"
-        assert written.text.startswith("雨")
+        assert events[:2] == [Piece(0, "# 分开\n", title=True), Piece(0, "雨")]
+        assert events[-1].title == "分开"
+        assert events[-1].text.startswith("雨")
 
     def test_a_prompt_with_a_heading_is_taken_as_it_stands(self):
         model = Scripted(CHARACTERS, "\n雨停了", skip=1 + len("# 分开"))

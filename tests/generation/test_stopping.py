@@ -25,15 +25,15 @@ def run(text, stop, given="", tokenizer=CHARACTERS, end=True):
 
 
 def test_a_stop_string_is_found_across_tokens_and_never_shown():
-    assert run("cabab雨", Stop(text="abab")) == (["c", "", "", "", ""], "c", "stop string")
-    shown, text, reason = run("abaabc", Stop(text="abc"))
+    assert run("cabab雨", Stop(texts=("abab",))) == (["c", "", "", "", ""], "c", "stop string")
+    shown, text, reason = run("abaabc", Stop(texts=("abc",)))
     assert (text, reason) == ("aba", "stop string")
     assert shown == ["", "", "ab", "a", "", ""]
 
 
 @given(st.text("ab\n雨", max_size=30), st.text("ab\n雨", min_size=1, max_size=4), st.sampled_from([BYTES, CHARACTERS]))
 def test_stop_strings_cut_like_str_find(text, stop, tokenizer):
-    _, got, reason = run(text, Stop(text=stop), tokenizer=tokenizer)
+    _, got, reason = run(text, Stop(texts=(stop,)), tokenizer=tokenizer)
     assert got == (text[: text.find(stop)] if stop in text else text).rstrip("\n")
     assert reason == ("stop string" if stop in text else "end of document")
 
@@ -52,6 +52,18 @@ def test_lines_with_words_are_counted_with_the_prompt_s(text, lines, given_text)
         assert len(full) < lines
 
 
+@given(st.text("ab\n", max_size=20), st.lists(st.text("ab\n", min_size=1, max_size=4), max_size=3))
+def test_the_stop_string_found_first_counts(text, stops):
+    ends = [text.find(stop) for stop in stops if stop in text]
+    _, got, _ = run(text, Stop(texts=tuple(stops)))
+    # of two that overlap, the one complete first stops the writing: the cut is at it or before
+    complete = min((text.find(stop) + len(stop) for stop in stops if stop in text), default=len(text))
+    expected = min(
+        (e for e, s in ((text.find(s), s) for s in stops if s in text) if e + len(s) <= complete), default=len(text)
+    )
+    assert (got == text[:expected].rstrip("\n")) if ends else (got == text.rstrip("\n"))
+
+
 def test_a_prompt_with_all_its_lines_is_finished():
     assert Transcript(CHARACTERS, Stop(lines=1), "a\n").reason == "lines"
     assert Transcript(CHARACTERS, Stop(lines=1), "a").reason is None
@@ -67,8 +79,8 @@ def test_half_a_character_is_never_shown():
 
 
 def test_what_comes_first_counts():
-    assert run("ab\nc", Stop(text="c", lines=1))[2] == "lines"
-    assert run("ab\nc", Stop(text="b", lines=1))[1:] == ("a", "stop string")
+    assert run("ab\nc", Stop(texts=("c",), lines=1))[2] == "lines"
+    assert run("ab\nc", Stop(texts=("b",), lines=1))[1:] == ("a", "stop string")
     assert run("ab\nc", Stop(tokens=2, lines=3))[1:] == ("ab", "tokens")
 
 
@@ -93,7 +105,7 @@ def test_limits():
     [
         ({"tokens": 0}, "tokens must be 1 or more, got 0"),
         ({"lines": 0}, "lines must be 1 or more, got 0"),
-        ({"text": ""}, "the stop string is empty"),
+        ({"texts": ("a", "")}, "the stop string is empty"),
     ],
 )
 def test_stops_that_cannot_be(options, message):

@@ -12,7 +12,7 @@ class Context:
 
     read: ids to read, END_OF_DOCUMENT first. prompt: the beginning of the text itself. title: its title, as far as it
     is given; None where there are no titles. title_open: whether the model goes on with the title; a newline and
-    `after_title` come then.
+    `after_title` come then. heading: what the title's line begins with.
     """
 
     read: tuple[int, ...]
@@ -20,6 +20,7 @@ class Context:
     title: str | None = None
     title_open: bool = False
     after_title: tuple[int, ...] = ()
+    heading: str = ""
 
 
 def open_context(tokenizer: Tokenizer, prompt: str, heading: str = "", title: str | None = None) -> Context:
@@ -43,8 +44,8 @@ def open_context(tokenizer: Tokenizer, prompt: str, heading: str = "", title: st
         if title is not None:
             raise UsageError(f"the prompt has a title already: leave out the {heading!r} in it, or the title {title!r}")
         first, newline, rest = prompt.removeprefix(heading).partition("\n")
-        return Context(start + ids(prompt), rest, first, not newline)
+        return Context(start + ids(prompt), rest, first, not newline, (), heading)
     if title is not None:
-        return Context(start + ids(f"{heading}{title}\n{prompt}"), prompt, title)
+        return Context(start + ids(f"{heading}{title}\n{prompt}"), prompt, title, heading=heading)
     # without its blank: there are tokenizers whose words bring the blank before them along
-    return Context(start + ids(heading.rstrip() or heading), prompt, "", True, ids(prompt))
+    return Context(start + ids(heading.rstrip() or heading), prompt, "", True, ids(prompt), heading)

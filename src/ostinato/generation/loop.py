@@ -31,7 +31,10 @@ TITLE = Stop(lines=1, tokens=48)
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of text `row`, in order, as soon as it is certain; `title` where it belongs to the title."""
+    """A piece of text `row`, in order, as soon as it is certain; `title` where it belongs to the title's line.
+
+    A row's pieces joined are the document as far as it was written: title line, heading and newline included.
+    """
 
     row: int
     text: str
@@ -170,8 +173,12 @@ class _Writing:
         ids: Ids = np.full(count, context.read[-1], np.uint32)
         remembers, utf8 = self._sampler.remembers, Utf8State(self._tokenizer)
         rows = [_Row(i, self._tokenizer, context, self._stop, remembers, utf8) for i in range(count)]
-        if context.prompt and not context.title_open:
-            yield from (Piece(row.index, context.prompt) for row in rows)
+        for row in rows:
+            if context.title is not None:
+                line_end = "" if context.title_open else "\n"
+                yield from _piece(row, f"{context.heading}{context.title}{line_end}", title=True)
+            if not context.title_open:
+                yield from _piece(row, context.prompt)
         while rows:
             yield from (self._written(row) for row in rows if row.finished)
             kept = np.array([i for i, row in enumerate(rows) if not row.finished], np.intp)
@@ -234,7 +241,9 @@ class _Writing:
             row.drawn += 1
             row.utf8.push(token_id)
             if row.title is not None and row.in_title:
-                yield from _piece(row, row.title.add(token_id), title=True)
+                untitled = not row.title.text
+                piece = row.title.add(token_id)
+                yield from _piece(row, piece.lstrip() if untitled else piece, title=True)
                 if row.title.reason is not None:
                     yield from self._open_body(row, newline_read=row.title.reason == "lines")
             else:
@@ -247,6 +256,7 @@ class _Writing:
         if not newline_read:
             row.forced.extend(self._tokenizer.encode("\n").tolist())
         row.forced.extend(self._context.after_title)
+        yield from _piece(row, "\n", title=True)
         yield from _piece(row, self._context.prompt)
 
     def _forbidden(self, row: _Row) -> Mask:

@@ -17,7 +17,7 @@ TOKENS_A_DOCUMENT = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """Where a text ends: after `tokens` drawn tokens or `lines` lines, before the string `text`, or with its document.
+    """Where a text ends: after `tokens` drawn tokens or `lines` lines, before any of `texts`, or with its document.
 
     Lines are counted over the whole text, the prompt's included; blank lines do not count. While lines are missing
     the end of the document is not drawn, unless `fill` is False. Raises UsageError for a value out of range.
@@ -25,14 +25,14 @@ class Stop:
 
     tokens: int | None = None
     lines: int | None = None
-    text: str | None = None
+    texts: tuple[str, ...] = ()
     fill: bool = True
 
     def __post_init__(self) -> None:
         for name, value in (("tokens", self.tokens), ("lines", self.lines)):
             if value is not None and value < 1:
                 raise UsageError(f"{name} must be 1 or more, got {value}")
-        if self.text == "":
+        if "" in self.texts:
             raise UsageError("the stop string is empty: give at least one character")
 
     @property
@@ -47,7 +47,7 @@ class Transcript:
     """One text as it is written: what may be shown, what is held back, and why it ended.
 
     Held back are newlines at the end, which a finished text does not have, the bytes of a character until it is whole,
-    and what may turn out to begin the stop string. `given` is the prompt; it is never cut.
+    and what may turn out to begin a stop string. `given` is the prompt; it is never cut.
     """
 
     def __init__(self, tokenizer: Tokenizer, stop: Stop, given: str = "") -> None:
@@ -90,8 +90,7 @@ class Transcript:
         line_end = self._count(piece)
         if line_end is not None:
             cuts.append((len(self._held) + line_end, "lines"))
-        if self._stop.text and (found := text.find(self._stop.text)) >= 0:
-            cuts.append((found, "stop string"))
+        cuts.extend((found, "stop string") for stop in self._stop.texts if (found := text.find(stop)) >= 0)
         self._held = text
         if cuts:
             end, self.reason = min(cuts)
@@ -119,6 +118,6 @@ class Transcript:
         return self._stop.lines is not None and self._lines >= self._stop.lines
 
     def _overlap(self, text: str) -> int:
-        """Length of the longest end of `text` that begins the stop string."""
-        stop = self._stop.text or ""
-        return next((n for n in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:n])), 0)
+        """Length of the longest end of `text` that begins a stop string."""
+        longest = min(max(map(len, self._stop.texts), default=1) - 1, len(text))
+        return next((n for n in range(longest, 0, -1) if any(s.startswith(text[-n:]) for s in self._stop.texts)), 0)
