@@ -20,13 +20,15 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ostinato.errors import BundleError
-from ostinato.protocols import Tokenizer
+
+if TYPE_CHECKING:
+    from ostinato.text import BaseTokenizer
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -220,6 +222,7 @@ def tensor_writer(tensors: Mapping[str, Array]) -> Callable[[Path], None]:
 
         try:
             save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, path)
+            os.chmod(path, 0o644)  # save_file makes it readable to its owner alone
         except SafetensorError as error:
             raise OSError(str(error)) from error
 
@@ -232,7 +235,7 @@ class Bundle:
 
     path: Path
     config: dict[str, Any]
-    tokenizer: Tokenizer
+    tokenizer: "BaseTokenizer"
     tensors: Mapping[str, Array]
     card: str
 
@@ -246,7 +249,7 @@ def write_bundle(
     path: Path,
     *,
     config: Mapping[str, Any],
-    tokenizer: Tokenizer,
+    tokenizer: "BaseTokenizer",
     tensors: Mapping[str, Array],
     card: str,
     extra: Mapping[str, FileContent] | None = None,

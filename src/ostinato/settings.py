@@ -86,9 +86,10 @@ class TrainingSettings:
     plateau_factor: float = _setting(0.5, "learning rate factor on a plateau", low=0.0, high=1.0)
     plateau_patience: int = _setting(2, "epochs without improvement before a plateau cut", low=0)
     clip: float = _setting(1.0, "largest global gradient norm (0: no clipping)", low=0.0)
-    epochs: float | None = _setting(None, "passes over the training text", low=0.0)
+    epochs: float | None = _setting(None, "passes over the training text", low=0.001)
     steps: int | None = _setting(None, "optimizer steps", low=1)
-    minutes: float | None = _setting(None, "minutes of training", low=0.0)
+    minutes: float | None = _setting(None, "minutes of training", low=0.001)
+    evaluate_every: float | None = _setting(None, "epochs between evaluations (auto: by cost)", low=0.0)
     patience: int = _setting(0, "evaluations without improvement before stopping early (0: never)", low=0)
     averaging: float = _setting(
         0.0, "decay of the exponential moving average of the weights (0: none)", low=0.0, high=1.0
@@ -175,6 +176,20 @@ def apply_overrides(recipe: Recipe, overrides: typing.Sequence[str]) -> Recipe:
             value = raw.strip()
         recipe = recipe_from_mapping({section: {name: value}}, where, recipe)
     return recipe
+
+
+def with_budget(
+    recipe: Recipe, *, minutes: float | None, epochs: float | None, steps: int | None, seed: int | None
+) -> Recipe:
+    """`recipe` trained for the given time, which replaces its own if any is given, and with the seed if given.
+
+    Raises SettingsError for a value out of range.
+    """
+    budget = {"minutes": minutes, "epochs": epochs, "steps": steps}
+    given: dict[str, Any] = {} if seed is None else {"seed": seed}
+    if any(value is not None for value in budget.values()):
+        given |= {name: "auto" if value is None else value for name, value in budget.items()}
+    return recipe_from_mapping({"training": given}, "the time or seed given", recipe)
 
 
 def recipe_names() -> list[str]:

@@ -1,0 +1,188 @@
+"""The Python interface: train, load, and a model one can write and score with."""
+
+import secrets
+import tempfile
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypedDict, Unpack, overload
+
+import numpy as np
+
+from ostinato.bundle import MANIFEST, Bundle, read_bundle, write_folder
+from ostinato.errors import MissingExtraError, UsageError
+from ostinato.evaluation import Evaluation, evaluate
+from ostinato.generation import Sampler, Stop, write
+from ostinato.protocols import END_OF_DOCUMENT, Ids, StepModel
+from ostinato.settings import apply_overrides, load_recipe, with_budget
+from ostinato.text import BaseTokenizer
+
+
+class WriteOptions(TypedDict, total=False):
+    """The keyword arguments of `Model.write` but `count`, for type checkers."""
+
+    lines: int | None
+    tokens: int | None
+    stop: str | Sequence[str]
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+    title: str | None
+    seed: int | None
+
+
+class Model:
+    """A trained model: an n-gram model, a recurrent network or a mixture. Needs no torch.
+
+    `step_model` is the `StepModel` itself, for those who want to read token by token.
+    """
+
+    def __init__(self, path: str | Path, *, precision: str = "fp32") -> None:
+        """Read the bundle at `path`, or in the output folder of a run. Raises BundleError."""
+        self._bundle: Bundle = read_bundle(Path(path))
+        self._precision = precision
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"<ostinato.Model {self._bundle.kind} {str(self.path)!r}>"
+
+    @property
+    def path(self) -> Path:
+        """The bundle's folder."""
+        return self._bundle.path
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The bundle's config: kind, model, text, training, evaluation."""
+        return self._bundle.config
+
+    @property
+    def card(self) -> str:
+        """What the model is and how good, Markdown."""
+        return self._bundle.card
+
+    @property
+    def tokenizer(self) -> BaseTokenizer:
+        """Cuts text into the model's tokens."""
+        return self._bundle.tokenizer
+
+    @cached_property
+    def step_model(self) -> StepModel:
+        """The model as arrays in, arrays out; loaded when first used."""
+        from ostinato.runtime import load as load_runtime
+
+        return load_runtime(self._bundle, precision=self._precision)
+
+    @overload
+    def write(self, prompt: str = "", *, count: None = None, **options: Unpack["WriteOptions"]) -> str: ...
+    @overload
+    def write(self, prompt: str = "", *, count: int, **options: Unpack["WriteOptions"]) -> list[str]: ...
+    def write(
+        self,
+        prompt: str = "",
+        *,
+        lines: int | None = None,
+        tokens: int | None = None,
+        stop: str | Sequence[str] = (),
+        temperature: float = 0.8,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        title: str | None = None,
+        seed: int | None = None,
+        count: int | None = None,
+    ) -> str | list[str]:
+        """Continue `prompt` to the end of the document, or to a number of lines or tokens, or to a stop text.
+
+        Returns one text, or a list of `count` texts if `count` is given. The same seed gives the same text; None takes
+        a new one. Raises UsageError for a value out of range.
+        """
+        sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+                          repetition_penalty=repetition_penalty)  # fmt: skip
+        written = write(
+            self.step_model,
+            self.tokenizer,
+            prompt,
+            sampler=sampler,
+            stop=Stop(lines=lines, tokens=tokens, texts=(stop,) if isinstance(stop, str) else tuple(stop)),
+            count=1 if count is None else count,
+            seed=secrets.randbits(32) if seed is None else seed,
+            heading=self.heading,
+            title=title,
+        )
+        texts = [w.text for w in written]
+        return texts[0] if count is None else texts
+
+    @property
+    def heading(self) -> str:
+        """What a title line begins with in the model's documents; "" if they have no titles."""
+        return str(self.config.get("text", {}).get("heading", ""))
+
+    def ids(self, text: str) -> Ids:
+        """The ids of `text` as one document, its end included."""
+        ids = self.tokenizer.encode(text)
+        return np.append(ids, ids.dtype.type(END_OF_DOCUMENT))
+
+    def score(self, text: str) -> Evaluation:
+        """How well the model predicts `text` as one document. Raises TextError for an empty text."""
+        return evaluate(self.step_model, self.ids(text), len(text), split="given")
+
+    def save(self, path: str | Path) -> None:
+        """Copy the model to the folder `path`, atomically. Raises BundleError when it cannot be written."""
+        source = self.path
+        names = [
+            f.relative_to(source).as_posix() for f in sorted(source.rglob("*")) if f.is_file() and f.name != MANIFEST
+        ]
+        write_folder(Path(path), {name: (source / name).read_bytes() for name in names})
+
+
+def load(path: str | Path, *, precision: str = "fp32") -> Model:
+    """Read a saved model. `precision` is `fp32` or `int8`. Raises BundleError."""
+    return Model(path, precision=precision)
+
+
+def train(
+    *texts: str | Path,
+    out: str | Path | None = None,
+    recipe: str = "default",
+    minutes: float | None = None,
+    epochs: float | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    settings: dict[str, Any] | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    encoding: str | None = None,
+    progress: bool = True,
+) -> Model:
+    """Train a model on texts (files, folders, zips, `lyrics-zh`, `lyrics-en`) and return the best one.
+
+    out: the output folder (None: a temporary one that lives as long as the model). recipe: a recipe's name or file.
+    settings: overrides by dotted name, such as {"model.cell": "gru"}. minutes, epochs, steps: how long.
+    Raises UsageError, TextError, TrainingError, and MissingExtraError where torch is not installed.
+    """
+    if not texts:
+        raise UsageError("no text given: name at least one file, folder, zip, or lyrics-zh / lyrics-en")
+    try:
+        from ostinato.training.run import train as run
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"training needs {error.name}: pip install 'ostinato[train]'") from None
+    chosen = apply_overrides(load_recipe(recipe), [f"{k}={_toml_value(v)}" for k, v in (settings or {}).items()])
+    chosen = with_budget(chosen, minutes=minutes, epochs=epochs, steps=steps, seed=seed)
+    temporary = tempfile.TemporaryDirectory(prefix="ostinato-") if out is None else None
+    folder = Path(out) if out is not None else Path(temporary.name) / "run"  # type: ignore[union-attr]
+    run([str(t) for t in texts], out=folder, recipe=chosen, device=device, resume=resume, overwrite=overwrite,
+        encoding=encoding, progress=progress)  # fmt: skip
+    model = Model(folder)
+    model._temporary = temporary
+    return model
+
+
+def _toml_value(value: Any) -> str:
+    import json
+
+    return json.dumps(value)

@@ -1,0 +1,102 @@
+"""`ostinato info [MODEL|TEXT...]`"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ostinato.errors import BundleError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `info`."""
+    parser.add_argument("what", nargs="*", metavar="MODEL|TEXT", help="a model or texts (default: this machine)")
+    parser.add_argument("--tokenizer", default="character", metavar="T", help="how to cut a text (default: character)")
+    parser.add_argument("--documents", default="auto", metavar="D", help="files, lines, paragraphs, auto or a pattern")
+    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, else a guess)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Say what was given: a model's card, a text's numbers, or this machine's kernels."""
+    if not args.what:
+        return _machine(args)
+    if len(args.what) == 1 and Path(args.what[0]).is_dir():
+        from ostinato.bundle import find_bundle
+
+        try:
+            folder = find_bundle(Path(args.what[0]))
+        except BundleError:
+            return _text(args)
+        return _model(folder, args)
+    return _text(args)
+
+
+def _model(folder: Path, args: argparse.Namespace) -> int:
+    from ostinato.bundle import read_bundle
+
+    bundle = read_bundle(folder)
+    if args.json:
+        print(json.dumps({"path": str(bundle.path), **bundle.config}, ensure_ascii=False))
+    else:
+        print(f"{bundle.card.rstrip()}\n\n({bundle.path}, every file matches its checksum)")
+    return 0
+
+
+def _text(args: argparse.Namespace) -> int:
+    from ostinato.settings import TextSettings, from_mapping
+    from ostinato.text import prepare
+
+    settings = from_mapping(
+        "text", {"tokenizer": args.tokenizer, "documents": args.documents}, TextSettings(), "ostinato info"
+    )
+    with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
+        corpus = prepare(args.what, settings, Path(folder), encoding=args.encoding)
+        report: dict[str, Any] = {
+            "names": list(corpus.names),
+            "tokenizer": corpus.settings.tokenizer,
+            "documents": corpus.settings.documents,
+            "vocabulary": corpus.tokenizer.vocabulary_size,
+            **{
+                name: {"documents": split.documents, "tokens": split.tokens, "characters": split.characters}
+                for name, split in (("train", corpus.train), ("heldout", corpus.heldout))
+            },
+        }
+        for note in corpus.notes:
+            print(note, file=sys.stderr)
+    if args.json:
+        print(json.dumps(report, ensure_ascii=False))
+        return 0
+    print(", ".join(report["names"]))
+    print(
+        f"  tokenizer {report['tokenizer']}: {report['vocabulary']:,} tokens, a vocabulary made from the training part"
+    )
+    print(f"  documents cut by {report['documents']}")
+    for name, label in (("train", "training"), ("heldout", "held out")):
+        s = report[name]
+        print(f"  {label}: {s['documents']:,} documents, {s['characters']:,} characters, {s['tokens']:,} tokens")
+    return 0
+
+
+def _machine(args: argparse.Namespace) -> int:
+    import os
+    import platform
+
+    from ostinato import __version__
+    from ostinato.kernels import choose_isa
+
+    kernels = choose_isa()
+    report = {
+        "ostinato": __version__,
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "kernels": {"isa": kernels.isa, "why": kernels.why, "available": list(kernels.available)},
+    }
+    if args.json:
+        print(json.dumps(report, ensure_ascii=False))
+        return 0
+    print(f"ostinato {report['ostinato']}, Python {report['python']}, {report['cores']} cores")
+    print(f"  kernels: {kernels.isa}, because {kernels.why}; available: {', '.join(kernels.available)}")
+    return 0

@@ -1,0 +1,38 @@
+"""`ostinato score MODEL [TEXT...]`"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `score`."""
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="a saved model, or the output folder of a training run"
+    )
+    parser.add_argument(
+        "text", nargs="*", default=["-"], metavar="TEXT", help="what to score (default: standard input)"
+    )
+    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, else a guess)")
+    parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="arithmetic of the weights")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print perplexity per token and bits per character of the text, cut into documents as the model's text was."""
+    from ostinato.api import Model
+    from ostinato.cli.texts import settings_of, whole_text
+    from ostinato.evaluation import evaluate
+
+    model = Model(args.model, precision=args.precision)
+    with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
+        given, corpus = whole_text(
+            args.text, settings_of(model.config), Path(folder), tokenizer=model.tokenizer, encoding=args.encoding
+        )
+        for note in corpus.notes:
+            print(note, file=sys.stderr)
+        evaluation = evaluate(model.step_model, given.ids, given.characters, split="given")
+    print(json.dumps(evaluation.to_json()) if args.json else str(evaluation))
+    return 0

@@ -1,0 +1,64 @@
+"""`ostinato train TEXT...`"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from ostinato.errors import MissingExtraError
+from ostinato.settings import Recipe, apply_overrides, load_recipe, recipe_names, with_budget
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `train`."""
+    parser.add_argument("text", nargs="+", metavar="TEXT", help="file, folder, zip, -, lyrics-zh or lyrics-en")
+    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="output folder (default: NAME-model)")
+    parser.add_argument("--recipe", metavar="R", help=f"a TOML file or one of {', '.join(recipe_names())}")
+    parser.add_argument("--set", action="append", default=[], metavar="K=V", help="override: --set model.cell=gru")
+    parser.add_argument("--minutes", type=float, metavar="M", help="train this long; the schedule fits itself to it")
+    parser.add_argument("--epochs", type=float, metavar="N", help="passes over the text")
+    parser.add_argument("--steps", type=int, metavar="N", help="minibatches")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run that is in DIR")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of weights, sampling and dropout")
+    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, else a guess)")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+
+
+def recipe_of(args: argparse.Namespace) -> Recipe:
+    """The recipe that the options describe. Raises SettingsError."""
+    recipe = apply_overrides(load_recipe(args.recipe or "default"), args.set)
+    return with_budget(recipe, minutes=args.minutes, epochs=args.epochs, steps=args.steps, seed=args.seed)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, then print where the model is and how good."""
+    recipe = recipe_of(args)
+    try:
+        from ostinato.training.run import train
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "matplotlib"):
+            raise
+        raise MissingExtraError(f"training needs {error.name}: pip install 'ostinato[train]'") from None
+    names_recipe = bool(args.recipe or args.set)
+    first = args.text[0]
+    out = args.out or Path(f"{Path(first).stem if first != '-' else 'stdin'}-model")
+    result = train(
+        args.text,
+        out=out,
+        recipe=recipe,
+        device=args.device,
+        resume=args.resume,
+        same_recipe=not (args.resume and not names_recipe),
+        overwrite=args.overwrite,
+        encoding=args.encoding,
+        progress=not args.quiet,
+    )
+    if args.json:
+        print(json.dumps(result.to_json(), ensure_ascii=False))
+    else:
+        print(result.summary())
+        print(f"write with it: ostinato write {out}", file=sys.stderr)
+    return 128 + result.signal if result.signal else 0

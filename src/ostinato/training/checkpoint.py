@@ -1,0 +1,92 @@
+"""The exact state of a run on disk, from which training continues bit for bit. Never pickle."""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ostinato.bundle import TensorFile, recover_folder, tensor_writer, verify_folder, write_folder
+from ostinato.errors import BundleError, TrainingError
+from ostinato.training.schedules import Plateau
+
+
+@dataclass
+class Position:
+    """Where a run stands: everything but the tensors. Randomness is a function of (seed, step), so none is kept."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    """Minibatches of this epoch that are done."""
+    tokens: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    """Sum of the training loss, in nats, over `loss_tokens`, since the last evaluation or the epoch's start."""
+    loss_tokens: int = 0
+    best_loss: float = math.inf
+    best_step: int = 0
+    stale: int = 0
+    """Evaluations since the best one."""
+    skipped: int = 0
+    """Minibatches whose loss or gradient was not finite."""
+    skipped_in_a_row: int = 0
+    plateau: Plateau = field(default_factory=Plateau)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types only; infinities as strings."""
+        data = dataclasses.asdict(self)
+        return json.loads(json.dumps(data), parse_constant=str)  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Position":
+        """The inverse of `to_json`."""
+        values = dict(data)
+        plateau = values.pop("plateau")
+        values["best_loss"] = float(values["best_loss"])
+        return cls(**values, plateau=Plateau(plateau["cuts"], plateau["stale"], float(plateau["best"])))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name (model., optimizer., average., state.), the position, and what run it belongs to."""
+
+    tensors: dict[str, torch.Tensor]
+    position: Position
+    run: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write the checkpoint as `folder`, atomically. Raises BundleError when it cannot be written."""
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in checkpoint.tensors.items()}
+    document = {"position": checkpoint.position.to_json(), "run": checkpoint.run}
+    write_folder(
+        folder,
+        {
+            "state.json": (json.dumps(document, ensure_ascii=False) + "\n").encode("utf-8"),
+            "state.safetensors": tensor_writer(arrays),
+        },
+    )
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint. Raises TrainingError when there is none, BundleError when it is damaged."""
+    recover_folder(folder)
+    if not folder.exists():
+        raise TrainingError(f"nothing to resume: there is no checkpoint at {folder}; start without --resume")
+    verify_folder(folder)
+    try:
+        document = json.loads((folder / "state.json").read_text("utf-8"))
+        position = Position.from_json(document["position"])
+        run = document["run"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{folder / 'state.json'} is not a checkpoint of this version ({error})") from None
+    # copied out of the mapped file: the file is replaced by the next checkpoint while these are in use
+    tensors = {
+        name: torch.from_numpy(np.array(value)) for name, value in TensorFile(folder / "state.safetensors").items()
+    }
+    return Checkpoint(tensors, position, run)

@@ -1,0 +1,55 @@
+"""`metrics.jsonl`: one row an evaluation, append-only, also across a resume."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """One evaluation. Losses are nats per token; `heldout_loss` is None when nothing is held out."""
+
+    step: int
+    epoch: float
+    seconds: float
+    tokens: int
+    train_loss: float
+    heldout_loss: float | None
+    learning_rate: float
+    tokens_per_second: float
+
+
+class MetricsFile:
+    """Appends rows to a file. Steps that are there already (a resumed run repeats them) are not written twice."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        rows = read_metrics(path)
+        self._last_step = rows[-1]["step"] if rows else -1
+        if path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+            with path.open("a", encoding="utf-8") as file:  # a row cut short by a kill: start a new line after it
+                file.write("\n")
+
+    def append(self, row: Row) -> None:
+        """Write one row and flush it."""
+        if row.step <= self._last_step:
+            return
+        self._last_step = row.step
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(row)) + "\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics file in order; a row that was cut short is left out, a missing file has none."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text("utf-8", errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and "step" in row:
+            rows.append(row)
+    return rows

@@ -1,0 +1,47 @@
+"""Optimizers by name, gradient clipping, and their state as plain arrays."""
+
+from collections.abc import Iterable
+
+import torch
+
+from ostinato.settings import TrainingSettings
+
+
+def build_optimizer(
+    parameters: Iterable[torch.nn.Parameter], settings: TrainingSettings, learning_rate: float
+) -> torch.optim.Optimizer:
+    """SGD, Adam (L2 penalty) or AdamW (decoupled decay, of matrices alone; biases are not decayed)."""
+    parameters = list(parameters)
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, lr=learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
+        )
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=learning_rate, weight_decay=settings.weight_decay, fused=True)
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Use `learning_rate` from the next step on."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The optimizer's state, named `{parameter index}.{entry}`."""
+    state = optimizer.state_dict()["state"]
+    return {f"{index}.{name}": value for index, entries in state.items() for name, value in entries.items()
+            if isinstance(value, torch.Tensor)}  # fmt: skip
+
+
+def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    """Put back what `optimizer_tensors` gave."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

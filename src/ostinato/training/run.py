@@ -1,0 +1,267 @@
+"""A whole training run: from texts to a model on disk."""
+
+import dataclasses
+import json
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from ostinato.errors import TrainingError
+from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
+from ostinato.models.language_model import LanguageModel
+from ostinato.settings import Recipe, recipe_from_mapping, to_mapping, to_toml
+from ostinato.text import Corpus, prepare
+from ostinato.training import plan
+from ostinato.training.checkpoint import Position, load_checkpoint
+from ostinato.training.metrics import Row, read_metrics
+from ostinato.training.picture import draw_losses
+from ostinato.training.progress import Progress, Silent
+from ostinato.training.samples import sample_text
+from ostinato.training.saving import ModelWriter
+from ostinato.training.trainer import Outcome, Trainer
+
+_BUDGET = ("minutes", "epochs", "steps")
+_SAMPLE_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to. `evaluation` is the saved (best) model's, by split; `signal` is 0 or what interrupted it."""
+
+    folder: Path
+    reason: str
+    position: Position
+    evaluation: dict[str, Any]
+    signal: int
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        p = self.position
+        return {
+            "model": str(self.folder / "model"),
+            "reason": self.reason,
+            "steps": p.step,
+            "seconds": round(p.seconds, 1),
+            "best_step": p.best_step,
+            "skipped": p.skipped,
+            "evaluation": self.evaluation,
+        }
+
+    def summary(self) -> str:
+        """A few lines for a person."""
+        p = self.position
+        why = {"finished": "", "early": " (stopped early: no improvement any more)", "interrupted": " (interrupted)"}
+        lines = [f"{self.folder / 'model'}: {p.step:,} steps in {p.seconds / 60:.1f} minutes{why[self.reason]}"]
+        for split, values in self.evaluation.items():
+            bits = values.get("bits_per_character")
+            lines.append(
+                f"  {split}: perplexity {values['perplexity']:,.2f} per token"
+                + ("" if bits is None else f", {bits:.3f} bits per character")
+            )
+        if p.skipped:
+            lines.append(f"  {p.skipped} minibatches were skipped: their loss was not finite")
+        return "\n".join(lines)
+
+
+def train(
+    texts: Sequence[str],
+    *,
+    out: Path,
+    recipe: Recipe,
+    device: str = "auto",
+    resume: bool = False,
+    same_recipe: bool = True,
+    overwrite: bool = False,
+    encoding: str | None = None,
+    progress: bool = True,
+) -> Result:
+    """Train a language model on `texts` into the folder `out`: `model/` (the best), `checkpoint/`, `metrics.jsonl`,
+    `loss.svg`, `loss.png`, `text/` (token ids).
+
+    `resume` goes on from `out`'s checkpoint; the texts must be the same, and so must the recipe if `same_recipe`
+    (otherwise the recorded one is used). A larger budget than the recorded one extends the run.
+
+    Raises TextError, SettingsError, TrainingError, BundleError.
+    """
+    prepare_torch()
+    watcher = Progress() if progress else Silent()
+    _check_folder(out, resume=resume, overwrite=overwrite)
+    where = resolve_device(device)
+    recorded = load_checkpoint(out / "checkpoint").run if resume else None
+    if recorded is not None:
+        recipe = _resumed_recipe(recipe, recorded, same_recipe)
+    corpus = prepare(texts, recipe.text, out / "text", encoding=encoding)
+    for note in corpus.notes:
+        watcher.noted(note)
+    size = plan.CorpusSize(corpus.train.tokens, corpus.heldout.tokens, corpus.tokenizer.vocabulary_size)
+    resolved = plan.resolve(recipe, size)
+    run = {"fingerprint": corpus.fingerprint, "requested": to_mapping(recipe), "resolved": to_mapping(resolved),
+           "precision": recipe.training.precision, "threads": torch.get_num_threads()}  # fmt: skip
+    if recorded is not None:
+        resolved = _check_resume(recipe, resolved, run, recorded, watcher)
+    assert resolved.model.hidden_size is not None
+    precision = resolve_precision(resolved.training.precision, where, hidden_size=resolved.model.hidden_size)
+    settings = dataclasses.replace(resolved.training, precision=precision)
+
+    torch.manual_seed(settings.seed)
+    model = LanguageModel(resolved.model, size.vocabulary_size).to(where)
+    recorder = _Recorder(watcher, ModelWriter(out / "model", model, resolved, corpus), corpus, model, out)
+    trainer = Trainer(
+        model, corpus.train.ids, corpus.heldout.ids, settings, folder=out, device=where, watcher=recorder, run=run
+    )
+    (out / "recipe.toml").write_text(to_toml(resolved), "utf-8")
+    watcher.noted(_headline(corpus, model, resolved, precision, where))
+    if resume:
+        trainer.resume()
+        watcher.noted(f"resumed at step {trainer.position.step}")
+    with _stop_on_signals(trainer) as received:
+        outcome = trainer.train()
+    recorder.finish()
+    return _result(out, outcome, received)
+
+
+def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise TrainingError(f"the output folder {out} is a file; choose another with -o")
+    started = out.is_dir() and any((out / name).exists() for name in ("model", "checkpoint", "metrics.jsonl"))
+    if started and overwrite and not resume:
+        for name in ("model", "checkpoint", "text"):
+            shutil.rmtree(out / name, ignore_errors=True)
+        for name in ("metrics.jsonl", "loss.svg", "loss.png", "recipe.toml"):
+            (out / name).unlink(missing_ok=True)
+    elif started and not resume:
+        raise TrainingError(
+            f"{out} holds a run already: --resume goes on with it, --overwrite replaces it, -o names another"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise TrainingError(
+            f"cannot write to the output folder {out}: {error.strerror}; choose another with -o"
+        ) from None
+
+
+def _without_budget(mapping: dict[str, Any]) -> dict[str, Any]:
+    training = {k: v for k, v in mapping["training"].items() if k not in _BUDGET}
+    return {**mapping, "training": training}
+
+
+def _resumed_recipe(recipe: Recipe, recorded: dict[str, Any], same_recipe: bool) -> Recipe:
+    """The recorded recipe, with the budget of `recipe` where it names one; checked to be the same if asked to."""
+    before = recipe_from_mapping(recorded["requested"], "the checkpoint's recipe")
+    if same_recipe:
+        old, new = _without_budget(to_mapping(before)), _without_budget(to_mapping(recipe))
+        for section, table in old.items():
+            for key, value in table.items():
+                if new[section][key] != value:
+                    raise TrainingError(
+                        f"cannot resume with another recipe: {section}.{key} was {value}, now {new[section][key]}; "
+                        "leave --recipe and --set out to go on with the recorded one, or start anew with -o"
+                    )
+    given = {k: getattr(recipe.training, k) for k in _BUDGET}
+    if any(value is not None for value in given.values()):
+        before = dataclasses.replace(before, training=dataclasses.replace(before.training, **given))
+    return dataclasses.replace(before, name=recipe.name)
+
+
+def _check_resume(
+    recipe: Recipe, resolved: Recipe, run: dict[str, Any], recorded: dict[str, Any], watcher: Progress | Silent
+) -> Recipe:
+    """The recorded recipe as it was resolved, with the (possibly extended) budget. Raises for another corpus."""
+    if recorded["fingerprint"] != run["fingerprint"]:
+        raise TrainingError("cannot resume with another text: give the same files as before, or start anew with -o")
+    if recorded["threads"] != run["threads"]:
+        watcher.noted(
+            f"the run was started with {recorded['threads']} threads, now there are {run['threads']}: "
+            "it goes on, but not bit for bit"
+        )
+    before = recipe_from_mapping(recorded["resolved"], "the checkpoint's recipe")
+    budget = {k: getattr(resolved.training, k) for k in _BUDGET}
+    before = dataclasses.replace(before, training=dataclasses.replace(before.training, **budget), name=recipe.name)
+    run["resolved"] = to_mapping(before)
+    return before
+
+
+def _headline(corpus: Corpus, model: LanguageModel, recipe: Recipe, precision: str, device: torch.device) -> str:
+    m, t = recipe.model, recipe.training
+    return (
+        f"{corpus.train.documents:,} documents, {corpus.train.tokens:,} tokens to learn from, "
+        f"{corpus.heldout.tokens:,} held out, vocabulary {model.vocabulary_size:,}\n"
+        f"{m.cell} {m.layers} × {m.hidden_size}, {model.parameter_count:,} parameters, "
+        f"minibatches {t.batch_size} × {t.window} {t.sampling}, {t.optimizer} {t.learning_rate:g}, "
+        f"{precision} on {device}"
+    )
+
+
+@contextmanager
+def _stop_on_signals(trainer: Trainer) -> Iterator[list[int]]:
+    """Inside, Ctrl-C and SIGTERM end training after the minibatch in progress; a second one ends it at once.
+
+    Yields the list of signals received. Does nothing outside the main thread.
+    """
+    received: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        trainer.interrupted = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Recorder:
+    """Passes events on to the progress display; saves the best model, and now and then shows what it writes."""
+
+    def __init__(
+        self, watcher: Progress | Silent, writer: ModelWriter, corpus: Corpus, model: LanguageModel, out: Path
+    ) -> None:
+        self.watcher, self.writer, self.corpus, self.model, self.out = watcher, writer, corpus, model, out
+        self.sample, self._sampled = "", 0.0
+        self.stepped, self.noted = watcher.stepped, watcher.noted
+
+    def evaluated(self, row: Row, best: bool) -> None:
+        """Save and show."""
+        self.watcher.evaluated(row, best)
+        if best:
+            self.writer.save(row)
+        now = time.perf_counter()
+        if now - self._sampled > _SAMPLE_SECONDS:
+            self._sampled = now
+            self.sample = sample_text(self.model, self.corpus)
+            self.watcher.noted("\n".join(f"    {line}" for line in self.sample.splitlines()))
+            self._draw()
+
+    def _draw(self) -> None:
+        rows = read_metrics(self.out / "metrics.jsonl")
+        draw_losses(rows, self.out / "loss", title=", ".join(self.corpus.names), sample=self.sample)
+
+    def finish(self) -> None:
+        """The last picture; the display is done."""
+        self._draw()
+        self.watcher.finished()
+
+
+def _result(out: Path, outcome: Outcome, received: list[int]) -> Result:
+    config = json.loads((out / "model" / "config.json").read_text("utf-8"))
+    return Result(out, outcome.reason, outcome.position, config["evaluation"], received[0] if received else 0)
