@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ostinato.errors import TextError
+from ostinato.errors import BundleError, TextError
 from ostinato.protocols import Ids
 from ostinato.settings import TextSettings
 from ostinato.text.documents import Piece, cut_documents, resolve_documents
@@ -229,7 +229,7 @@ def open_corpus(directory: str | os.PathLike[str]) -> Corpus:
         raise TextError(f"{folder} holds no prepared corpus") from None
     except OSError as error:
         raise TextError(f"{folder} cannot be read: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError):
+    except (BundleError, ValueError, KeyError, TypeError):
         raise TextError(f"{folder} holds a damaged corpus: prepare it again") from None
 
 

@@ -1,7 +1,7 @@
 """Which encoding a file is in: its byte order mark, else UTF-8 strictly, else a guess that is reported as one.
 
 The guess is among GB18030, Big5, UTF-16 without a mark, Shift-JIS and cp1252. A text in the wrong one of them still
-decodes, often, but into characters that nobody writes; so each is scored by the share of its characters that are
+often decodes, but into characters that nobody writes; so each is scored by the share of its characters that are
 common in the language the encoding is for.
 """
 
@@ -29,7 +29,7 @@ class Detected(NamedTuple):
 def check_encoding(name: str) -> str:
     """The name, if Python can decode text with it; UTF-8 then drops a byte order mark. Raises UsageError if not."""
     try:
-        b"".decode(name)
+        "x".encode(name)  # refuses codecs that are not of text
         known = codecs.lookup(name).name
     except (LookupError, ValueError):
         raise UsageError(f"unknown encoding {name!r}: give one such as utf-8, gb18030, big5, shift_jis") from None
@@ -66,32 +66,38 @@ def detect(stream: BinaryIO, name: str) -> Detected:
 def _first_fault(stream: BinaryIO, encoding: str, name: str) -> int | None:
     """Offset of the first byte that does not decode; None if all do. Raises TextError at a zero byte."""
     decoder = codecs.getincrementaldecoder(encoding)()
-    start = 0
+    end = 0
     while True:
         chunk = stream.read(CHUNK)
+        end += len(chunk)
         if b"\0" in chunk:
             raise TextError(f"{name} looks like a binary file, not a text")
-        held = len(decoder.getstate()[0])
         try:
             decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
-            return start - held + error.start
+            return fault_offset(end, error)
         if not chunk:
             return None
-        start += len(chunk)
+
+
+def fault_offset(end: int, error: UnicodeDecodeError) -> int:
+    """Offset of the byte that an incremental decoder stopped at, when `end` bytes of a stream had been read."""
+    return end - len(error.object) + error.start
 
 
 def _sample(stream: BinaryIO, fault: int) -> bytes:
-    """Bytes around the fault, whole lines if possible: a line feed is a character of its own in all candidates."""
+    """Bytes from the start of the line of the fault on, so that no character is cut.
+
+    A line feed is a character of its own in all candidates, and what comes before the fault is most likely ASCII.
+    """
     start = max(0, fault - 4096)
     stream.seek(0)
     left = start
-    while left:  # members of zips are quicker to read than to seek in
+    while left:  # no seeking: the member of a zip would read all the same
         left -= len(stream.read(min(left, CHUNK)))
     sample = stream.read(_SAMPLE)
-    if start and b"\n" in sample[:4096]:
-        sample = sample[sample.index(b"\n") + 1 :]
-    return sample[: sample.rfind(b"\n") + 1] if len(sample) > _SAMPLE // 2 and b"\n" in sample else sample
+    line = sample.rfind(b"\n", 0, fault - start) + 1
+    return sample[line if line or not start else fault - start :]
 
 
 def _nearly_utf8(sample: bytes) -> bool:
@@ -116,7 +122,7 @@ def _utf16(head: bytes) -> str | None:
 
 
 def _ranking(sample: bytes) -> list[str]:
-    """The candidates that decode the sample, best first."""
+    """The candidates in which most of the sample's characters are common ones, best first."""
     scores = {}
     for encoding, score in _SCORES.items():
         try:  # incrementally: the sample may end inside a character
@@ -124,7 +130,8 @@ def _ranking(sample: bytes) -> list[str]:
         except UnicodeDecodeError:
             continue
         scores[encoding] = score([character for character in text if not character.isascii()], sample)
-    return sorted(scores, key=lambda encoding: -scores[encoding])
+    likely = [encoding for encoding, score in scores.items() if score >= 0.5]
+    return sorted(likely, key=lambda encoding: -scores[encoding])
 
 
 def _lead_share(encoding: str, *leads: tuple[int, int]) -> Callable[[list[str], bytes], float]:

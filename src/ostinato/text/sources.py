@@ -21,7 +21,7 @@ from typing import BinaryIO, cast
 
 from ostinato.errors import TextError
 from ostinato.text.archives import BROKEN, Archive, is_zip
-from ostinato.text.encodings import CHUNK, check_encoding, detect
+from ostinato.text.encodings import CHUNK, check_encoding, detect, fault_offset
 
 CORPORA = ("lyrics-en", "lyrics-zh")
 """Names of the bundled corpora; `./lyrics-zh` is a file of that name."""
@@ -52,21 +52,20 @@ class Source:
     def _chunks(self) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder(self.encoding)()
         newlines = io.IncrementalNewlineDecoder(None, translate=True)
-        start = 0
+        end = 0
         with reading(self.name), self.open() as stream:
             while True:
                 chunk = stream.read(CHUNK)
-                held = len(decoder.getstate()[0])
+                end += len(chunk)
                 try:
                     text = decoder.decode(chunk, final=not chunk)
                 except UnicodeError as error:
-                    at = f" (byte {start - held + error.start})" if isinstance(error, UnicodeDecodeError) else ""
+                    at = f" (byte {fault_offset(end, error)})" if isinstance(error, UnicodeDecodeError) else ""
                     raise TextError(f"{self.name} is not {self.encoding}{at}: name its encoding") from None
                 if text := newlines.decode(text, final=not chunk):
                     yield text
                 if not chunk:
                     return
-                start += len(chunk)
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,7 @@ class Texts:
 def read_texts(paths: Sequence[str | os.PathLike[str]], encoding: str | None = None) -> Texts:
     """The texts that paths name: files, folders, zips, `-` for standard input, or bundled corpora.
 
+    `songs.zip/new/one.txt` is a member of a zip, `songs.zip/new` a folder in it.
     `encoding` overrides the detection (see `encodings`), which reads every file once. Folders are read recursively in
     sorted order, without hidden files, links to folders, and files whose ending is not in ENDINGS.
     Raises TextError, in one line, for what is missing, unreadable, empty, binary, broken, or without any text;
@@ -101,7 +101,7 @@ def read_texts(paths: Sequence[str | os.PathLike[str]], encoding: str | None = N
     notes += [f"{source.name}: no encoding is marked, read as {source.encoding}" for source in guessed[:10]]
     if len(guessed) > 10:
         notes.append(f"and {len(guessed) - 10} more texts in guessed encodings")
-    return Texts(tuple(sources), tuple(Path(_label(path)).name for path in paths), tuple(notes))
+    return Texts(tuple(sources), tuple(Path(_label(path)).name or _label(path) for path in paths), tuple(notes))
 
 
 Opener = Callable[[], BinaryIO]
@@ -126,17 +126,21 @@ def _decided(name: str, opener: Opener, bundled: bool, encoding: str | None) -> 
 def _opened(path: str | os.PathLike[str], notes: list[str]) -> Iterator[tuple[str, Opener, bool]]:
     """Name, opener and whether it is bundled, for each text that a path leads to."""
     text = os.fspath(path)
-    if text == "-":
-        yield "standard input", _spooled(cast(BinaryIO, sys.stdin.buffer)), False
-    elif text in CORPORA:
-        corpus = resources.files("ostinato") / "corpora" / f"{text}.txt"
-        yield text, lambda: cast(BinaryIO, corpus.open("rb")), True
-    else:
-        with reading(text):
+    with reading(_label(path)):
+        if text == "-":
+            yield _label(path), _spooled(cast(BinaryIO, sys.stdin.buffer)), False
+        elif text in CORPORA:
+            corpus = resources.files("ostinato") / "corpora" / f"{text}.txt"
+            yield text, lambda: cast(BinaryIO, corpus.open("rb")), True
+        else:
             yield from ((name, opener, False) for name, opener in _on_disk(Path(text), notes))
 
 
 def _on_disk(path: Path, notes: list[str]) -> Iterator[tuple[str, Opener]]:
+    for parent in path.parents:
+        if parent.is_file() and is_zip(parent):
+            yield from _in_zip(parent, notes, path.relative_to(parent).as_posix())
+            return
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         yield from _in_folder(path, notes)
@@ -167,14 +171,19 @@ def _in_folder(folder: Path, notes: list[str]) -> Iterator[tuple[str, Opener]]:
     _report(str(folder), texts, other, notes)
 
 
-def _in_zip(path: Path, notes: list[str]) -> Iterator[tuple[str, Opener]]:
+def _in_zip(path: Path, notes: list[str], inside: str = "") -> Iterator[tuple[str, Opener]]:
+    """The texts of a zip, or the member or folder `inside` it."""
     archive = Archive(path)
+    members = archive.members()
+    if inside:
+        members = [member for member in members if member == inside or member.startswith(f"{inside}/")]
+        if not members:
+            raise TextError(f"{path} has no member {inside}")
     other = texts = 0
-    for member in archive.members():
-        parts = Path(member).parts
-        if any(part.startswith((".", "__MACOSX")) for part in parts):
+    for member in members:
+        if any(part.startswith((".", "__MACOSX")) for part in Path(member).parts):
             continue
-        if Path(member).suffix.lower() in ENDINGS:
+        if member == inside or Path(member).suffix.lower() in ENDINGS:
             texts += 1
             yield f"{path}/{member}", lambda member=member: archive.open(member)  # type: ignore[misc]
         else:

@@ -7,8 +7,8 @@ import numpy as np
 
 from ostinato.text.tokenizers.base import refuse_surrogates
 
-MAX_DISTINCT_WORDS = 1_000_000
-"""More distinct words than this are not kept while counting: those seen once so far are forgotten (about 150 MB)."""
+MAX_DISTINCT_WORDS = 500_000
+"""More distinct words than this are not kept while counting: those seen once so far are forgotten (about 80 MB)."""
 
 MAX_WORD_LENGTH = 100
 """Longer words are always spelled: they hardly repeat, and a hostile text cannot fill the vocabulary with itself."""

@@ -1,17 +1,17 @@
 """The tokenizer `word`: runs of Han characters through rjieba, other scripts by their letters.
 
 A word of other scripts is a run of letters, marks and digits, with apostrophes inside (`don't`), and takes one blank
-before it along (` the`): that nearly halves the tokens of an English text. Scripts that are written without blanks and
+before it along (` the`): a quarter fewer tokens in English, at bits per character
+within 2 % of blanks on their own (trigrams). Scripts that are written without blanks and
 that rjieba does not know (Hiragana, Thai, Lao, Burmese, Khmer, Tibetan ...), and all that is not a letter, are single
 characters. Tokens are pieces of the text as it stands, so nothing can be lost, and none reaches over a newline.
 """
 
 import re
-import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import chain
+from typing import cast
 
 import numpy as np
 
@@ -19,24 +19,21 @@ from ostinato.protocols import Ids
 from ostinato.text.tokenizers.base import BaseTokenizer
 from ostinato.text.tokenizers.counting import CharacterCounter, WordCounter, check_surrogates
 
-_HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-# written without blanks: no word can be seen by its letters
-_SINGLE = [(0x0E00, 0x0EFF), (0x0F00, 0x109F), (0x1780, 0x17FF), (0x1950, 0x19FF), (0x1A20, 0x1AAF), (0x3041, 0x309F),
-           (0xA9E0, 0xA9FF), (0xAA60, 0xAADF)]  # fmt: skip
+_FIRST_HAN = "\u3005"
+_HAN = f"{_FIRST_HAN}\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_is_han = re.compile(f"[{_HAN}]").match
+# written without blanks: letters do not show where a word ends
+_SINGLE = "\u0e00-\u0eff\u0f00-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u3041-\u309f\ua9e0-\ua9ff\uaa60-\uaadf"
 
 
 @lru_cache(maxsize=1)
 def _pattern() -> re.Pattern[str]:
-    """The expression whose matches are the words and single characters of a text; group 1 is a run of Han."""
-    letters = _ranges(
-        code
-        for code in chain(range(0x80, 0x3400), range(0xA000, 0xF900), range(0xFB00, 0x20000))
-        if unicodedata.category(chr(code))[0] in "LMN"
-        and code not in (0x3005, 0x3007)
-        and not any(low <= code <= high for low, high in _SINGLE)
-    )
-    word = f"[0-9A-Za-z{letters}]+"
-    return re.compile(f"([{_HAN}]+)| ?{word}(?:['’]{word})*|(?s:.)")
+    """The expression whose matches are the runs of Han, the words and the single characters of a text."""
+    marks = _ranges(code for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M")
+    letter = rf"[^\W_{_HAN}{_SINGLE}]"
+    word = f"{letter}+(?:[{marks}]+{letter}*)*"
+    ascii_word = "[A-Za-z]++(?=[ \n.,:;])"  # the same as `word`, in a third of the time
+    return re.compile(f" ?{ascii_word}|[{_HAN}]++| ?{word}(?:['’]{word})*|(?s:.)")
 
 
 def _ranges(codes: Iterable[int]) -> str:
@@ -47,29 +44,26 @@ def _ranges(codes: Iterable[int]) -> str:
             ranges[-1][1] = code
         else:
             ranges.append([code, code])
-    return "".join(f"{re.escape(chr(low))}-{re.escape(chr(high))}" for low, high in ranges)
+    return "".join(f"{chr(low)}-{chr(high)}" for low, high in ranges)
 
 
-@lru_cache(maxsize=1)
-def _cutter() -> Callable[[str], list[str]]:
+def words(text: str) -> list[str]:
+    """The words and single characters of `text`, in order; joined they are `text`."""
+    found: list[str] = []
+    for piece in _pattern().findall(text):
+        if len(piece) > 1 and piece >= _FIRST_HAN and _is_han(piece):
+            parts = _cut(piece)
+            found += parts if "".join(parts) == piece else piece
+        else:
+            found.append(piece)
+    return found
+
+
+def _cut(run: str) -> list[str]:
     import rjieba  # costs 0.1 s: only when Chinese is met
 
-    def cut(run: str) -> list[str]:
-        words: list[str] = rjieba.cut(run)
-        return words
-
-    return cut
-
-
-def words(text: str) -> Iterator[str]:
-    """The words and single characters of `text`, in order; joined they are `text`."""
-    for match in _pattern().finditer(text):
-        if match.lastindex:
-            run = match[0]
-            parts = _cutter()(run) if len(run) > 1 else [run]
-            yield from parts if "".join(parts) == run else run
-        else:
-            yield sys.intern(match[0])
+    parts: list[str] = rjieba.cut(run)
+    return parts
 
 
 class WordTokenizer(BaseTokenizer):
@@ -93,15 +87,16 @@ class WordTokenizer(BaseTokenizer):
     def encode(self, text: str) -> Ids:
         """Ids of `text`, (T,). encode(a + b) is encode(a) then encode(b) where `a` ends with a newline."""
         check_surrogates(text)
+        parts = words(text)
+        tokens = list(map(self._ids.get, parts))
         ids: list[int] = []
-        known = self._ids.get
-        for word in words(text):
-            token = known(word)
-            if token is not None:
-                ids.append(token)
-            elif word[0] == " " and (token := known(word[1:])) is not None:  # known only at the start of lines
-                ids.extend(self._spell(" "))
-                ids.append(token)
-            else:
-                ids.extend(self._spell(word))
-        return np.array(ids, self.dtype)
+        start = 0
+        for at in [at for at, token in enumerate(tokens) if token is None]:
+            ids += cast(list[int], tokens[start:at])
+            ids += self._rare(parts[at])
+            start = at + 1
+        return np.array(ids + cast(list[int], tokens[start:]), self.dtype)
+
+    def _rare(self, word: str) -> list[int]:
+        known = self._ids.get(word[1:]) if word[0] == " " else None  # seen at the start of lines only
+        return self._spell(word) if known is None else [*self._spell(" "), known]
