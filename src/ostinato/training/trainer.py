@@ -31,6 +31,8 @@ from ostinato.training.schedules import Budget, schedule_factor
 
 CHECKPOINT_SECONDS = 60.0
 SKIPS_ALLOWED = 10
+_ROWS, _TOKENS_A_ROW = 32, 512
+"""A held-out split is scored as this many rows side by side, each of at least so many tokens."""
 
 
 class Watcher(Protocol):
@@ -252,4 +254,5 @@ class Trainer:
     def heldout_loss(self) -> float:
         """Mean loss over the whole held-out split with carried state, nats per token."""
         scorer = TorchStepModel(self.model, precision=self.settings.precision)
-        return float(-np.mean(scorer.score_rows(self.heldout_ids)))
+        rows = min(max(len(self.heldout_ids) // _TOKENS_A_ROW, 1), _ROWS)
+        return float(-np.mean(scorer.score_rows(self.heldout_ids, rows=rows)))

@@ -1,0 +1,41 @@
+"""Shared by all tests: where the real corpora are, a tiny training text."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models of the tests are too small for two threads
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+VERSES = "".join(
+    f"# 歌{n}\n{a}在{b}里等{c}\n{c}在{a}里等{b}\nthe {n} winds\n\n"
+    for n, (a, b, c) in enumerate([(x, y, z) for x in "风雨山海" for y in "春秋夜" for z in "你我他"])
+)
+
+
+@pytest.fixture(autouse=True)
+def _denormals_stay():
+    """Training sets denormals to zero for the whole process; hypothesis needs them."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real corpora; skips where it is absent."""
+    if not DATA.is_dir():
+        pytest.skip(f"the real corpora are not here ({DATA})")
+    return DATA
+
+
+@pytest.fixture
+def verses(tmp_path):
+    """A small text of 36 two-script songs with titles."""
+    path = tmp_path / "verses.txt"
+    path.write_text(VERSES, "utf-8")
+    return path

@@ -1,0 +1,101 @@
+"""Recipes: reading, checking, overriding, writing back."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ostinato.errors import SettingsError
+from ostinato.settings import (
+    SECTIONS,
+    Recipe,
+    apply_overrides,
+    load_recipe,
+    recipe_from_mapping,
+    recipe_names,
+    to_mapping,
+    to_toml,
+    with_budget,
+)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_shipped_recipes_load_and_round_trip(name, tmp_path):
+    recipe = load_recipe(name)
+    (tmp_path / "copy.toml").write_text(to_toml(recipe), "utf-8")
+    copy = load_recipe(str(tmp_path / "copy.toml"))
+    assert dataclasses.replace(copy, name=name) == recipe
+
+
+def test_the_promised_recipes_are_there():
+    assert {"default", "scratch-rnn", "concise-rnn", "words"} <= set(recipe_names())
+
+
+def test_overrides_take_toml_values_and_bare_words():
+    recipe = apply_overrides(
+        Recipe(), ["model.cell=gru", "model.tied = true", "training.clip=1", "text.documents='^# '", "model.dropout=auto"]
+    )
+    assert (recipe.model.cell, recipe.model.tied, recipe.training.clip) == ("gru", True, 1.0)
+    assert recipe.text.documents == "^# "
+    assert recipe.model.dropout is None
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.sell=gru", r"\[model\] has no field 'sell'; its fields are cell, layers"),
+        ("modle.cell=gru", r"unknown table \[modle\]; a recipe has text, model, training"),
+        ("model.cell=transformer", r"model.cell must be one of rnn, rnn-relu, gru, lstm, got 'transformer'"),
+        ("model.layers=0", "model.layers must be between 1 and 16, got 0"),
+        ("model.layers=two", "model.layers must be a whole number, got 'two'"),
+        ("model.hidden_size=2.5", 'model.hidden_size must be a whole number or "auto", got 2.5'),
+        ("model.tied=1", "model.tied must be true or false, got 1"),
+        ("model.dropout=1.5", "model.dropout must be between 0 and 0.95, got 1.5"),
+        ("training.clip=nan", "training.clip must be at least 0, got nan"),
+        ("hidden_size=3", "write it as section.key=value"),
+        ("model.cell", "write it as section.key=value"),
+    ],
+)
+def test_wrong_overrides_say_what_is_allowed(override, message):
+    with pytest.raises(SettingsError, match=message):
+        apply_overrides(Recipe(), [override])
+
+
+def test_wrong_recipe_files(tmp_path):
+    with pytest.raises(SettingsError, match="no recipe 'sonata': give a TOML file or one of concise-rnn"):
+        load_recipe("sonata")
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[model\n", "utf-8")
+    with pytest.raises(SettingsError, match="is not a TOML file"):
+        load_recipe(str(bad))
+    bad.write_text("model = 3\n", "utf-8")
+    with pytest.raises(SettingsError, match=r"model must be a table like \[model\], got 3"):
+        load_recipe(str(bad))
+
+
+def test_a_budget_replaces_the_recipes_own():
+    recipe = with_budget(load_recipe("scratch-rnn"), minutes=2, epochs=None, steps=None, seed=9)
+    t = recipe.training
+    assert (t.minutes, t.epochs, t.steps, t.seed) == (2.0, None, None, 9)
+    assert with_budget(recipe, minutes=None, epochs=None, steps=None, seed=None) == recipe
+    with pytest.raises(SettingsError, match=r"training.minutes must be at least 0.001, got 0.0"):
+        with_budget(recipe, minutes=0, epochs=None, steps=None, seed=None)
+
+
+@given(st.data())
+def test_any_valid_recipe_survives_toml(data):
+    recipe = Recipe(name="x")
+    for section, cls in SECTIONS.items():
+        field = data.draw(st.sampled_from(dataclasses.fields(cls)))
+        if field.metadata["among"]:
+            value = data.draw(st.sampled_from(field.metadata["among"]))
+        elif field.type is str:
+            value = data.draw(st.text(st.characters(codec="utf-8", exclude_categories=["Cs"])).filter(lambda s: s != "auto"))
+        else:
+            continue
+        recipe = recipe_from_mapping({section: {field.name: value}}, "x", recipe)
+    import tomllib
+
+    assert recipe_from_mapping(tomllib.loads(to_toml(recipe)), "x") == recipe
+    assert recipe_from_mapping(to_mapping(recipe), "x") == recipe
