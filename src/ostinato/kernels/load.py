@@ -36,7 +36,7 @@ def find_library() -> tuple[ctypes.CDLL | None, str]:
     """
     given = os.environ.get("OSTINATO_LIBRARY")
     beside = Path(__file__).parent
-    candidates = [Path(given)] if given else [beside / f"native{end}" for end in (".so", ".dylib", ".dll")]
+    candidates = [Path(given)] if given else [beside / f"libostinato{end}" for end in (".so", ".dylib", ".dll")]
     path = next((path for path in candidates if path.is_file()), None)
     if path is None:
         if given:

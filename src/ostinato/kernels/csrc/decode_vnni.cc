@@ -1,0 +1,7 @@
+// Decoding with AVX-512 and VNNI.
+#define LANES 16
+#define ROWS 16
+#include "decode_vnni.h"
+#include "decode_kernels.h"
+
+const ostinato::DecodeTable ostinato::kDecodeVnni = OSTINATO_DECODE_TABLE(panels_i8);

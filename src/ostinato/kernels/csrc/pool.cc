@@ -1,0 +1,182 @@
+#include "pool.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include "float_mode.h"
+
+namespace ostinato {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto kLinger = std::chrono::microseconds(100);  // a helper without work spins this long, then sleeps
+constexpr int kSpins = 2000;                              // looks at memory between two looks at the clock
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// A range of chunks. `left` holds the number of the job in its upper half and how many chunks nobody has taken yet in the
+// lower: a late thread finds 0 left of an earlier job, or another number.
+struct alignas(64) Range {
+  std::atomic<uint64_t> left{0};
+  uint32_t begin = 0, size = 0;
+};
+
+struct Job {
+  Range ranges[kMaxThreads];
+  alignas(64) std::atomic<int64_t> done{0};
+  void (*work)(const void*, int64_t) = nullptr;
+  const void* context = nullptr;
+  uint32_t number = 0;
+  bool backward = false;
+};
+
+class Pool {
+ public:
+  // Everything is leaked on purpose: helpers may run until the process ends.
+  static Pool& instance() {
+    static Pool* pool = new Pool;
+    return *pool;
+  }
+
+  bool open(int threads) {
+    if (!session_.try_lock()) return false;
+    if (owner_ != getpid()) {  // first use, or first use after a fork, which leaves the helpers behind
+      owner_ = getpid();
+      helpers_ = 0;
+      sleepers_ = new Sleepers;
+    }
+    while (helpers_ < threads - 1) {
+      try {
+        std::thread(&Pool::help, this, helpers_ + 1).detach();
+      } catch (const std::system_error&) {
+        break;
+      }
+      ++helpers_;
+    }
+    active_.store(true, std::memory_order_seq_cst);
+    if (sleepers_->count.load(std::memory_order_seq_cst) > 0) {
+      std::lock_guard<std::mutex> lock(sleepers_->mutex);
+      sleepers_->wake.notify_all();
+    }
+    return true;
+  }
+
+  void close() {
+    active_.store(false, std::memory_order_relaxed);
+    session_.unlock();
+  }
+
+  void run(int threads, int64_t chunks, bool backward, void (*work)(const void*, int64_t), const void* context) {
+    job_.work = work;
+    job_.context = context;
+    job_.backward = backward;
+    job_.done.store(0, std::memory_order_relaxed);
+    const uint64_t number = ++job_.number;
+    for (int t = 0; t < threads; ++t) {
+      Range& range = job_.ranges[t];
+      range.begin = uint32_t(chunks * t / threads);
+      range.size = uint32_t(chunks * (t + 1) / threads) - range.begin;
+    }
+    for (int t = threads; t-- > 0;) {
+      job_.ranges[t].left.store(number << 32 | job_.ranges[t].size, std::memory_order_release);
+    }
+    take(0, uint32_t(number));
+    for (int spins = 0; job_.done.load(std::memory_order_acquire) < chunks; ++spins) {
+      pause();
+      if (spins >= kSpins) std::this_thread::yield();  // a helper was put aside in the middle of a chunk
+    }
+  }
+
+ private:
+  struct Sleepers {
+    std::mutex mutex;
+    std::condition_variable wake;
+    std::atomic<int> count{0};
+  };
+
+  // Works on job `number`: first thread `self`'s own range, then what is left of the others'.
+  void take(int self, uint32_t number) {
+    for (int turn = 0; turn < kMaxThreads; ++turn) {
+      Range& range = job_.ranges[(self + turn) % kMaxThreads];
+      uint64_t seen = range.left.load(std::memory_order_acquire);
+      while (uint32_t(seen >> 32) == number && uint32_t(seen) > 0) {
+        if (!range.left.compare_exchange_weak(seen, seen - 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+        // The claim holds: the job cannot end, nor its fields change, before this chunk is done.
+        const uint32_t left = uint32_t(seen);
+        job_.work(job_.context, int64_t(range.begin) + (job_.backward ? left - 1 : range.size - left));
+        job_.done.fetch_add(1, std::memory_order_acq_rel);
+        seen = range.left.load(std::memory_order_acquire);
+      }
+    }
+  }
+
+  void help(int self) {
+    const FlushDenormals flush;
+    uint32_t last = 0;
+    Clock::time_point idle_since = Clock::now();
+    for (int spins = 0;; ++spins) {
+      const uint32_t number = uint32_t(job_.ranges[self].left.load(std::memory_order_acquire) >> 32);
+      if (number != last) {
+        take(self, number);
+        last = number;
+        spins = 0;
+        idle_since = Clock::now();
+      }
+      pause();
+      if (spins >= kSpins) {
+        spins = 0;
+        if (Clock::now() - idle_since > kLinger) {
+          sleep();
+          idle_since = Clock::now();
+        }
+      }
+    }
+  }
+
+  void sleep() {
+    Sleepers& all = *sleepers_;
+    std::unique_lock<std::mutex> lock(all.mutex);
+    all.count.fetch_add(1, std::memory_order_seq_cst);
+    all.wake.wait(lock, [this] { return active_.load(std::memory_order_seq_cst); });
+    all.count.fetch_sub(1, std::memory_order_seq_cst);
+  }
+
+  std::mutex session_;
+  Job job_;
+  Sleepers* sleepers_ = nullptr;
+  std::atomic<bool> active_{false};
+  int helpers_ = 0;
+  pid_t owner_ = 0;
+};
+
+}  // namespace
+
+Session::Session(int threads) : threads_(threads < 1 ? 1 : threads > kMaxThreads ? kMaxThreads : threads) {
+  if (threads_ > 1 && !Pool::instance().open(threads_)) threads_ = 1;
+}
+
+Session::~Session() {
+  if (threads_ > 1) Pool::instance().close();
+}
+
+void Session::share(int64_t chunks, bool backward, Function work, const void* context) {
+  if (threads_ > 1 && chunks > 1) {
+    Pool::instance().run(threads_, chunks, backward, work, context);
+    return;
+  }
+  for (int64_t i = 0; i < chunks; ++i) work(context, backward ? chunks - 1 - i : i);
+}
+
+}  // namespace ostinato

@@ -1,0 +1,213 @@
+"""The compiled recurrent model: a handle on packed weights, and calls that let go of the interpreter lock."""
+
+import ctypes
+import functools
+import mmap
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from ctypes import c_double, c_int32, c_int64, c_void_p
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ostinato.errors import BundleError, GenerationError, OstinatoError, UsageError
+from ostinato.kernels.load import ISAS, find_library
+from ostinato.kernels.recurrent import CELLS, TABLE_BYTES, Array, FloatArray, IdArray, Shape
+
+MOST_ROWS = 64
+"""Rows that `decode` takes at once (kRows in csrc/model.h)."""
+
+_TENSORS = (
+    "embedding.weight", "recurrent.weight_ih", "recurrent.weight_hh", "recurrent.bias_ih", "recurrent.bias_hh",
+    "projection.weight", "head.weight", "head.bias",
+)  # fmt: skip
+"""The C interface's numbers of the tensors (Tensor in csrc/model.h)."""
+_BLOCK_BYTES = 4 << 20
+_OUT_OF_MEMORY, _NOT_FINITE, _BAD_ID, _BAD_SCORES, _NOTHING_ALLOWED = 1, 3, 4, 5, 6  # Status in csrc/model.h
+
+
+class _Shape(ctypes.Structure):
+    _fields_ = (
+        *((name, c_int32) for name in ("cell", "layers", "hidden", "embedding", "vocabulary", "tied", "int8", "isa")),
+        ("table_bytes", c_int64),
+    )
+
+
+class _Sampling(ctypes.Structure):
+    _fields_ = (
+        *((name, c_double) for name in ("temperature", "top_p", "min_p", "log_penalty")),
+        *((name, c_int64) for name in ("top_k", "remembers")),
+    )
+
+
+class _Drawing(ctypes.Structure):
+    _fields_ = tuple((n, c_void_p) for n in ("u", "forbidden", "stops", "recent", "recents", "drawn", "counts"))
+
+
+class Sampling(Protocol):
+    """The numbers of `generation.Sampler`."""
+
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def top_k(self) -> int: ...
+    @property
+    def top_p(self) -> float: ...
+    @property
+    def min_p(self) -> float: ...
+    @property
+    def repetition_penalty(self) -> float: ...
+    @property
+    def remembers(self) -> int: ...
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    library, why = find_library()
+    if library is None:
+        raise UsageError(f"the compiled kernels cannot be used: {why}")
+    library.ostinato_model_new.argtypes = [c_void_p, c_void_p]
+    library.ostinato_model_new.restype = c_void_p
+    library.ostinato_model_free.argtypes = [c_void_p]
+    library.ostinato_model_free.restype = None
+    library.ostinato_model_set.argtypes = [c_void_p, c_int32, c_int32, c_int64, c_int64, c_void_p]
+    library.ostinato_step.argtypes = [c_void_p, c_int32, c_int64, *[c_void_p] * 4]
+    library.ostinato_score.argtypes = [c_void_p, c_int32, c_int64, *[c_void_p] * 4]
+    library.ostinato_decode.argtypes = [c_void_p, c_int32, c_int64, c_int64, *[c_void_p] * 5]
+    return library
+
+
+class NativeRecurrent:
+    """`recurrent.Recurrent` in C++ with the kernels of one instruction set, and a loop of its own that writes."""
+
+    def __init__(self, shape: Shape, tensors: Mapping[str, Array], precision: str, isa: str, threads: int) -> None:
+        self.shape = shape
+        self._threads = threads
+        self._library = _library()
+        status = c_int32()
+        described = _Shape(
+            CELLS.index(shape.cell), shape.layers, shape.hidden_size, shape.embedding_size, shape.vocabulary_size,
+            shape.tied, precision == "int8", ISAS.index(isa), TABLE_BYTES,
+        )  # fmt: skip
+        handle = self._library.ostinato_model_new(ctypes.byref(described), ctypes.byref(status))
+        if not handle:
+            raise _error(status.value, f"a model of this shape: {shape}")
+        self._handle = c_void_p(handle)
+        weakref.finalize(self, self._library.ostinato_model_free, self._handle)
+        for name, expected in shape.tensors().items():
+            self._set(name, tensors[name], expected)
+
+    def _set(self, name: str, tensor: Array, expected: tuple[int, ...]) -> None:
+        if tensor.shape != expected:
+            raise BundleError(
+                f"tensor {name!r} has shape {tensor.shape}, expected {expected}; train or copy the model again"
+            )
+        base, _, layer = name.partition("_l") if name.startswith("recurrent.") else (name, "", "0")
+        number = _TENSORS.index(base)
+        for first, block in _blocks(tensor):
+            status = self._library.ostinato_model_set(
+                self._handle, number, int(layer), first, len(block), _pointer(block)
+            )
+            if status:
+                raise _error(status, f"tensor {name!r}")
+
+    def step(self, ids: IdArray, state: FloatArray, logits: bool = True) -> tuple[FloatArray, FloatArray]:
+        """See `recurrent.Recurrent.step`."""
+        ids, state = _dense(ids, np.uint32), _dense(state, np.float32)
+        rows = len(ids)
+        after = np.empty_like(state)
+        scores = np.empty((rows if logits else 0, self.shape.vocabulary_size), np.float32)
+        status = self._library.ostinato_step(
+            self._handle, self._threads, rows, _pointer(ids), _pointer(state), _pointer(after),
+            _pointer(scores) if logits else None,
+        )  # fmt: skip
+        self._check(status, ids)
+        return scores, after
+
+    def score(self, ids: IdArray, state: FloatArray, logits: FloatArray) -> tuple[npt.NDArray[np.float64], FloatArray]:
+        """See `recurrent.Recurrent.score`."""
+        ids = _dense(ids, np.uint32)
+        after, last = state.astype(np.float32, order="C"), logits.astype(np.float32, order="C")
+        out = np.empty(len(ids))
+        status = self._library.ostinato_score(
+            self._handle, self._threads, len(ids), _pointer(ids), _pointer(after), _pointer(last), _pointer(out)
+        )
+        self._check(status, ids)
+        return out, after
+
+    def decode(
+        self,
+        ids: IdArray,
+        state: FloatArray,
+        *,
+        sampling: Sampling,
+        u: npt.NDArray[np.float64],
+        recent: Sequence[Sequence[int]],
+        forbidden: npt.NDArray[np.bool_],
+        stops: npt.NDArray[np.bool_],
+    ) -> tuple[list[list[int]], FloatArray]:
+        """Read ids (B,), draw, read what was drawn, and so on, as `generation.BlockModel.decode_block` says; B <= 64."""
+        ids, state, u = _dense(ids, np.uint32), _dense(state, np.float32), _dense(u, np.float64)
+        forbidden, stops = _dense(forbidden, np.uint8), _dense(stops, np.uint8)
+        rows, length = u.shape
+        remembers = min(sampling.remembers, max((len(row) for row in recent), default=0) + length)
+        history = np.zeros((rows, remembers + length), np.uint32)
+        recents = np.zeros(rows, np.int64)
+        for b, row in enumerate(recent if remembers else ()):
+            recents[b] = min(len(row), remembers)
+            history[b, remembers - recents[b] : remembers] = row[len(row) - recents[b] :]
+        drawn, counts, after = np.empty((rows, length), np.uint32), np.zeros(rows, np.int64), np.empty_like(state)
+        numbers = _Sampling(
+            sampling.temperature, sampling.top_p, sampling.min_p, float(np.log(sampling.repetition_penalty)),
+            min(sampling.top_k, self.shape.vocabulary_size), remembers,
+        )  # fmt: skip
+        arrays = _Drawing(*map(_pointer, (u, forbidden, stops, history, recents, drawn, counts)))
+        status = self._library.ostinato_decode(
+            self._handle, self._threads, rows, length, _pointer(ids), _pointer(state), _pointer(after),
+            ctypes.byref(numbers), ctypes.byref(arrays),
+        )  # fmt: skip
+        self._check(status, ids)
+        return [row[:count] for row, count in zip(drawn.tolist(), counts.tolist(), strict=True)], after
+
+    def _check(self, status: int, ids: IdArray) -> None:
+        if status == _BAD_ID:
+            raise UsageError(f"token ids must be below {self.shape.vocabulary_size}, got {ids.max()}")
+        if status:
+            raise _error(status, "this call")
+
+
+def _error(status: int, what: str) -> OstinatoError:
+    if status == _OUT_OF_MEMORY:
+        return BundleError(f"there is not enough memory for {what}")
+    if status == _NOT_FINITE:
+        return BundleError(f"{what} holds a value that is no finite number; train or copy the model again")
+    if status == _BAD_SCORES:
+        return GenerationError("the model's scores are not finite numbers: it cannot write")
+    if status == _NOTHING_ALLOWED:
+        return GenerationError("nothing can be written here: no token is allowed by what was asked for")
+    return BundleError(f"the kernels cannot take {what}")
+
+
+def _dense(array: Array, dtype: Any) -> Array:
+    return np.require(array, dtype, ("C", "A"))
+
+
+def _pointer(array: Array) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def _blocks(tensor: Array) -> Iterator[tuple[int, FloatArray]]:
+    """The rows of a tensor, some megabytes at a time, with the first row's number.
+
+    Where the tensor is mapped from a file, memory is given back after each block: packing takes no second copy.
+    """
+    mapping: Any = tensor
+    while isinstance(mapping, np.ndarray):
+        mapping = mapping.base
+    size = max(1, _BLOCK_BYTES // max(1, 4 * tensor[:1].size))
+    for first in range(0, len(tensor), size):
+        yield first, _dense(tensor[first : first + size], np.float32)
+        if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            mapping.madvise(mmap.MADV_DONTNEED)
