@@ -1,0 +1,169 @@
+"""Reading an ARPA file (`ngram/arpa.py` says what one is) into the same sorted arrays as a counted model."""
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import numpy.typing as npt
+
+from ostinato.errors import TextError
+from ostinato.kernels.ngram import Integers
+from ostinato.ngram.arpa import BEGIN, END, NEVER, escape, unescape
+from ostinato.ngram.counts import MAX_ORDER
+from ostinato.ngram.fit import trie_arrays
+from ostinato.ngram.links import all_suffixes, find_held, probability, suffixes
+from ostinato.ngram.model import NgramModel
+from ostinato.ngram.smoothing import Interpolation
+
+
+def read_arpa(path: Path, names: Sequence[str] | None = None) -> tuple[NgramModel, list[str]]:
+    """The model in the ARPA file at `path`, and the name of each of its ids, `</s>` first.
+
+    names: the ids' names where they are fixed already (`token_names`); a name the file lacks gets probability 0. By
+    default they are the file's words in its order.
+    Raises TextError, with the line's number, for a file that is cut short or not ARPA, for a word that is not in
+    `names`, and for an n-gram that is listed twice or whose context is not listed.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            reader = _Reader(path, file, names)
+            return reader.read(), reader.names
+    except UnicodeDecodeError as error:
+        raise TextError(f"{path} is not UTF-8 text ({error.reason}); convert it first") from None
+    except OSError as error:
+        raise TextError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+class _Reader:
+    """One pass over an ARPA file."""
+
+    def __init__(self, path: Path, file: TextIO, names: Sequence[str] | None) -> None:
+        self._path = path
+        self._lines = enumerate(file, 1)
+        self._number = 0
+        self._open = names is None
+        self.names = [END] if names is None else list(names)
+        self._ids = {END: 0, BEGIN: 0} | {escape(name): i for i, name in enumerate(self.names[1:], 1)}
+        self._begin_backoff = 1.0
+
+    def read(self) -> NgramModel:
+        sizes = self._header()
+        model, backoffs = self._unigrams(sizes[0])
+        links = all_suffixes(model, 1)
+        for n, size in enumerate(sizes[1:], 1):
+            if n > 1:
+                links.append(suffixes(model, n - 1, links[-1]))
+            model, backoffs = self._level(model, links, n, size, backoffs)
+        self._expect("\\end\\")
+        settings = {"smoothing": "arpa", "order": len(sizes), "vocabulary_size": len(self.names), "notes": []}
+        arrays = trie_arrays(model.words, model.children)
+        arrays |= {f"share.{n}": level.share for n, level in enumerate(model.levels, 1)}
+        arrays |= {f"weight.{n}": level.weight for n, level in enumerate(model.levels, 1)}
+        return NgramModel(model.words, model.children, model.levels, settings=settings, arrays=arrays)
+
+    def _unigrams(self, size: int) -> tuple[NgramModel, npt.NDArray[np.float64]]:
+        grams, scores, listed = self._section(0, size)
+        self._open = False
+        unigram, backoffs = np.zeros(len(self.names)), np.ones(len(self.names))
+        unigram[grams[:, 0]], backoffs[grams[:, 0]] = scores, listed
+        backoffs[0] = self._begin_backoff
+        words: Integers = np.arange(len(unigram), dtype=np.uint16 if len(unigram) <= 1 << 16 else np.uint32)
+        return NgramModel((words,), (), (Interpolation(unigram, np.zeros(1)),)), backoffs
+
+    def _level(
+        self, model: NgramModel, links: list[Any], n: int, size: int, backoffs: npt.NDArray[np.float64]
+    ) -> tuple[NgramModel, npt.NDArray[np.float64]]:
+        """`model` with one more level, read from the file, and that level's backoff weights."""
+        grams, scores, listed = self._section(n, size)
+        contexts = grams[:, 0]
+        for place in range(1, n):
+            contexts = find_held(model, place, contexts, grams[:, place])
+        if np.any(contexts < 0):
+            missing = " ".join(self.names[i] for i in grams[np.flatnonzero(contexts < 0)[0], :-1])
+            raise self._error(f"the {n + 1}-grams continue {missing!r}, which is not listed")
+        order = np.lexsort((grams[:, -1], contexts))
+        contexts, last = contexts[order], grams[order, -1]
+        if np.any((contexts[1:] == contexts[:-1]) & (last[1:] == last[:-1])):
+            raise self._error(f"one of the {n + 1}-grams is listed twice")
+        starts = np.concatenate([[0], np.cumsum(np.bincount(contexts, minlength=model.sizes[-1]))])
+        # The file's probability is the whole of p(w | h): take out what comes from the shorter context.
+        shorter = probability(model, links, n - 1, links[n - 1][contexts], last)
+        level = Interpolation(scores[order] - backoffs[contexts] * shorter, backoffs)
+        words = (*model.words, last.astype(model.words[0].dtype))
+        children = (*model.children, starts.astype(np.uint32))
+        return NgramModel(words, children, (*model.levels, level)), listed[order]
+
+    def _section(
+        self, n: int, size: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """The n-grams (size, n + 1), probabilities (size,) and backoff weights (size,) of one section."""
+        self._expect(f"\\{n + 1}-grams:")
+        grams = np.zeros((size, n + 1), dtype=np.int64)
+        scores, backoffs = np.zeros(size), np.ones(size)
+        row = 0
+        for _ in range(size):
+            fields = self._next().split("\t")
+            words = fields[1].split(" ") if len(fields) in (2, 3) else []
+            if len(words) != n + 1:
+                raise self._error(f"expected a score, a tab and {n + 1} words")
+            score = self._power(fields[0])
+            backoff = self._power(fields[2]) if len(fields) == 3 else 1.0
+            if words == [BEGIN]:
+                self._begin_backoff = backoff
+                continue
+            if BEGIN in words[1:] or END in words[:-1]:
+                raise self._error(f"{BEGIN} can only begin an n-gram and {END} only end it")
+            grams[row] = [self._id(word) for word in words]
+            scores[row], backoffs[row] = score, backoff
+            row += 1
+        return grams[:row], scores[:row], backoffs[:row]
+
+    def _id(self, word: str) -> int:
+        token_id = self._ids.get(word)
+        if token_id is None:
+            if not self._open:
+                raise self._error(f"the word {word!r} is not in the vocabulary")
+            token_id = self._ids[word] = len(self.names)
+            self.names.append(unescape(word))
+        return token_id
+
+    def _power(self, text: str) -> float:
+        """10 to the number that `text` is; 0 for ARPA's logarithm of 0."""
+        try:
+            exponent = float(text)
+        except ValueError:
+            raise self._error(f"expected a number, got {text[:40]!r}") from None
+        if not math.isfinite(exponent) or exponent > 300:
+            raise self._error(f"expected a logarithm, got {text[:40]!r}")
+        return 10.0**exponent if exponent > NEVER else 0.0
+
+    def _header(self) -> list[int]:
+        while self._next() != "\\data\\":
+            pass
+        sizes: list[int] = []
+        while match := re.fullmatch(r"ngram +(\d+) *= *(\d+)", line := self._next()):
+            if int(match[1]) != len(sizes) + 1 or len(sizes) == MAX_ORDER:
+                raise self._error(f"orders must be listed from 1 up to {MAX_ORDER} at most, got {match[1]}")
+            sizes.append(int(match[2]))
+        if not sizes or line != "\\1-grams:":
+            raise self._error(f"expected the numbers of n-grams, got {line[:40]!r}")
+        return sizes
+
+    def _expect(self, marker: str) -> None:
+        # The header has read on to the first section's marker.
+        if marker != "\\1-grams:" and (line := self._next()) != marker:
+            raise self._error(f"expected {marker}, got {line[:40]!r}")
+
+    def _next(self) -> str:
+        """The next line that is not blank."""
+        for number, line in self._lines:
+            self._number = number
+            if line.strip():
+                return line.rstrip("\r\n")
+        raise self._error("the file ends too early")
+
+    def _error(self, message: str) -> TextError:
+        return TextError(f"{self._path}, line {self._number}: {message}; it is damaged or no ARPA file")

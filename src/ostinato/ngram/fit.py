@@ -1,0 +1,153 @@
+"""Making an n-gram model from token ids, and keeping one as integer arrays.
+
+A bundle holds counts, not probabilities: they are smaller, and the probabilities follow from them exactly, so that a
+distribution that was read sums to 1 as closely as one that was just counted.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ostinato.errors import BundleError, UsageError
+from ostinato.ngram.counts import MAX_ORDER, NgramCounts, count_ngrams, prune
+from ostinato.ngram.model import NgramModel
+from ostinato.ngram.smoothing import (
+    FALLBACK_DISCOUNTS,
+    Interpolation,
+    add_k,
+    kneser_ney,
+    kneser_ney_discounts,
+    maximum_likelihood,
+)
+from ostinato.protocols import Ids
+
+SMOOTHINGS = ("kneser-ney", "add-k", "maximum-likelihood")
+
+
+def fit_ngram(
+    ids: Ids,
+    vocabulary_size: int,
+    *,
+    order: int = 5,
+    smoothing: str = "kneser-ney",
+    k: float = 1.0,
+    prune_counts: tuple[int, ...] = (),
+) -> NgramModel:
+    """An n-gram model of `ids`: (T,) token ids, each document ended by 0.
+
+    smoothing: "kneser-ney" (interpolated, modified), "add-k" with its `k`, or "maximum-likelihood".
+    prune_counts: for orders 1, 2, ...: n-grams that occur so often or less are dropped; starts with 0; Kneser-Ney only.
+    What a user should know about the result (a fallback that was taken) is in `model.settings["notes"]`.
+
+    Raises UsageError for values that are not allowed.
+    """
+    if smoothing not in SMOOTHINGS:
+        raise UsageError(f"smoothing must be one of {', '.join(SMOOTHINGS)}, got {smoothing!r}")
+    if smoothing == "add-k" and not 0 < k < float("inf"):
+        raise UsageError(f"k of add-k smoothing must be above 0, got {k}")
+    if prune_counts and smoothing != "kneser-ney":
+        raise UsageError(f"only kneser-ney can be pruned: {smoothing} leaves no probability to shorter contexts")
+    counts = count_ngrams(ids, vocabulary_size, order)
+    settings: dict[str, Any] = {"smoothing": smoothing, "order": order, "vocabulary_size": vocabulary_size}
+    notes = []
+    if smoothing == "kneser-ney":
+        found = [kneser_ney_discounts(level) for level in counts.continuations]
+        settings["discounts"] = [list(discounts or FALLBACK_DISCOUNTS) for discounts in found]
+        missing = [str(n) for n, discounts in enumerate(found, 1) if discounts is None]
+        if missing:
+            values = ", ".join(map(str, FALLBACK_DISCOUNTS))
+            notes.append(
+                f"too little text to estimate the discounts of order {', '.join(missing)}: {values} are used instead"
+            )
+        if prune_counts:
+            settings["prune"] = list(prune_counts)
+            counts = prune(counts, prune_counts)
+    elif smoothing == "add-k":
+        settings["k"] = k
+    settings["notes"] = notes
+    return _build(counts, settings)
+
+
+def unseen_note(log_probabilities: npt.NDArray[np.float64]) -> str | None:
+    """A sentence on the tokens that a model calls impossible, or None. log_probabilities: (T,), from `score`."""
+    impossible = int(np.count_nonzero(np.isneginf(log_probabilities)))
+    if not impossible:
+        return None
+    return (
+        f"{impossible} of {len(log_probabilities)} tokens never followed their context in the training text: maximum "
+        "likelihood gives them probability 0, so the perplexity is infinite; use kneser-ney or add-k"
+    )
+
+
+def from_arrays(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> NgramModel:
+    """The model whose `settings` and `arrays` these are, as read from a bundle; the arrays may be memory-mapped.
+
+    Raises BundleError when they do not belong together.
+    """
+    try:
+        order, size, smoothing = settings["order"], settings["vocabulary_size"], settings["smoothing"]
+        if not (isinstance(order, int) and 1 <= order <= MAX_ORDER and isinstance(size, int) and size > 0):
+            raise ValueError(f"order {order!r}, vocabulary {size!r}")
+        word_type = np.uint16 if size <= 1 << 16 else np.uint32
+        words = (np.arange(size, dtype=word_type), *(arrays[f"words.{n}"] for n in range(2, order + 1)))
+        children = tuple(arrays[f"children.{n}"] for n in range(1, order))
+        _check_trie(words, children, word_type)
+        if smoothing == "arpa":
+            levels = tuple(Interpolation(arrays[f"share.{n}"], arrays[f"weight.{n}"]) for n in range(1, order + 1))
+            model = NgramModel(words, children, levels, settings=settings, arrays=arrays)
+        else:
+            values = tuple(arrays[f"counts.{n}"].astype(np.int64) for n in range(1, order + 1))
+            dropped = tuple(arrays[f"dropped.{n}"].astype(np.int64) for n in range(1, order) if "prune" in settings)
+            counts = NgramCounts(words, children, values, values, dropped)
+            model = _build(counts, settings, arrays)
+        if len(model.arrays.get("counts.1", words[0])) != size:
+            raise ValueError("counts of another vocabulary")
+        for n, level in enumerate(model.levels):
+            contexts = len(words[n - 1]) if n else 1
+            if level.share.shape != (len(words[n]),) or level.weight.shape != (contexts,):
+                raise ValueError(f"level {n + 1} has counts of another size")
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise BundleError(f"the n-gram arrays do not fit their settings ({error}); train the model again") from None
+    return model
+
+
+def _check_trie(words: tuple[Any, ...], children: tuple[Any, ...], word_type: type) -> None:
+    """Every search must stay inside the arrays: the compiled kernel trusts them."""
+    for n, starts in enumerate(children, 1):
+        level = words[n]
+        fits = level.ndim == 1 and starts.shape == (len(words[n - 1]) + 1,) and starts.dtype in (np.uint32, np.uint64)
+        if not fits or level.dtype != word_type or starts[0] != 0 or starts[-1] != len(level):
+            raise ValueError(f"level {n + 1} does not fit level {n}")
+        if np.any(starts[1:] < starts[:-1]) or (len(level) and level.max() >= len(words[0])):
+            raise ValueError(f"level {n + 1} points outside its neighbours")
+
+
+def _build(counts: NgramCounts, settings: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -> NgramModel:
+    if settings["smoothing"] == "kneser-ney":
+        values, levels = counts.continuations, kneser_ney(counts, tuple(map(tuple, settings["discounts"])))
+    elif settings["smoothing"] == "add-k":
+        values, levels = counts.occurrences, add_k(counts, float(settings["k"]))
+    elif settings["smoothing"] == "maximum-likelihood":
+        values, levels = counts.occurrences, maximum_likelihood(counts)
+    else:
+        raise ValueError(f"smoothing {settings['smoothing']!r}")
+    if arrays is None:
+        arrays = trie_arrays(counts.words, counts.children)
+        arrays |= {f"counts.{n}": _smallest(level) for n, level in enumerate(values, 1)}
+        arrays |= {f"dropped.{n}": _smallest(level) for n, level in enumerate(counts.dropped, 1)}
+    restart = settings["smoothing"] == "add-k"
+    return NgramModel(counts.words, counts.children, tuple(levels), restart, settings, arrays)
+
+
+def trie_arrays(words: tuple[Any, ...], children: tuple[Any, ...]) -> dict[str, Any]:
+    """The trie under the names it has in a bundle; the unigrams' words are 0 .. V-1 and not kept."""
+    return {f"words.{n}": level for n, level in enumerate(words[1:], 2)} | {
+        f"children.{n}": starts for n, starts in enumerate(children, 1)
+    }
+
+
+def _smallest(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """`values` in the smallest unsigned integers that hold them."""
+    return values.astype(np.min_scalar_type(int(values.max(initial=0))))

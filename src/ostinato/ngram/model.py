@@ -1,0 +1,117 @@
+"""The n-gram model as a StepModel: nodes of a sorted trie in, a full distribution out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ostinato.errors import UsageError
+from ostinato.kernels.ngram import BEYOND, UNSEEN, Integers, Nodes, find, ngram_probabilities
+from ostinato.ngram.smoothing import Interpolation
+from ostinato.protocols import END_OF_DOCUMENT, Floats, Ids
+
+
+@dataclass(frozen=True)
+class NgramModel:
+    """p(w | h) = share(h w) + weight(h) p(w | h'), for contexts h of up to N-1 tokens that start afresh at each 0.
+
+    words, children: the trie, as NgramCounts has it. levels: N interpolations, order 1 first.
+    restart: the shorter context of every order is the uniform distribution, and a context that the model does not hold
+        has it alone (add-k smoothing).
+    settings, arrays: how it was made and the integers it was made from, as a bundle saves them (`ngram/fit.py`).
+
+    A state is (batch, N-1) int64: the nodes of the last 1 .. N-1 tokens read, UNSEEN where the model does not hold
+    them, BEYOND where the document is shorter than that.
+    """
+
+    words: tuple[Integers, ...]
+    children: tuple[Integers, ...]
+    levels: tuple[Interpolation, ...]
+    restart: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict, repr=False)
+
+    @property
+    def order(self) -> int:
+        """N: a token is predicted from the N-1 before it."""
+        return len(self.words)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """V, the number of token ids."""
+        return len(self.words[0])
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many n-grams of each order it holds, order 1 first."""
+        return tuple(len(level.share) for level in self.levels)
+
+    @property
+    def parameter_count(self) -> int:
+        """Shares and weights held."""
+        return sum(len(level.share) + len(level.weight) for level in self.levels)
+
+    def unigram(self) -> npt.NDArray[np.float64]:
+        """The distribution without any context: (V,), sums to 1."""
+        level = self.levels[0]
+        result: npt.NDArray[np.float64] = level.share + level.weight[0] / self.vocabulary_size
+        return result
+
+    def initial_state(self, batch: int) -> Nodes:
+        """Rows that have read nothing: the next token comes from the unigrams."""
+        return np.full((batch, self.order - 1), BEYOND, dtype=np.int64)
+
+    def step(self, ids: Ids, state: Nodes) -> tuple[Floats, Nodes]:
+        """Read one token a row: ids (batch,), state (batch, N-1). Returns log-probabilities (batch, V) and the state.
+
+        A token of probability 0 (maximum likelihood only) has -inf.
+        """
+        new_state = self._advance(np.asarray(ids, dtype=np.int64), state)
+        probabilities = np.empty((len(new_state), self.vocabulary_size))
+        unigram = self.unigram()
+        for row, nodes in zip(probabilities, new_state, strict=True):
+            row[:] = unigram
+            for n, node in enumerate(nodes.tolist(), 1):
+                if node == BEYOND:
+                    break
+                if self.restart:
+                    row[:] = 1 / self.vocabulary_size
+                if node == UNSEEN:
+                    continue
+                row *= self.levels[n].weight[node]
+                run = slice(int(self.children[n - 1][node]), int(self.children[n - 1][node + 1]))
+                row[self.words[n][run]] += self.levels[n].share[run]
+        with np.errstate(divide="ignore"):
+            return np.log(probabilities, out=probabilities), new_state
+
+    def select(self, state: Nodes, rows: npt.NDArray[np.intp]) -> Nodes:
+        """The state of the given rows, in that order."""
+        return state[rows]
+
+    def score(self, ids: Ids) -> npt.NDArray[np.float64]:
+        """ln P(ids[t] | the N-1 tokens before it in its document) for every t: (T,) float64; -inf where it is 0.
+
+        Raises UsageError for an id outside the vocabulary.
+        """
+        if len(ids) and int(ids.max()) >= self.vocabulary_size:
+            raise UsageError(f"token ids must be below the vocabulary size {self.vocabulary_size}, got {ids.max()}")
+        shares, weights = [level.share for level in self.levels], [level.weight for level in self.levels]
+        probabilities = ngram_probabilities(
+            self.words, self.children, shares, weights, self.unigram(), ids, restart=self.restart
+        )
+        with np.errstate(divide="ignore"):
+            return np.log(probabilities, out=probabilities)
+
+    def _advance(self, ids: Nodes, state: Nodes) -> Nodes:
+        """The nodes of the last 1 .. N-1 tokens after one more token a row."""
+        new_state = np.full_like(state, BEYOND)
+        new_state[:, :1] = ids[:, None]
+        for n in range(1, self.order - 1):
+            contexts = state[:, n - 1]
+            known = contexts >= 0
+            new_state[~known, n] = contexts[~known]
+            new_state[known, n] = find(self.children[n - 1], self.words[n], contexts[known], ids[known])
+        new_state[ids == END_OF_DOCUMENT, 1:] = BEYOND
+        return new_state
