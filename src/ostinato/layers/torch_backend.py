@@ -78,7 +78,9 @@ def _one_hot(x: Tensor, weights: Sequence[CellWeights], dtype: torch.dtype) -> t
 
 
 def _given(state: tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
-    return state if len(state) > 1 else state[0]
+    """The state as the operators take it; cuDNN wants it in one piece of memory."""
+    parts = tuple(part.contiguous() for part in state)
+    return parts if len(parts) > 1 else parts[0]
 
 
 def _flat(weights: Sequence[CellWeights]) -> list[Tensor]:

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import torch
 
 from ostinato.errors import UsageError
+from ostinato.settings import PRECISIONS
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "fp32", "bf16")
 
 
 def prepare_torch() -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from ostinato.errors import BundleError, SettingsError, UsageError
 from ostinato.layers import Recurrent, RecurrentState, dropout, embedding_dropout, initialise
 from ostinato.models.loss import linear_cross_entropy
-from ostinato.settings import ModelSettings
+from ostinato.settings import CELLS, ModelSettings
 
 
 class Embedding(torch.nn.Module):
@@ -156,6 +156,8 @@ def _resolved(settings: ModelSettings) -> tuple[int, int, float]:
     if hidden_size is None or embedding_size is None or p is None:
         names = [name for name in ("hidden_size", "embedding_size", "dropout") if getattr(settings, name) is None]
         raise SettingsError(f"model.{names[0]} is still auto: decide it before the model is built")
+    if settings.cell not in CELLS:
+        raise SettingsError(f"model.cell must be one of {', '.join(CELLS)}, got {settings.cell!r}")
     if embedding_size == 0 and settings.tied:
         raise SettingsError("model.tied needs an embedding, got embedding_size = 0: set embedding_size or tied = false")
     if embedding_size == 0 and settings.embedding_dropout:

@@ -1,0 +1,73 @@
+import pytest
+import torch
+
+from ostinato import settings
+from ostinato.errors import UsageError
+from ostinato.layers import GRU, INITIALISATIONS, LSTM, initialise
+
+
+def _model():
+    return torch.nn.ModuleDict({"layers": LSTM(30, 40, 2), "head": torch.nn.Linear(40, 50)})
+
+
+def _initialised(name, **keywords):
+    torch.manual_seed(1)
+    model = _model()
+    initialise(model, name, **keywords)
+    return dict(model.named_parameters())
+
+
+def test_names_are_those_of_the_settings():
+    assert settings.INITIALISATIONS == INITIALISATIONS
+
+
+def test_normal():
+    for label, parameter in _initialised("normal-0.01").items():
+        if "bias" in label:
+            assert (parameter == 0).all()
+        else:
+            assert abs(parameter.std() - 0.01) < 0.001
+            assert abs(parameter.mean()) < 0.001
+
+
+def test_uniform():
+    for label, parameter in _initialised("uniform-0.1").items():
+        bound = 0.0 if "bias" in label else 0.1
+        assert bound * 0.98 <= parameter.abs().max() <= bound
+
+
+def test_default():
+    for label, parameter in _initialised("default").items():
+        bound = 0.0 if label == "head.bias" else 40**-0.5
+        assert bound * 0.9 <= parameter.abs().max() <= bound
+
+
+def test_orthogonal():
+    parameters = _initialised("orthogonal")
+    for gate in parameters["layers.weight_hh_l1"].chunk(4):
+        torch.testing.assert_close(gate @ gate.t(), torch.eye(40), atol=1e-5, rtol=0)
+    assert (parameters["layers.bias_hh_l0"] == 0).all()
+    assert parameters["layers.weight_ih_l0"].abs().max() <= (6 / 70) ** 0.5
+    assert parameters["head.weight"].abs().max() > 0.15
+
+
+@pytest.mark.parametrize("name", INITIALISATIONS)
+def test_forget_bias_is_the_sum_of_both(name):
+    parameters = _initialised(name, forget_bias=1.5)
+    plain = _initialised(name)
+    for layer in (0, 1):
+        ih, hh = (parameters[f"layers.bias_{kind}_l{layer}"] for kind in ("ih", "hh"))
+        assert (ih + hh)[40:80].eq(1.5).all()
+        assert torch.equal(ih[:40], plain[f"layers.bias_ih_l{layer}"][:40])
+        assert torch.equal(hh[80:], plain[f"layers.bias_hh_l{layer}"][80:])
+
+
+def test_forget_bias_leaves_other_cells_alone():
+    layers = GRU(4, 6)
+    initialise(layers, "uniform-0.1", forget_bias=2.0)
+    assert (layers.bias_ih_l0 == 0).all()
+
+
+def test_unknown_name():
+    with pytest.raises(UsageError, match="initialisation must be one of"):
+        initialise(_model(), "xavier")
