@@ -1,15 +1,25 @@
-"""n-gram models: counts, smoothing, ARPA files."""
+"""n-gram models: counts, smoothing, ARPA files; a cache; and mixtures of any models."""
 
 from ostinato.ngram.arpa import token_names, write_arpa
 from ostinato.ngram.arpa_reader import read_arpa
+from ostinato.ngram.cache import UnigramCache
 from ostinato.ngram.fit import SMOOTHINGS, fit_ngram, from_arrays, unseen_note
+from ostinato.ngram.mixture import Mixture, SavedPart, cache_part, fit_weights, join_parts, load_mixture, mix
 from ostinato.ngram.model import NgramModel
 
 __all__ = [
     "SMOOTHINGS",
+    "Mixture",
     "NgramModel",
+    "SavedPart",
+    "UnigramCache",
+    "cache_part",
     "fit_ngram",
+    "fit_weights",
     "from_arrays",
+    "join_parts",
+    "load_mixture",
+    "mix",
     "read_arpa",
     "token_names",
     "unseen_note",

@@ -1,0 +1,171 @@
+"""Several models as one: linear interpolation, with weights found on held-out text by expectation maximisation."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ostinato.bundle import Bundle
+from ostinato.errors import BundleError, UsageError
+from ostinato.ngram.cache import UnigramCache
+from ostinato.protocols import Floats, Ids, State, StepModel
+
+Weights = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """p(w) = sum of weights[k] times what parts[k] gives w (Jelinek & Mercer 1980). A state holds each part's.
+
+    parts: K models of one vocabulary. weights: (K,) float64, not negative, summing to 1. Raises UsageError otherwise.
+    """
+
+    parts: tuple[StepModel, ...]
+    weights: Weights
+
+    def __post_init__(self) -> None:
+        if len({part.vocabulary_size for part in self.parts}) != 1:
+            sizes = ", ".join(str(part.vocabulary_size) for part in self.parts)
+            raise UsageError(f"the parts of a mixture must have the same vocabulary, got sizes {sizes or 'of no part'}")
+        fits = self.weights.shape == (len(self.parts),) and bool(np.all(self.weights >= 0))
+        if not fits or abs(float(self.weights.sum()) - 1) > 1e-9:
+            raise UsageError(
+                f"a mixture of {len(self.parts)} needs as many weights that sum to 1, got {self.weights.tolist()}"
+            )
+
+    @property
+    def vocabulary_size(self) -> int:
+        """V, the number of token ids."""
+        return self.parts[0].vocabulary_size
+
+    def initial_state(self, batch: int) -> State:
+        """Rows that have read nothing."""
+        return tuple(part.initial_state(batch) for part in self.parts)
+
+    def step(self, ids: Ids, state: State) -> tuple[Floats, State]:
+        """Read one token a row: ids (batch,). Returns log-probabilities (batch, V) float64 and the new state."""
+        total = np.zeros((len(ids), self.vocabulary_size))
+        states = []
+        for part, weight, part_state in zip(self.parts, self.weights, state, strict=True):
+            logits, new_state = part.step(ids, part_state)
+            total += weight * _softmax(logits)
+            states.append(new_state)
+        with np.errstate(divide="ignore"):
+            return np.log(total, out=total), tuple(states)
+
+    def select(self, state: State, rows: npt.NDArray[np.intp]) -> State:
+        """The state of the given rows, in that order."""
+        return tuple(part.select(part_state, rows) for part, part_state in zip(self.parts, state, strict=True))
+
+    def score(self, ids: Ids) -> npt.NDArray[np.float64]:
+        """ln P(ids[t] | what came before) for every t: (T,) float64."""
+        return mix(self.weights, np.array([part.score(ids) for part in self.parts]))
+
+
+def mix(weights: Weights, log_probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The log-probabilities (T,) of a mixture from those of its parts, (K, T)."""
+    with np.errstate(divide="ignore"):
+        mixed: npt.NDArray[np.float64] = np.log(weights @ np.exp(log_probabilities))
+    return mixed
+
+
+def fit_weights(
+    log_probabilities: npt.NDArray[np.float64], *, iterations: int = 1000, tolerance: float = 1e-9
+) -> Weights:
+    """The weights (K,) under which a mixture finds a text likeliest, by expectation maximisation.
+
+    log_probabilities: (K, T), what each part gives each token of a text that none was trained on. Stops when no weight
+    moves by more than `tolerance`. Tokens that every part holds for impossible are passed over. Raises UsageError for
+    no tokens.
+    """
+    probabilities = np.exp(log_probabilities)
+    probabilities = probabilities[:, probabilities.max(axis=0, initial=0) > 0]
+    parts, tokens = probabilities.shape
+    if not tokens:
+        raise UsageError("the weights of a mixture are fitted on held-out text, got none that a part can predict")
+    weights = np.full(parts, 1 / parts)
+    for _ in range(iterations):
+        shares = weights[:, None] * probabilities
+        shares /= shares.sum(axis=0)
+        updated: Weights = shares.mean(axis=1)
+        moved = np.abs(updated - weights).max()
+        weights = updated
+        if moved < tolerance:
+            break
+    normalised: Weights = weights / weights.sum()
+    return normalised
+
+
+def _softmax(logits: Floats) -> npt.NDArray[np.float64]:
+    weights = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    normalised: npt.NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+    return normalised
+
+
+@dataclass(frozen=True)
+class SavedPart:
+    """A part as it lies in a bundle: its kind (`ngram`, `recurrent`, `cache`), `config["model"]` and tensors."""
+
+    kind: str
+    model: Mapping[str, Any]
+    tensors: Mapping[str, npt.NDArray[Any]]
+
+
+def cache_part(cache: UnigramCache) -> SavedPart:
+    """A unigram cache to be saved."""
+    return SavedPart("cache", {"window": cache.window, "vocabulary_size": cache.vocabulary_size}, {"base": cache.base})
+
+
+def join_parts(parts: Sequence[SavedPart], weights: Weights) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """`config["model"]` and the tensors of a bundle of kind `mixture`: those of part k have `k.` before their names."""
+    model = {
+        "vocabulary_size": parts[0].model["vocabulary_size"],
+        "weights": weights.tolist(),
+        "parts": [{"kind": part.kind, "model": dict(part.model)} for part in parts],
+    }
+    return model, {f"{k}.{name}": tensor for k, part in enumerate(parts) for name, tensor in part.tensors.items()}
+
+
+def load_mixture(bundle: Bundle, load: Callable[[Bundle], StepModel]) -> Mixture:
+    """The mixture in `bundle`. `load` loads a part of another kind, given as a bundle of its own.
+
+    Raises BundleError when the bundle does not hold what its config says.
+    """
+    try:
+        model = bundle.config["model"]
+        parts: list[StepModel] = []
+        for k, part in enumerate(model["parts"]):
+            tensors = _Prefixed(bundle.tensors, f"{k}.")
+            if part["kind"] == "cache":
+                parts.append(_load_cache(part["model"], tensors))
+            else:
+                config = {**bundle.config, "kind": part["kind"], "model": part["model"]}
+                parts.append(load(Bundle(bundle.path, config, bundle.tokenizer, tensors, bundle.card)))
+        return Mixture(tuple(parts), np.array(model["weights"], dtype=np.float64))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{bundle.path} is no whole mixture ({error}); train or copy the model again") from None
+
+
+def _load_cache(model: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> UnigramCache:
+    base = tensors["base"]
+    if base.shape != (model["vocabulary_size"],) or abs(float(base.sum()) - 1) > 1e-6:
+        raise ValueError("the cache's base is no distribution over the vocabulary")
+    return UnigramCache(base, int(model["window"]))
+
+
+class _Prefixed(Mapping[str, npt.NDArray[Any]]):
+    """The tensors of one part, under their own names."""
+
+    def __init__(self, tensors: Mapping[str, npt.NDArray[Any]], prefix: str) -> None:
+        self._tensors, self._prefix = tensors, prefix
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        return self._tensors[self._prefix + name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.removeprefix(self._prefix) for name in self._tensors if name.startswith(self._prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
