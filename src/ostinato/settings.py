@@ -173,7 +173,7 @@ def apply_overrides(recipe: Recipe, overrides: typing.Sequence[str]) -> Recipe:
         try:
             value = tomllib.loads(f"value = {raw.strip()}")["value"]
         except tomllib.TOMLDecodeError:
-            value = raw.strip()
+            value = raw.lstrip()  # a pattern may end in a blank
         recipe = recipe_from_mapping({section: {name: value}}, where, recipe)
     return recipe
 
