@@ -43,7 +43,7 @@ class Sounds:
 
     def units(self, text: str) -> int:
         """Length of `text` in syllables."""
-        return sum(self.english.pronounce(word).syllables if WORD.match(word) else 1 for word in self.words(text))
+        return sum(self.english.word_syllables(word) if WORD.match(word) else 1 for word in self.words(text))
 
     def keys(self, line: str) -> frozenset[str]:
         """Rhyme keys of a line; lines rhyme if they share one. Empty if nothing is known of its last word."""

@@ -15,6 +15,7 @@ from ostinato.errors import MissingExtraError
 WORD = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ]+(?:['’][A-Za-zÀ-ÖØ-öø-ÿ]+)*['’]?")
 _LETTERS_THAT_RHYME = 6
 _FEWEST_RHYMING_LETTERS = 2
+_NO_DIGITS = str.maketrans("", "", "012")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,16 @@ class EnglishSounds:
             return Pronunciation(frozenset(map(rhyming_part, phones)), _syllables(phones[0]))
         return self._guess(re.sub("[^a-z]", "", plain))
 
+    def word_syllables(self, word: str) -> int:
+        """Syllables of one word, without looking for its rhyme where the dictionary has it."""
+        phones = self.words.get(word.lower())
+        return _syllables(phones[0]) if phones else self.pronounce(word).syllables
+
+    def word_keys(self, word: str) -> frozenset[str]:
+        """Rhyme keys of one word."""
+        phones = self.words.get(word.lower())
+        return frozenset(map(rhyming_part, phones)) if phones else self.pronounce(word).keys
+
     def line_keys(self, text: str) -> frozenset[str]:
         """Keys of the last word of `text`; none if it has no word."""
         found = WORD.findall(text)
@@ -53,7 +64,7 @@ class EnglishSounds:
 
     def syllables(self, text: str) -> int:
         """Syllables of all words of `text`."""
-        return sum(self.pronounce(word).syllables for word in WORD.findall(text))
+        return sum(map(self.word_syllables, WORD.findall(text)))
 
     def named_keys(self, sound: str) -> frozenset[str] | None:
         """Keys that a user means by phonemes in capitals (`AY T`) or by a word or line (`night`); None for neither."""
@@ -87,15 +98,14 @@ class EnglishSounds:
 
 def rhyming_part(phones: str) -> str:
     """The phonemes from the last stressed vowel on (from the last vowel if none is stressed), without stress digits."""
-    parts = phones.split()
-    vowels = [i for i, phone in enumerate(parts) if phone[-1].isdigit()]
-    stressed = [i for i in vowels if parts[i][-1] in "12"]
-    start = (stressed or vowels or [0])[-1]
-    return " ".join(phone.rstrip("012") for phone in parts[start:])
+    stressed = max(phones.rfind("1"), phones.rfind("2"))
+    vowel = stressed if stressed >= 0 else phones.rfind("0")
+    start = phones.rfind(" ", 0, vowel) + 1 if vowel >= 0 else 0
+    return phones[start:].translate(_NO_DIGITS)
 
 
 def _syllables(phones: str) -> int:
-    return max(1, sum(phone[-1].isdigit() for phone in phones.split()))
+    return max(1, sum(map(phones.count, "012")))
 
 
 def _spelled_syllables(letters: str) -> int:

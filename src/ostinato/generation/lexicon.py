@@ -1,0 +1,201 @@
+"""The words a model may write freely in a line of given form, with their lengths and rhymes, as a trie over token ids.
+
+Where the vocabulary has words (`character` in Chinese, `word`), they are the words; where words have to be spelled,
+the words come from a dictionary: the characters of GB 2312 for bytes in Chinese, the CMU dictionary for letters in
+English. A word that no rule can measure is never written freely, only where a form asks for it by its letters.
+
+The trie is a sorted table: a node is a range of rows that share their first ids. That makes masks a few NumPy
+operations, and the 126,000 words of the English dictionary cost no Python object each.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from ostinato.errors import UsageError
+from ostinato.protocols import Tokenizer
+from ostinato.text.sounds import Language, Sounds, language_of
+from ostinato.text.sounds_en import WORD
+from ostinato.text.sounds_zh import HAN
+from ostinato.text.utf8 import FIRST_CHARACTER
+
+Rows = npt.NDArray[np.bool_]
+
+INSIDE = {"zh": "，、", "en": ",;"}
+"""Punctuation that may stand between two words of a line."""
+ENDING = {"zh": "，。？！", "en": ",.?!;"}
+"""Punctuation that may end a line."""
+_SINGLE_LETTERS = frozenset("aio")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the word at one end of a line must be; the defaults ask for nothing.
+
+    keys: it has one of these rhyme keys. partners: it has a rhyme key that at least so many words have. starts, ends:
+    its letters begin or end so (case does not matter). not_words: it is none of these, in lower case.
+    """
+
+    keys: frozenset[str] | None = None
+    partners: int = 0
+    starts: str = ""
+    ends: str = ""
+    not_words: frozenset[str] = frozenset()
+
+
+class Lexicon:
+    """Words as rows of arrays, sorted by `ids`.
+
+    ids: (N, L+1) int32, the tokens of each word in the order they are drawn, 0 after its end; lengths, units: (N,);
+    blank: (N,) bool, whether the word brings the blank before it along. `backward`: tokens are drawn from the last on.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        sounds: Sounds,
+        language: Language,
+        *,
+        backward: bool = False,
+    ) -> None:
+        if tokenizer.kind == "whitespace":
+            raise UsageError("writing in form needs a model with a character, word or byte tokenizer, not whitespace")
+        self.tokenizer, self.sounds, self.language, self.backward = tokenizer, sounds, language, backward
+        words = self._words()
+        table, lengths = self._table(words)
+        order = np.argsort(_sortable(table), kind="stable")
+        self.texts = [words[row] for row in order]
+        self.ids = np.asfortranarray(np.pad(table[order], ((0, 0), (0, 1))))  # searched by column
+        self.lengths = lengths[order]
+        bare = [word.removeprefix(" ").lower() for word in self.texts]
+        self._bare = sorted(set(bare))
+        row_of = {word: row for row, word in enumerate(self._bare)}
+        self._row = np.array([row_of[word] for word in bare], np.intp)  # conditions are asked of each bare word once
+        self.units = np.array([self._units(word) for word in self._bare], np.int32)[self._row]
+        self.blank: Rows = np.array([word[0] == " " for word in self.texts], np.bool_)
+        self.newline = self.encode("\n")
+        self.inside = self._punctuation(INSIDE[language])
+        self.ending = self._punctuation(ENDING[language])
+        self.matching = lru_cache(maxsize=512)(self._matching)
+        self.without = lru_cache(maxsize=16)(self._without)
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Ids of `text` in the order they are drawn."""
+        ids = self.tokenizer.encode(text).tolist()
+        return tuple(ids[::-1] if self.backward else ids)
+
+    @cached_property
+    def _keys(self) -> list[frozenset[str]]:
+        """Rhyme keys of each bare word: those of all its readings."""
+        if self.language == "en":
+            return list(map(self.sounds.english.word_keys, self._bare))
+        of = self.sounds.chinese
+        return [of.line_keys(word) if len(word) > 1 else of.character_keys(word) for word in self._bare]
+
+    @cached_property
+    def _sizes(self) -> Counter[str]:
+        """How many words have each rhyme key; in Chinese, characters."""
+        ends = {word[-1]: keys for word, keys in zip(self._bare, self._keys, strict=True)}
+        counted = ends.values() if self.language == "zh" else self._keys
+        return Counter(key for keys in counted for key in keys)
+
+    def _matching(self, condition: Condition) -> Rows:
+        """(N,) bool, the words that meet a condition."""
+        rows: Rows = np.ones(len(self._bare), np.bool_)
+        if condition.keys is not None:
+            rows &= np.array([not condition.keys.isdisjoint(keys) for keys in self._keys], np.bool_)
+        if condition.partners:
+            roomy = {key for key, size in self._sizes.items() if size >= condition.partners}
+            rows &= np.array([not roomy.isdisjoint(keys) for keys in self._keys], np.bool_)
+        if condition.starts:
+            rows &= np.array([word.startswith(condition.starts.lower()) for word in self._bare], np.bool_)
+        if condition.ends:
+            rows &= np.array([word.endswith(condition.ends.lower()) for word in self._bare], np.bool_)
+        if condition.not_words:
+            last = slice(-1, None) if self.language == "zh" else slice(None)
+            rows &= np.array([word[last] not in condition.not_words for word in self._bare], np.bool_)
+        found: Rows = rows[self._row]
+        found.flags.writeable = False
+        return found
+
+    def _without(self, ban: tuple[str, ...]) -> Rows:
+        """(N,) bool, the words that contain none of `ban`."""
+        banned = [phrase.lower() for phrase in ban]
+        rows = np.array([not any(phrase in word for phrase in banned) for word in self._bare], np.bool_)
+        found: Rows = rows[self._row]
+        return found
+
+    def _units(self, bare: str) -> int:
+        return len(bare) if self.language == "zh" else self.sounds.english.word_syllables(bare)
+
+    def _punctuation(self, marks: str) -> tuple[int, ...]:
+        """The marks that are single tokens."""
+        encoded = (self.tokenizer.encode(mark).tolist() for mark in marks)
+        return tuple(ids[0] for ids in encoded if len(ids) == 1)
+
+    def _words(self) -> list[str]:
+        kind = self.tokenizer.kind
+        if self.language == "zh":
+            return _gb2312() if kind == "byte" else [word for word in self._tokens if all(map(HAN.match, word))]
+        if kind == "word":
+            known = [word for word in self._tokens if self._spoken(word.removeprefix(" "))]
+            capitals = (word[1:].capitalize() for word in known if word[0] == " ")
+            return list(dict.fromkeys([*known, *capitals]))  # a line may begin with any word, if need be spelled
+        plain = [word for word in self.sounds.english.words if self._spoken(word) and not word.endswith("'s")]
+        of_i = {word for word in plain if word == "i" or word.startswith("i'")}
+        inner = (f" {word.capitalize() if word in of_i else word}" for word in plain)
+        return [*(word.capitalize() for word in plain), *inner]
+
+    def _spoken(self, word: str) -> bool:
+        """Whether the dictionary knows how an English word sounds; of single letters only those that are words."""
+        lower = word.lower().replace("’", "'")
+        return (
+            lower in self.sounds.english.words
+            and WORD.fullmatch(word) is not None
+            and (len(word) > 1 or lower in _SINGLE_LETTERS)
+        )
+
+    @cached_property
+    def _tokens(self) -> dict[str, int]:
+        known = range(FIRST_CHARACTER, self.tokenizer.vocabulary_size)
+        return {self.tokenizer.token(token_id): token_id for token_id in known}
+
+    def _table(self, words: list[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Ids of `words`, (N, L), in the order they are drawn, and how many they are, (N,)."""
+        single = [self._tokens.get(word, 0) for word in words]
+        spelled = "\n".join(word for word, token_id in zip(words, single, strict=True) if not token_id)
+        # letters and bytes are spelled one by one, so many words are encoded at once
+        flat = self.tokenizer.encode(spelled + "\n").astype(np.int32)
+        ends = np.flatnonzero(flat == self.tokenizer.encode("\n")[-1])
+        lengths = np.ones(len(words), np.int32)
+        lengths[np.array(single) == 0] = (np.diff(ends, prepend=-1) - 1)[: single.count(0)]
+        table = np.zeros((len(words), int(lengths.max(initial=1))), np.int32)
+        columns = np.arange(table.shape[1])
+        written = columns < lengths[:, None]
+        table[:, 0] = single
+        table[written & (table[:, :1] == 0)] = np.delete(flat, ends)
+        if self.backward:
+            table = np.where(written, np.take_along_axis(table, np.maximum(lengths[:, None] - 1 - columns, 0), 1), 0)
+        return table.astype(np.int32), lengths
+
+
+def _sortable(table: npt.NDArray[np.int32]) -> npt.NDArray[np.bytes_]:
+    """(N,) byte strings that sort as the rows of `table` (N, L) do."""
+    return np.ascontiguousarray(table.astype(">u4")).view(f"S{4 * table.shape[1]}")[:, 0]
+
+
+def language_of_vocabulary(tokenizer: Tokenizer) -> Language | None:
+    """The language of the vocabulary; None if it has no letters (bytes)."""
+    text = " ".join(tokenizer.token(i) for i in range(FIRST_CHARACTER, tokenizer.vocabulary_size))
+    return language_of(text) if HAN.search(text) or WORD.search(text) else None
+
+
+@lru_cache(maxsize=1)
+def _gb2312() -> list[str]:
+    """The 6,763 characters of GB 2312-80: rows 16 to 87."""
+    return list("".join(
+        bytes([row, cell]).decode("gb2312", "ignore") for row in range(0xB0, 0xF8) for cell in range(0xA1, 0xFF)
+    ))  # fmt: skip
