@@ -1,5 +1,7 @@
 """The kinds of dropout of recurrent language models. Each is the identity when `p` is 0."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -12,21 +14,33 @@ def dropout(x: Tensor, p: float, *, locked: bool) -> Tensor:
     """
     if p == 0:
         return x
-    if not locked:
-        return functional.dropout(x, p)
-    return x * functional.dropout(x.new_ones(1, *x.shape[1:]), p)
+    return x * _mask((1, *x.shape[1:]) if locked else x.shape, p, x)
 
 
 def weight_drop(weight: Tensor, p: float) -> Tensor:
     """DropConnect on a hidden-to-hidden matrix, one mask a sequence (Merity, Keskar and Socher, 2018, section 2)."""
-    return functional.dropout(weight, p) if p else weight
+    return weight * _mask(weight.shape, p, weight) if p else weight
 
 
 def embedding_dropout(ids: Tensor, weight: Tensor, p: float) -> Tensor:
     """Rows of `weight`, (V, E), for `ids` of any shape: (*ids.shape, E). A token that is dropped is zero everywhere in
     this batch, and the others are scaled by 1/(1-p) (Gal and Ghahramani, 2016; Merity et al., 2018, section 4.3)."""
     vectors = functional.embedding(ids, weight)
-    if p == 0:
-        return vectors
-    kept = functional.dropout(torch.ones(len(weight), dtype=weight.dtype, device=weight.device), p)
-    return vectors * kept[ids].unsqueeze(-1)
+    return vectors * _mask((len(weight),), p, weight)[ids].unsqueeze(-1) if p else vectors
+
+
+def _mask(shape: Sequence[int], p: float, like: Tensor) -> Tensor:
+    """Zeros with probability `p`, else 1/(1-p), of the dtype and on the device of `like`.
+
+    On a CPU each value takes 16 bits of a random word, with `p` rounded to them: torch draws a whole word for each
+    in `bernoulli_`, which is 15 ms instead of 3 for the 640,000 weights of an LSTM with 400 units.
+    """
+    if like.device.type != "cpu":
+        return functional.dropout(like.new_ones(shape), p)
+    size = torch.Size(shape).numel()
+    threshold = round(p * 2**16)
+    if threshold == 2**16:
+        return like.new_zeros(shape)
+    words = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(2**63), None)
+    kept = words.view(torch.int16)[:size].view(*shape) >= threshold - 2**15
+    return kept.to(like.dtype).mul_(2**16 / (2**16 - threshold))
