@@ -33,9 +33,15 @@ def real_data():
     return DATA
 
 
+@pytest.fixture(scope="session")
+def verses_text():
+    """36 small two-script songs with titles."""
+    return VERSES
+
+
 @pytest.fixture
 def verses(tmp_path):
-    """A small text of 36 two-script songs with titles."""
+    """A file with `verses_text`."""
     path = tmp_path / "verses.txt"
     path.write_text(VERSES, "utf-8")
     return path

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from ostinato.errors import MissingExtraError
+from ostinato.errors import MissingExtraError, UsageError
 from ostinato.settings import Recipe, apply_overrides, load_recipe, recipe_names, with_budget
 
 
@@ -36,6 +36,8 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
 def run(args: argparse.Namespace) -> int:
     """Train, then print where the model is and how good."""
     recipe = recipe_of(args)
+    if recipe.ngram.smoothing != "none":
+        return _count(args, recipe)
     try:
         from ostinato.training.run import train
     except ModuleNotFoundError as error:
@@ -43,8 +45,7 @@ def run(args: argparse.Namespace) -> int:
             raise
         raise MissingExtraError(f"training needs {error.name}: pip install 'ostinato[train]'") from None
     names_recipe = bool(args.recipe or args.set)
-    first = args.text[0]
-    out = args.out or Path(f"{Path(first).stem if first != '-' else 'stdin'}-model")
+    out = _folder(args)
     result = train(
         args.text,
         out=out,
@@ -62,3 +63,25 @@ def run(args: argparse.Namespace) -> int:
         print(result.summary())
         print(f"write with it: ostinato write {out}", file=sys.stderr)
     return 128 + result.signal if result.signal else 0
+
+
+def _count(args: argparse.Namespace, recipe: Recipe) -> int:
+    """An n-gram model: counted in seconds, so there is nothing to resume and no time to set."""
+    from ostinato.ngram_run import train_ngram
+
+    if args.resume:
+        raise UsageError("an n-gram model is counted anew each time: leave out --resume, or give --overwrite")
+    out = _folder(args)
+    result = train_ngram(args.text, out=out, recipe=recipe, overwrite=args.overwrite, encoding=args.encoding)
+    if args.json:
+        print(json.dumps(result.to_json(), ensure_ascii=False))
+    else:
+        print(result.summary())
+        print(f"write with it: ostinato write {out}", file=sys.stderr)
+    return 0
+
+
+def _folder(args: argparse.Namespace) -> Path:
+    """The output folder that was asked for, or one named after the first text."""
+    first = args.text[0]
+    return args.out or Path(f"{Path(first).stem if first != '-' else 'stdin'}-model")

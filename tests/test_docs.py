@@ -1,0 +1,29 @@
+"""The documentation says what is true: generated pages are fresh, links lead somewhere."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_generated_pages_are_fresh(tmp_path):
+    program = (
+        "import sys, json; sys.path.insert(0, sys.argv[1]); import generate; "
+        "print(json.dumps({name: page() for name, page in generate.PAGES.items()}))"
+    )
+    import json
+
+    done = subprocess.run([sys.executable, "-c", program, ROOT / "docs"], capture_output=True, text=True, check=True)
+    for name, text in json.loads(done.stdout).items():
+        assert (ROOT / "docs" / name).read_text("utf-8") == text, "run: python docs/generate.py"
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md")), ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
