@@ -147,7 +147,7 @@ class NativeRecurrent:
         forbidden: npt.NDArray[np.bool_],
         stops: npt.NDArray[np.bool_],
     ) -> tuple[list[list[int]], FloatArray]:
-        """Read ids (B,), draw, read what was drawn, and so on, as `generation.BlockModel.decode_block` says; B <= 64."""
+        """Read ids (B,), draw, read what was drawn, and so on, as `generation.BlockModel` says; B <= 64."""
         ids, state, u = _dense(ids, np.uint32), _dense(state, np.float32), _dense(u, np.float64)
         forbidden, stops = _dense(forbidden, np.uint8), _dense(stops, np.uint8)
         rows, length = u.shape

@@ -130,7 +130,7 @@ def build(
 ) -> tuple[Recurrent, Kernels]:
     """The fastest implementation on this machine, or the one that `isa` names, and what was chosen.
 
-    `tensors` has the arrays of `shape.tensors()`, in exactly these shapes; each is read once, and nothing of it is kept.
+    `tensors` has the arrays of `shape.tensors()`, in exactly these shapes; each is read once, none is kept.
     `threads`: how many share a token's work at most (None: `default_threads`). Raises BundleError for a weight that is
     not finite or a model that does not fit into memory, UsageError for a choice that cannot be had.
     """

@@ -100,7 +100,8 @@ class NumpyRecurrent:
 
 def _sigmoid(x: FloatArray) -> FloatArray:
     half = np.float32(0.5)
-    return half + half * np.tanh(half * x)
+    y: FloatArray = half + half * np.tanh(half * x)
+    return y
 
 
 def _gru(gx: FloatArray, gh: FloatArray, h: FloatArray) -> FloatArray:
@@ -108,18 +109,20 @@ def _gru(gx: FloatArray, gh: FloatArray, h: FloatArray) -> FloatArray:
     hr, hz, hn = np.split(gh, 3, axis=1)
     r, z = _sigmoid(xr + hr), _sigmoid(xz + hz)
     n = np.tanh(xn + r * hn)
-    return n + z * (h - n)
+    new: FloatArray = n + z * (h - n)
+    return new
 
 
 def _lstm(gx: FloatArray, gh: FloatArray, c: FloatArray) -> FloatArray:
     """The new h; c is changed in place."""
     i, f, g, o = np.split(gx + gh, 4, axis=1)
     c[:] = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
-    return _sigmoid(o) * np.tanh(c)
+    h: FloatArray = _sigmoid(o) * np.tanh(c)
+    return h
 
 
 class _Matrix:
-    """Weights (R, K) and their product with rows of vectors; as whole numbers from -127 to 127 and a scale a row if int8."""
+    """Weights (R, K) and their product with vectors; if int8, as whole numbers from -127 to 127 and a scale a row."""
 
     def __init__(self, weights: FloatArray, int8: bool) -> None:
         self._scale: FloatArray | None = None

@@ -1,6 +1,8 @@
 // Decoding with AMX: int8 products of several rows go through the tile unit, the rest is as with VNNI.
 #define LANES 16
-#define ROWS 16
+#define UNROLL 4
+#define ROWS 4
+#define ROWS_I8 16
 #include "decode_vnni.h"
 #include "decode_kernels.h"
 
@@ -24,13 +26,11 @@ void configure(int64_t rows) {
   _tile_loadconfig(&shape);
 }
 
-void finish(const int32_t* sums, int64_t rows, const float* scale, const int32_t* start, const float* bias,
+void finish_rows(const int32_t* sums, int64_t rows, const float* scale, const int32_t* start, const float* bias,
             const float* x_scale, float* y, int64_t ldy) {
   for (int64_t b = 0; b < rows; ++b) {
     const I total = *reinterpret_cast<const I*>(sums + b * kPanel) + *reinterpret_cast<const UnalignedI*>(start);
-    F out = __builtin_convertvector(total, F) * (load(scale) * x_scale[b]);
-    if (bias) out += load(bias);
-    store(y + b * ldy, out);
+    finish(total, scale, x_scale[b], bias, y + b * ldy);
   }
 }
 
@@ -64,7 +64,7 @@ void tiles_i8(const int8_t* w, int64_t k, int64_t panels, const float* scale, co
     _tile_stored(3, sums[3], 64);
     for (int64_t q = 0; q < 4; ++q) {
       const int64_t row = (p + q) * kPanel;
-      finish(sums[q], rows, scale + row, start + row, bias ? bias + row : nullptr, x_scale, y + row, ldy);
+      finish_rows(sums[q], rows, scale + row, start + row, bias ? bias + row : nullptr, x_scale, y + row, ldy);
     }
   }
   for (; p < panels; ++p) {
@@ -76,7 +76,7 @@ void tiles_i8(const int8_t* w, int64_t k, int64_t panels, const float* scale, co
     }
     _tile_stored(0, sums[0], 64);
     const int64_t row = p * kPanel;
-    finish(sums[0], rows, scale + row, start + row, bias ? bias + row : nullptr, x_scale, y + row, ldy);
+    finish_rows(sums[0], rows, scale + row, start + row, bias ? bias + row : nullptr, x_scale, y + row, ldy);
   }
 }
 

@@ -1,6 +1,8 @@
 // Decoding with AVX2 and FMA.
 #define LANES 8
-#define ROWS 4
+#define UNROLL 2
+#define ROWS 2
+#define ROWS_I8 4
 #include <immintrin.h>
 #include "simd.h"
 

@@ -1,6 +1,8 @@
 // Decoding with AVX-512 (F, BW, DQ, VL) without VNNI.
 #define LANES 16
-#define ROWS 16
+#define UNROLL 4
+#define ROWS 4
+#define ROWS_I8 4
 #include <immintrin.h>
 #include "simd.h"
 

@@ -1,5 +1,6 @@
-// The functions of DecodeTable in terms of simd.h. A file of one instruction set defines LANES, ROWS (the vectors it takes
-// through a panel at once, as its registers allow) and, before including this file, the int8 pieces:
+// The functions of DecodeTable in terms of simd.h. A file of one instruction set defines LANES, and as its registers allow
+// UNROLL (how many partial sums a float product has), ROWS and ROWS_I8 (how many vectors go through a panel at once), and,
+// before including this file, the int8 pieces:
 //   struct Weights; Weights unpack(const int8_t* p): 4 columns of LANES rows
 //   I dot(I sum, Weights w, const uint8_t* x): adds the products with 4 quantized values, each q + kOffset in kBytes bytes
 //   void put(uint8_t* x, int64_t i, I q): writes quantized values i .. i + LANES - 1
@@ -13,8 +14,9 @@ using ostinato::kPanel;
 using ostinato::kStep;
 constexpr int kVectors = int(kPanel) / kLanes;  // vectors of a panel's row
 
-// One panel times NB vectors. UNROLL columns have sums of their own, so that enough independent sums are under way.
-template <int NB, int UNROLL>
+// One panel times NB vectors. UNROLL columns have sums of their own, so that enough additions are under way at once; it is the
+// same for every NB, so that a row's result does not depend, to the last bit, on the rows beside it.
+template <int NB>
 void panel_f32(const float* w, int64_t k, const float* bias, const float* x, int64_t ldx, float* y, int64_t ldy) {
   F sum[UNROLL][NB][kVectors] = {};
   int64_t i = 0;
@@ -46,13 +48,8 @@ void panel_f32(const float* w, int64_t k, const float* bias, const float* x, int
 }
 
 template <int NB>
-constexpr int unrolled() {
-  return NB * kVectors >= 8 ? 1 : 8 / (NB * kVectors);
-}
-
-template <int NB>
 void rows_f32(const float* w, int64_t k, const float* bias, const float*& x, int64_t ldx, int64_t& rows, float*& y, int64_t ldy) {
-  for (; rows >= NB; rows -= NB, x += NB * ldx, y += NB * ldy) panel_f32<NB, unrolled<NB>()>(w, k, bias, x, ldx, y, ldy);
+  for (; rows >= NB; rows -= NB, x += NB * ldx, y += NB * ldy) panel_f32<NB>(w, k, bias, x, ldx, y, ldy);
 }
 
 void panels_f32(const float* w, int64_t k, int64_t panels, const float* bias, const float* x, int64_t ldx, int64_t rows, float* y,
@@ -62,22 +59,27 @@ void panels_f32(const float* w, int64_t k, int64_t panels, const float* bias, co
     const float* xs = x;
     float* ys = y;
     int64_t left = rows;
-    if constexpr (ROWS >= 16) rows_f32<16>(w, k, here, xs, ldx, left, ys, ldy);
-    if constexpr (ROWS >= 8) rows_f32<8>(w, k, here, xs, ldx, left, ys, ldy);
     if constexpr (ROWS >= 4) rows_f32<4>(w, k, here, xs, ldx, left, ys, ldy);
     rows_f32<2>(w, k, here, xs, ldx, left, ys, ldy);
     rows_f32<1>(w, k, here, xs, ldx, left, ys, ldy);
   }
 }
 
-template <int NB, int UNROLL>
+// y = total * scale * x_scale + bias. One copy for all callers: whether a multiplication and an addition become one, rounded
+// once, is then the same for all, and so are the results to the last bit.
+__attribute__((noinline)) void finish(I total, const float* scale, float x_scale, const float* bias, float* y) {
+  const F unit = load(scale) * x_scale, offset = bias ? load(bias) : F{};
+  store(y, __builtin_convertvector(total, F) * unit + offset);
+}
+
+template <int NB, int PARTS>
 void panel_i8(const int8_t* w, int64_t k, const float* scale, const int32_t* start, const float* bias, const uint8_t* x,
               int64_t ldx, const float* x_scale, float* y, int64_t ldy) {
-  I sum[UNROLL][NB][kVectors] = {};
-  static_assert(kStep / 4 % UNROLL == 0);
-  for (int64_t i = 0; i < k / 4; i += UNROLL)
+  I sum[PARTS][NB][kVectors] = {};
+  static_assert(kStep / 4 % PARTS == 0);
+  for (int64_t i = 0; i < k / 4; i += PARTS)
 #pragma GCC unroll 16
-    for (int u = 0; u < UNROLL; ++u)
+    for (int u = 0; u < PARTS; ++u)
 #pragma GCC unroll 16
       for (int v = 0; v < kVectors; ++v) {
         const Weights weight = unpack(w + (i + u) * 4 * kPanel + v * 4 * kLanes);
@@ -90,10 +92,8 @@ void panel_i8(const int8_t* w, int64_t k, const float* scale, const int32_t* sta
     for (int v = 0; v < kVectors; ++v) {
       I total = sum[0][b][v] + *reinterpret_cast<const UnalignedI*>(start + v * kLanes);
 #pragma GCC unroll 16
-      for (int u = 1; u < UNROLL; ++u) total += sum[u][b][v];
-      F out = __builtin_convertvector(total, F) * (load(scale + v * kLanes) * x_scale[b]);
-      if (bias) out += load(bias + v * kLanes);
-      store(y + b * ldy + v * kLanes, out);
+      for (int u = 1; u < PARTS; ++u) total += sum[u][b][v];
+      finish(total, scale + v * kLanes, x_scale[b], bias ? bias + v * kLanes : nullptr, y + b * ldy + v * kLanes);
     }
 }
 
@@ -101,7 +101,7 @@ template <int NB>
 void rows_i8(const int8_t* w, int64_t k, const float* scale, const int32_t* start, const float* bias, const uint8_t*& x,
              int64_t ldx, const float*& x_scale, int64_t& rows, float*& y, int64_t ldy) {
   for (; rows >= NB; rows -= NB, x += NB * ldx, x_scale += NB, y += NB * ldy)
-    panel_i8<NB, unrolled<NB>()>(w, k, scale, start, bias, x, ldx, x_scale, y, ldy);
+    panel_i8<NB, (NB * kVectors >= 8 ? 1 : 8 / (NB * kVectors))>(w, k, scale, start, bias, x, ldx, x_scale, y, ldy);
 }
 
 void panels_i8(const int8_t* w, int64_t k, int64_t panels, const float* scale, const int32_t* start, const float* bias,
@@ -112,9 +112,8 @@ void panels_i8(const int8_t* w, int64_t k, int64_t panels, const float* scale, c
     const float* scales = x_scale;
     float* ys = y;
     int64_t left = rows;
-    if constexpr (ROWS >= 16) rows_i8<16>(w, k, scale, start, here, xs, ldx, scales, left, ys, ldy);
-    if constexpr (ROWS >= 8) rows_i8<8>(w, k, scale, start, here, xs, ldx, scales, left, ys, ldy);
-    if constexpr (ROWS >= 4) rows_i8<4>(w, k, scale, start, here, xs, ldx, scales, left, ys, ldy);
+    if constexpr (ROWS_I8 >= 16) rows_i8<16>(w, k, scale, start, here, xs, ldx, scales, left, ys, ldy);
+    if constexpr (ROWS_I8 >= 4) rows_i8<4>(w, k, scale, start, here, xs, ldx, scales, left, ys, ldy);
     rows_i8<2>(w, k, scale, start, here, xs, ldx, scales, left, ys, ldy);
     rows_i8<1>(w, k, scale, start, here, xs, ldx, scales, left, ys, ldy);
   }

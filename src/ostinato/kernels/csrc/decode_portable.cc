@@ -1,6 +1,8 @@
 // Decoding in plain C++ for any CPU: the compiler lowers vectors of 4 floats to what the platform has (SSE2, NEON).
 #define LANES 4
+#define UNROLL 1
 #define ROWS 2
+#define ROWS_I8 2
 #include "simd.h"
 
 namespace {

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -15,8 +16,11 @@ namespace ostinato {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto kLinger = std::chrono::microseconds(100);  // a helper without work spins this long, then sleeps
-constexpr int kSpins = 2000;                              // looks at memory between two looks at the clock
+using std::chrono::microseconds;
+constexpr auto kLinger = microseconds(100);   // a helper without work looks for some this long, then sleeps
+constexpr auto kStall = microseconds(50);     // who takes longer for a chunk has lost its core to another process
+constexpr microseconds kFirstRest{10'000}, kLongestRest{1'000'000};
+constexpr int kSpins = 50;                    // looks at memory (some 2 microseconds) before the core is offered to others
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -93,11 +97,11 @@ class Pool {
       job_.ranges[t].left.store(number << 32 | job_.ranges[t].size, std::memory_order_release);
     }
     take(0, uint32_t(number));
-    for (int spins = 0; job_.done.load(std::memory_order_acquire) < chunks; ++spins) {
-      pause();
-      if (spins >= kSpins) std::this_thread::yield();  // a helper was put aside in the middle of a chunk
-    }
+    if (job_.done.load(std::memory_order_acquire) < chunks) wait(chunks);
   }
+
+  // Whether helpers are to be left out for now.
+  bool resting() const { return rest_ > kFirstRest && Clock::now() < rest_until_; }
 
  private:
   struct Sleepers {
@@ -105,6 +109,23 @@ class Pool {
     std::condition_variable wake;
     std::atomic<int> count{0};
   };
+
+  // Waits for chunks that helpers have begun. Where cores are contended, a helper that is put aside in the middle of a chunk costs
+  // more than all helpers gain: then work goes on without them, for longer each time it happens again.
+  void wait(int64_t chunks) {
+    const Clock::time_point begin = Clock::now();
+    for (int spins = 0; job_.done.load(std::memory_order_acquire) < chunks; ++spins) {
+      pause();
+      if (spins % kSpins == kSpins - 1) std::this_thread::yield();
+    }
+    const Clock::time_point end = Clock::now();
+    if (end - begin > kStall) {
+      rest_ = std::min(2 * rest_, kLongestRest);
+      rest_until_ = end + rest_;
+    } else if (rest_ > kFirstRest && end - rest_until_ > kLongestRest) {
+      rest_ = kFirstRest;
+    }
+  }
 
   // Works on job `number`: first thread `self`'s own range, then what is left of the others'.
   void take(int self, uint32_t number) {
@@ -131,17 +152,14 @@ class Pool {
       if (number != last) {
         take(self, number);
         last = number;
-        spins = 0;
         idle_since = Clock::now();
       }
       pause();
-      if (spins >= kSpins) {
-        spins = 0;
-        if (Clock::now() - idle_since > kLinger) {
-          sleep();
-          idle_since = Clock::now();
-        }
-      }
+      if (spins % kSpins < kSpins - 1) continue;
+      std::this_thread::yield();
+      if (Clock::now() - idle_since < kLinger) continue;
+      sleep();
+      idle_since = Clock::now();
     }
   }
 
@@ -157,6 +175,8 @@ class Pool {
   Job job_;
   Sleepers* sleepers_ = nullptr;
   std::atomic<bool> active_{false};
+  microseconds rest_ = kFirstRest;
+  Clock::time_point rest_until_{};
   int helpers_ = 0;
   pid_t owner_ = 0;
 };
@@ -172,7 +192,7 @@ Session::~Session() {
 }
 
 void Session::share(int64_t chunks, bool backward, Function work, const void* context) {
-  if (threads_ > 1 && chunks > 1) {
+  if (threads_ > 1 && chunks > 1 && !Pool::instance().resting()) {
     Pool::instance().run(threads_, chunks, backward, work, context);
     return;
   }

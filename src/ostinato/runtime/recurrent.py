@@ -1,0 +1,155 @@
+"""Recurrent language models on the kernels, as a `StepModel`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ostinato.bundle import Bundle
+from ostinato.errors import BundleError, UsageError
+from ostinato.kernels import Kernels
+from ostinato.kernels.native import MOST_ROWS, NativeRecurrent, Sampling
+from ostinato.kernels.recurrent import CELLS, Recurrent, Shape, build
+from ostinato.protocols import END_OF_DOCUMENT, Ids
+
+FloatArray = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+_LIMITS = {
+    "layers": (1, 64),
+    "hidden_size": (1, 1 << 16),
+    "embedding_size": (0, 1 << 16),
+    "vocabulary_size": (1, 1 << 28),
+}
+
+
+def load_recurrent(
+    bundle: Bundle, *, precision: str = "fp32", isa: str | None = None, threads: int | None = None
+) -> "RecurrentModel":
+    """The model in a bundle of kind `recurrent`; see `load`.
+
+    Raises BundleError where config, tokenizer and tensors do not belong together, UsageError as `load`.
+    """
+    shape = _shape(bundle)
+    if shape.vocabulary_size != bundle.tokenizer.vocabulary_size:
+        raise BundleError(
+            f"{bundle.path} has a model of {shape.vocabulary_size} tokens and a tokenizer of "
+            f"{bundle.tokenizer.vocabulary_size}: they do not belong together; copy or train it again"
+        )
+    _check_tensors(bundle.path, shape, bundle.tensors)
+    recurrent, kernels = build(shape, bundle.tensors, precision=precision, isa=isa, threads=threads)
+    kind = WritingRecurrentModel if isinstance(recurrent, NativeRecurrent) else RecurrentModel
+    return kind(recurrent, kernels, precision)
+
+
+def _shape(bundle: Bundle) -> Shape:
+    config = bundle.config.get("model")
+    values: Mapping[str, Any] = config if isinstance(config, dict) else {}
+    where = bundle.path / "config.json"
+    for name, (low, high) in _LIMITS.items():
+        value = values.get(name)
+        if type(value) is not int or not low <= value <= high:
+            raise BundleError(f"{where}: model.{name} must be {low} to {high}, got {value!r}; train or copy it again")
+    if values.get("cell") not in CELLS:
+        raise BundleError(f"{where}: model.cell must be one of {', '.join(CELLS)}, got {values.get('cell')!r}")
+    tied = values.get("tied")
+    if type(tied) is not bool or (tied and values["embedding_size"] == 0):
+        raise BundleError(f"{where}: model.tied cannot be {tied!r} here; train or copy the model again")
+    return Shape(
+        cell=values["cell"],
+        layers=values["layers"],
+        hidden_size=values["hidden_size"],
+        embedding_size=values["embedding_size"],
+        vocabulary_size=values["vocabulary_size"],
+        tied=tied,
+    )
+
+
+def _check_tensors(path: Any, shape: Shape, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
+    expected = shape.tensors()
+    if expected.keys() != set(tensors):
+        missing, extra = sorted(expected.keys() - set(tensors)), sorted(set(tensors) - expected.keys())
+        names = f"misses {', '.join(missing)}" if missing else f"has {', '.join(extra)} besides"
+        raise BundleError(f"{path}: the model {names}, which its config.json says otherwise; copy or train it again")
+    for name, size in expected.items():
+        tensor = tensors[name]
+        if tensor.shape != size or tensor.dtype != np.float32:
+            raise BundleError(
+                f"{path}: tensor {name} is {tensor.dtype} {tensor.shape}, but config.json asks for float32 {size}; "
+                "copy or train it again"
+            )
+
+
+class RecurrentModel:
+    """A `StepModel`. A state is (S, B, H) float32: h of every layer, then, for an LSTM, c of every layer.
+
+    Safe to use from several threads at once. `kernels` says what it runs on, `precision` is fp32 or int8.
+    """
+
+    def __init__(self, recurrent: Recurrent, kernels: Kernels, precision: str) -> None:
+        self._recurrent = recurrent
+        self.kernels = kernels
+        self.precision = precision
+
+    @property
+    def vocabulary_size(self) -> int:
+        """V, the number of token ids."""
+        return self._recurrent.shape.vocabulary_size
+
+    def initial_state(self, batch: int) -> FloatArray:
+        """Zeros, (S, batch, H)."""
+        return np.zeros((self._recurrent.shape.states, batch, self._recurrent.shape.hidden_size), np.float32)
+
+    def step(self, ids: Ids, state: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Read one token a row, (B,): logits (B, V) float32 and the new state. Raises UsageError."""
+        return self._recurrent.step(_as_ids(ids, self.vocabulary_size), state)
+
+    def select(self, state: FloatArray, rows: npt.NDArray[np.intp]) -> FloatArray:
+        """The state of the given rows, in that order."""
+        return state[:, rows]
+
+    def score(self, ids: Ids) -> npt.NDArray[np.float64]:
+        """log P(ids[t] | END_OF_DOCUMENT, ids[:t]) in nats for every t, (T,) float64. Raises UsageError."""
+        text = _as_ids(ids, self.vocabulary_size)
+        logits, state = self._recurrent.step(np.array([END_OF_DOCUMENT], np.uint32), self.initial_state(1))
+        return self._recurrent.score(text, state, logits[0])[0]
+
+
+class WritingRecurrentModel(RecurrentModel):
+    """A `RecurrentModel` on compiled kernels, which also writes below Python."""
+
+    _recurrent: NativeRecurrent
+
+    def decode_block(
+        self,
+        ids: Ids,
+        state: FloatArray,
+        *,
+        sampler: Sampling,
+        u: npt.NDArray[np.float64],
+        recent: Sequence[Sequence[int]],
+        forbidden: Mask,
+        stops: Mask,
+    ) -> tuple[list[list[int]], FloatArray]:
+        """Read, draw, read what was drawn, and so on: see `generation.BlockModel`. Raises GenerationError."""
+        tokens, drawn, states = _as_ids(ids, self.vocabulary_size), [], []
+        for first in range(0, len(tokens), MOST_ROWS):
+            rows = slice(first, first + MOST_ROWS)
+            part, after = self._recurrent.decode(
+                tokens[rows], state[:, rows], sampling=sampler, u=u[rows], recent=recent[rows],
+                forbidden=forbidden, stops=stops,
+            )  # fmt: skip
+            drawn += part
+            states.append(after)
+        return drawn, states[0] if len(states) == 1 else np.concatenate(states, axis=1)
+
+
+def _as_ids(ids: Ids, vocabulary_size: int) -> npt.NDArray[np.uint32]:
+    array = np.asarray(ids)
+    if array.ndim != 1 or array.dtype.kind not in "ui":
+        raise UsageError(f"ids must be whole numbers in one dimension, got {array.dtype} {array.shape}")
+    fits = array.dtype.kind == "u" and array.dtype.itemsize <= 4  # then the kernels find ids that are too large
+    if not fits and array.size and not 0 <= array.min() <= array.max() < vocabulary_size:
+        raise UsageError(f"token ids must lie in 0 .. {vocabulary_size - 1}, got {array.min()} .. {array.max()}")
+    return array.astype(np.uint32, copy=False)
