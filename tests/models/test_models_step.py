@@ -102,6 +102,12 @@ def test_two_pieces_with_full_warmup_are_exact():
     assert np.abs(model.score_rows(ids, rows=2, warmup=0) - model.score(ids)).max() > 1e-3
 
 
+@pytest.mark.parametrize("cell", CELLS[2:])
+def test_the_default_warmup_suffices(cell):
+    model, ids = TorchStepModel(_model(cell)), _ids(3000)
+    assert model.score_rows(ids).mean() == pytest.approx(model.score(ids).mean(), abs=1e-4)
+
+
 def test_scoring_in_mixed_precision_is_close():
     model, ids = _model(), _ids(500)
     exact = TorchStepModel(model).score(ids).mean()

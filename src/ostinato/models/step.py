@@ -59,10 +59,12 @@ class TorchStepModel:
         return self.score_rows(ids, rows=1, warmup=0)
 
     def score_rows(self, ids: Ids, *, rows: int = 32, warmup: int = 64) -> NDArray[np.float64]:
-        """`score`, approximately but many times faster: `ids` is cut into `rows` pieces that are read side by side.
+        """`score`, approximately but several times faster: `ids` is cut into `rows` pieces read side by side.
 
         Each piece but the first starts from a zero state and reads the `warmup` tokens before it without scoring
-        them. Returns (T,) float64 in the order of `ids`. Raises UsageError.
+        them. On 111,540 characters of Shakespeare the mean differs from that of `score` by less than 1e-6 nats
+        with 32 rows and a warm-up of 64, by 3e-4 with one of 16, for an LSTM of 256 units and for two GRU layers of
+        128, and takes 2 to 7 times less work. Returns (T,) float64 in the order of `ids`. Raises UsageError.
         """
         if rows < 1 or warmup < 0:
             raise UsageError(f"rows must be at least 1 and warmup at least 0, got {rows} and {warmup}")
