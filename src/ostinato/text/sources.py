@@ -1,7 +1,7 @@
 """Paths to text: files, folders, zips, standard input and the bundled corpora, as sources that can be read again.
 
 Every newline is read as `\\n`, whether it was written `\\n`, `\\r\\n` or `\\r`; a byte order mark is dropped. The rest
-of a text arrives as it stands, in pieces of at most `PIECE` characters, so that a source of any size fits in memory.
+of a text arrives as it stands, in pieces of about `PIECE` characters, so that a source of any size fits in memory.
 """
 
 import codecs
@@ -43,7 +43,7 @@ class Source:
     bundled: bool = False
 
     def pieces(self) -> Iterator[str]:
-        """The text, in pieces of at most PIECE characters that end after a newline (else a blank) where one is.
+        """The text, in pieces of about PIECE characters, which end after a newline, else a blank, where one is.
 
         Raises TextError for bytes that do not decode and for a file that can no longer be read.
         """
@@ -51,18 +51,21 @@ class Source:
 
     def _chunks(self) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder(self.encoding)()
-        newlines = io.IncrementalNewlineDecoder(None, translate=True)
         end = 0
+        held = ""  # a carriage return at the end of a chunk: a line feed may follow it
         with reading(self.name), self.open() as stream:
             while True:
                 chunk = stream.read(CHUNK)
                 end += len(chunk)
                 try:
-                    text = decoder.decode(chunk, final=not chunk)
+                    text = held + decoder.decode(chunk, final=not chunk)
                 except UnicodeError as error:
                     at = f" (byte {fault_offset(end, error)})" if isinstance(error, UnicodeDecodeError) else ""
                     raise TextError(f"{self.name} is not {self.encoding}{at}: name its encoding") from None
-                if text := newlines.decode(text, final=not chunk):
+                held = "\r" if chunk and text.endswith("\r") else ""
+                if "\r" in text:
+                    text = text.removesuffix(held).replace("\r\n", "\n").replace("\r", "\n")
+                if text:
                     yield text
                 if not chunk:
                     return
@@ -244,12 +247,17 @@ def reading(name: str) -> Iterator[None]:
 
 
 def regroup(chunks: Iterable[str]) -> Iterator[str]:
-    """The same text in pieces of at most PIECE characters, cut after the last newline, else blank, of each."""
+    """The same text in pieces that end after a newline; where none comes for PIECE characters, after a blank if any."""
     rest = ""
     for chunk in chunks:
+        cut = chunk.rfind("\n") + 1
+        if cut:
+            yield rest + chunk[:cut]
+            rest = chunk[cut:]
+            continue
         rest += chunk
-        while len(rest) >= PIECE:
-            cut = rest.rfind("\n", 0, PIECE) + 1 or rest.rfind(" ", 0, PIECE) + 1 or PIECE
+        if len(rest) >= PIECE:
+            cut = rest.rfind(" ") + 1 or len(rest)
             yield rest[:cut]
             rest = rest[cut:]
     if rest:

@@ -16,6 +16,32 @@ from ostinato.protocols import END_OF_DOCUMENT, Ids
 from ostinato.text.utf8 import FIRST_BYTE, FIRST_CHARACTER
 
 
+class TokenBytes:
+    """The bytes of each token, one after the other, so that those of many tokens are gathered by NumPy."""
+
+    def __init__(self, tokens: Sequence[bytes]) -> None:
+        self.tokens = tokens
+        self._buffer = np.frombuffer(b"".join(tokens), np.uint8)
+        self._lengths = np.fromiter(map(len, tokens), np.intp, len(tokens))
+        self._starts = np.cumsum(self._lengths) - self._lengths
+
+    def join(self, ids: npt.NDArray[Any]) -> bytes:
+        """The bytes of the tokens `ids`, (T,), all of them in range."""
+        if len(ids) < 100:  # where NumPy's calls cost more than the work
+            return b"".join([self.tokens[number] for number in ids.tolist()])
+        return b"".join(self._gathered(ids[start : start + _BLOCK]) for start in range(0, len(ids), _BLOCK))
+
+    def _gathered(self, ids: npt.NDArray[Any]) -> bytes:
+        lengths = self._lengths[ids]
+        ends = np.cumsum(lengths)
+        at = np.arange(ends[-1]) + np.repeat(self._starts[ids] - ends + lengths, lengths)
+        gathered: bytes = self._buffer[at].tobytes()
+        return gathered
+
+
+_BLOCK = 1 << 18
+
+
 class BaseTokenizer:
     """A tokenizer whose tokens are END_OF_DOCUMENT, bytes, `characters` and `words`, in that order of ids."""
 
@@ -25,8 +51,8 @@ class BaseTokenizer:
         self.characters = characters
         self.words = tuple(words)
         self.first_word = FIRST_CHARACTER + len(characters)
-        self._bytes = [b"", *(bytes([byte]) for byte in range(256)),
-                       *(text.encode() for text in characters), *map(self._word_bytes, self.words)]  # fmt: skip
+        known = [*(text.encode() for text in characters), *map(self._word_bytes, self.words)]
+        self._bytes = TokenBytes([b"", *(bytes([byte]) for byte in range(256)), *known])
         self._character_ids = {text: FIRST_CHARACTER + n for n, text in enumerate(characters)}
 
     def _word_bytes(self, word: str) -> bytes:
@@ -36,7 +62,7 @@ class BaseTokenizer:
     @property
     def vocabulary_size(self) -> int:
         """V, the number of ids, END_OF_DOCUMENT (0) among them."""
-        return len(self._bytes)
+        return len(self._bytes.tokens)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -58,8 +84,7 @@ class BaseTokenizer:
 
         Raises UsageError for an id that is not in 0 .. V-1.
         """
-        checked = self._checked(ids)
-        return b"".join(map(self._bytes.__getitem__, checked.tolist())).decode("utf-8", "replace")
+        return self._bytes.join(self._checked(ids)).decode("utf-8", "replace")
 
     def token(self, token_id: int) -> str:
         """A readable name of one token, for tables: its text, `<E4>` for a byte, `<end>` for the reserved one."""
@@ -78,7 +103,7 @@ class BaseTokenizer:
         Continuation bytes count 0, so the lengths of an encoded text's tokens add up to its characters.
         """
         text = [1 if byte & 0xC0 != 0x80 else 0 for byte in range(256)]
-        return np.array([0, *text, *(len(token.decode()) for token in self._bytes[FIRST_CHARACTER:])], np.int64)
+        return np.array([0, *text, *(len(token.decode()) for token in self._bytes.tokens[FIRST_CHARACTER:])], np.int64)
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` needs to build an equal tokenizer."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.protocols import Ids
+from ostinato.protocols import END_OF_DOCUMENT, Ids
 from ostinato.text.tokenizers.base import BaseTokenizer, refuse_surrogates
 from ostinato.text.tokenizers.counting import CharacterCounter, codepoints
 from ostinato.text.utf8 import FIRST_BYTE, FIRST_CHARACTER
@@ -36,7 +36,18 @@ class CharacterTokenizer(BaseTokenizer):
         """Ids of `text`, (T,); T = len(text) plus the further bytes of spelled characters."""
         codes = codepoints(text)
         ids = self._table[codes]
-        return ids if ids.all() else _spell_bytes(codes, ids)
+        return ids if ids.all() else _spell_bytes(codes, ids)[0]
+
+    def encode_documents(self, texts: Iterable[str]) -> Ids:
+        """Ids of several documents, each followed by END_OF_DOCUMENT: all in one look-up, however short they are."""
+        held = list(texts)
+        codes = codepoints("".join(held))
+        ids = self._table[codes]
+        ends = np.cumsum(np.fromiter(map(len, held), np.intp, len(held)))
+        if not ids.all():
+            ids, widths = _spell_bytes(codes, ids)
+            ends = np.concatenate([[0], np.cumsum(widths)])[ends]
+        return np.insert(ids, ends, END_OF_DOCUMENT)
 
     def decode(self, ids: Ids | Sequence[int]) -> str:
         """The text of `ids`, by table look-up where no token is a byte."""
@@ -51,18 +62,21 @@ class CharacterTokenizer(BaseTokenizer):
         return {"kind": self.kind, "characters": self.characters}
 
 
-def _spell_bytes(codes: npt.NDArray[np.uint32], ids: Ids) -> Ids:
-    """`ids` (n,) with each 0 replaced by the ids of the UTF-8 bytes of the character in `codes` (n,)."""
+def _spell_bytes(codes: npt.NDArray[np.uint32], ids: Ids) -> tuple[Ids, npt.NDArray[np.intp]]:
+    """`ids` (n,) with each 0 replaced by the ids of the UTF-8 bytes of the character in `codes` (n,).
+
+    Also returns how many ids each character became, (n,).
+    """
     at = np.flatnonzero(ids == 0)
     rare = codes[at]
     width = 1 + (rare >= 0x80) + (rare >= 0x800) + (rare >= 0x10000)
     # the UTF-8 bytes of all rare characters, one after the other, are the ids to fill in
     spelled = np.frombuffer(rare.tobytes().decode("utf-32-le").encode(), np.uint8)
-    repeats = np.ones(len(ids), np.intp)
-    repeats[at] = width
-    out = np.repeat(ids, repeats)
+    widths = np.ones(len(ids), np.intp)
+    widths[at] = width
+    out = np.repeat(ids, widths)
     out[out == 0] = spelled.astype(ids.dtype) + FIRST_BYTE
-    return out
+    return out, widths
 
 
 class ByteTokenizer(BaseTokenizer):
@@ -77,6 +91,11 @@ class ByteTokenizer(BaseTokenizer):
         except UnicodeEncodeError as error:
             raise refuse_surrogates(text, error) from None
         return data.astype(np.uint16) + np.uint16(FIRST_BYTE)
+
+    def decode(self, ids: Ids | Sequence[int]) -> str:
+        """The text of `ids`."""
+        checked = self._checked(ids)
+        return (checked[checked > 0] - FIRST_BYTE).astype(np.uint8).tobytes().decode("utf-8", "replace")
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` needs."""

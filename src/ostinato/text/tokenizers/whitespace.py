@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ostinato.protocols import Ids
-from ostinato.text.tokenizers.base import BaseTokenizer
+from ostinato.text.tokenizers.base import BaseTokenizer, TokenBytes
 from ostinato.text.tokenizers.counting import CharacterCounter, WordCounter, check_surrogates
 
 _PLAIN = re.compile(r" ?\S+|\s")
@@ -34,7 +34,8 @@ class WhitespaceTokenizer(BaseTokenizer):
         super().__init__(characters, words)
         self._ids = {word: self.first_word + n for n, word in enumerate(self.words)}
         if not padded:  # word tokens after a word: the same with the implied blank, as ids V .. V + len(words) - 1
-            self._bytes_after_word = self._bytes + [b" " + word for word in self._bytes[self.first_word :]]
+            tokens = self._bytes.tokens
+            self._bytes_after_word = TokenBytes([*tokens, *(b" " + word for word in tokens[self.first_word :])])
 
     def _word_bytes(self, word: str) -> bytes:
         return b" " * self.padded + word.encode()
@@ -94,7 +95,7 @@ class WhitespaceTokenizer(BaseTokenizer):
         checked = self._checked(ids).astype(np.int64)
         words = checked >= self.first_word
         checked[1:][words[1:] & words[:-1]] += self.vocabulary_size - self.first_word
-        return b"".join(map(self._bytes_after_word.__getitem__, checked.tolist())).decode("utf-8", "replace")
+        return self._bytes_after_word.join(checked).decode("utf-8", "replace")
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` needs."""
