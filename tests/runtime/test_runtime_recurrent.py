@@ -1,0 +1,259 @@
+"""A bundle as a StepModel: what it computes, that it writes as the Python loop does, that it is safe to share."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runtime_kit import NAMES, SHAPES, SMALL, TOKENIZER, VOCABULARY, saved, weights
+
+from ostinato.errors import GenerationError, UsageError
+from ostinato.generation import BlockModel, Sampler, Stop, write
+from ostinato.kernels.load import NUMPY, available
+from ostinato.protocols import END_OF_DOCUMENT, StepModel
+from ostinato.runtime import load
+
+EACH_ISA = pytest.mark.parametrize("isa", available())
+EACH_COMPILED = pytest.mark.parametrize("isa", available()[1:])
+
+
+class Plain:
+    """A model without its loop below Python."""
+
+    def __init__(self, model):
+        self.vocabulary_size = model.vocabulary_size
+        self.initial_state, self.step = model.initial_state, model.step
+        self.select, self.score = model.select, model.score
+
+
+@pytest.fixture(scope="module", params=SHAPES, ids=NAMES)
+def bundle(request, tmp_path_factory):
+    return saved(tmp_path_factory.mktemp("bundle") / "model", request.param)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return saved(tmp_path_factory.mktemp("bundle") / "model", SMALL)
+
+
+@EACH_ISA
+def test_a_bundle_becomes_a_step_model(bundle, isa):
+    model = load(bundle.path, isa=isa)
+    assert isinstance(model, StepModel)
+    assert isinstance(model, BlockModel) == (isa != NUMPY)
+    assert model.vocabulary_size == VOCABULARY
+    assert model.kernels.isa == isa
+    state = model.initial_state(3)
+    logits, state = model.step(np.array([0, 5, 9], np.uint16), state)
+    assert logits.shape == (3, VOCABULARY)
+    again, _ = model.step(np.array([9], np.uint32), model.select(model.initial_state(1), np.array([0])))
+    np.testing.assert_allclose(again[0], logits[2], rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(model.select(state, np.array([2, 0, 2])), state[:, [2, 0, 2]])
+
+
+@EACH_ISA
+def test_score_is_the_sum_of_steps(bundle, isa):
+    model = load(bundle, isa=isa)
+    ids = np.append(TOKENIZER.encode("春天的桥上\n你说"), np.uint16(END_OF_DOCUMENT))
+    state, previous, expected = model.initial_state(1), END_OF_DOCUMENT, []
+    for token in ids:
+        logits, state = model.step(np.array([previous], np.uint32), state)
+        z = logits[0].astype(np.float64)
+        expected.append(z[token] - np.log(np.exp(z).sum()))
+        previous = token
+    np.testing.assert_allclose(model.score(ids), expected, rtol=0, atol=1e-5)
+    assert model.score(ids[:0]).shape == (0,)
+
+
+@EACH_COMPILED
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_writes_what_the_python_loop_writes(bundle, isa, precision):
+    model = load(bundle, isa=isa, precision=precision)
+    samplers = [
+        Sampler(),
+        Sampler(temperature=0),
+        Sampler(temperature=0.7, top_k=12),
+        Sampler(top_p=0.8),
+        Sampler(min_p=0.05, temperature=1.3),
+        Sampler(repetition_penalty=1.7, recent=9, top_k=30, top_p=0.95, min_p=0.01),
+    ]
+    seeds = 8 if isa == available()[-1] and precision == "fp32" else 1
+    for number, sampler in enumerate(samplers):
+        for seed in range(seeds):
+            asked = {
+                "sampler": sampler,
+                "stop": Stop(tokens=40, lines=6),
+                "seed": 100 * number + seed,
+                "count": 1 + seed % 3,
+            }
+            assert write(model, TOKENIZER, "春", **asked) == write(Plain(model), TOKENIZER, "春", **asked)
+
+
+@EACH_COMPILED
+def test_a_text_does_not_depend_on_those_beside_it(small, isa):
+    model = load(small, isa=isa)
+    asked = {"stop": Stop(tokens=12), "seed": 5}
+    many = write(model, TOKENIZER, count=66, **asked)
+    assert write(model, TOKENIZER, count=3, **asked) == many[:3]
+    assert len({text.text for text in many}) > 60
+
+
+def python_block(model, ids, state, *, sampler, u, recent, forbidden, stops):
+    """`decode_block` by steps and the Python sampler, a row at a time."""
+    drawn, states = [], []
+    for b, token in enumerate(ids):
+        row, history, here = [], list(recent[b]) if recent else [], state[:, [b]]
+        for number in u[b]:
+            logits, here = model.step(np.array([token], np.uint32), here)
+            z = logits.astype(np.float64)
+            z[:, forbidden] = -np.inf
+            token = sampler(z, np.array([number]), [history[-sampler.remembers :]] if sampler.remembers else [])[0]
+            row.append(int(token))
+            history.append(int(token))
+            if stops[token]:
+                break
+        drawn.append(row)
+        states.append(here)
+    return drawn, np.concatenate(states, axis=1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.integers(1, 4),
+    length=st.integers(1, 12),
+    seed=st.integers(0, 2**32),
+    sampler=st.builds(
+        Sampler,
+        temperature=st.sampled_from([0.0, 0.3, 1.0, 2.5]),
+        top_k=st.sampled_from([0, 1, 2, 7, 150, 10**6]),
+        top_p=st.sampled_from([1.0, 0.999, 0.5, 1e-9]),
+        min_p=st.sampled_from([0.0, 0.02, 1.0]),
+        repetition_penalty=st.sampled_from([1.0, 2.0, 0.5]),
+        recent=st.sampled_from([0, 1, 5, 64]),
+    ),
+)
+def test_blocks_equal_steps(small, rows, length, seed, sampler):
+    model = load(small)
+    if not isinstance(model, BlockModel):
+        pytest.skip("there is no loop below Python here")
+    random = np.random.default_rng(seed)
+    ids = random.integers(0, VOCABULARY, rows).astype(np.uint32)
+    state = random.standard_normal(model.initial_state(rows).shape).astype(np.float32) / 2
+    before = state.copy()
+    asked = {
+        "sampler": sampler,
+        "u": random.random((rows, length)),
+        "recent": [[*random.integers(0, VOCABULARY, random.integers(0, 9)), int(i)][-sampler.remembers :] for i in ids],
+        "forbidden": random.random(VOCABULARY) < 0.2,
+        "stops": random.random(VOCABULARY) < 0.1,
+    }
+    drawn, after = model.decode_block(ids, state, **asked)
+    expected, states = python_block(model, ids, state, **asked)
+    assert drawn == expected
+    np.testing.assert_array_equal(after, states)
+    np.testing.assert_array_equal(state, before)
+
+
+@EACH_COMPILED
+def test_what_cannot_be_drawn(small, isa, tmp_path):
+    model = load(small, isa=isa)
+    asked = {"sampler": Sampler(), "u": np.zeros((1, 3)), "recent": [], "stops": np.zeros(VOCABULARY, np.bool_)}
+    state = model.initial_state(1)
+    with pytest.raises(GenerationError, match="no token is allowed"):
+        model.decode_block(np.array([1]), state, forbidden=np.ones(VOCABULARY, np.bool_), **asked)
+    allowed = np.zeros(VOCABULARY, np.bool_)
+    with pytest.raises(UsageError, match="token ids must be below"):
+        model.decode_block(np.array([VOCABULARY], np.uint32), state, forbidden=allowed, **asked)
+    huge = {name: np.full_like(tensor, 3e38) for name, tensor in weights(SMALL).items()}
+    with pytest.raises(GenerationError, match="scores are not finite numbers"):
+        load(saved(tmp_path / "huge", SMALL, tensors=huge), isa=isa).decode_block(
+            np.array([1]), state, forbidden=allowed, **asked
+        )
+
+
+@EACH_ISA
+def test_ids_that_are_none(small, isa):
+    model = load(small, isa=isa)
+    for ids, message in [
+        (np.array([-1]), r"token ids must lie in 0 \.\. "),
+        (np.array([2**40]), r"token ids must lie in 0 \.\. "),
+        (np.array([VOCABULARY], np.uint16), f"token ids must be below {VOCABULARY}, got {VOCABULARY}"),
+        (np.array([1.5]), "ids must be whole numbers in one dimension, got float64"),
+        (np.array([[1]]), "ids must be whole numbers in one dimension"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            model.step(ids, model.initial_state(1))
+        with pytest.raises(UsageError, match=message):
+            model.score(ids)
+
+
+def test_several_threads_write_with_two_models(tmp_path):
+    models = [load(saved(tmp_path / shape.cell, shape), threads=2) for shape in SHAPES[:2]]
+    asked = {"stop": Stop(tokens=60), "count": 2}
+    expected = [[write(m, TOKENIZER, seed=seed, **asked) for seed in range(4)] for m in models]
+    results = {}
+
+    def work(model, seed):
+        results[model, seed] = write(models[model], TOKENIZER, seed=seed, **asked)
+
+    threads = [threading.Thread(target=work, args=(m, s)) for m in range(2) for s in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [[results[m, s] for s in range(4)] for m in range(2)] == expected
+
+
+def run_python(code, **environment):
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_waiting_takes_no_time(small):
+    model = load(small, threads=2)
+    write(model, TOKENIZER, stop=Stop(tokens=50), seed=1)
+    time.sleep(0.05)
+    before = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - before < 0.05
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_writes_too(small):
+    code = f"""
+        import os
+        from ostinato.generation import Stop, write
+        from ostinato.bundle import read_bundle
+        from ostinato.runtime import load
+        from pathlib import Path
+        bundle = read_bundle(Path({str(small.path)!r}))
+        model = load(bundle, threads=2)
+        texts = lambda: [w.text for w in write(model, bundle.tokenizer, stop=Stop(tokens=40), seed=3)]
+        expected = texts()
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if texts() == expected else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert texts() == expected
+    """
+    run_python(code)
+
+
+def test_torch_is_not_needed(small):
+    code = f"""
+        import sys
+        from ostinato.runtime import load
+        model = load({str(small.path)!r})
+        model.step(__import__("numpy").array([1]), model.initial_state(1))
+        assert "torch" not in sys.modules
+    """
+    run_python(code)
