@@ -101,7 +101,7 @@ class Recurrent(torch.nn.RNNBase):
             rows = slice(layer * directions, (layer + 1) * directions)
             x, last = backend.run(self.cell, x, tuple(part[rows] for part in state), weights[rows])
             lasts.append(last)
-        return x, lasts[0] if len(lasts) == 1 else tuple(torch.cat(p) for p in zip(*lasts, strict=True))
+        return x, lasts[0] if len(lasts) == 1 else tuple(torch.cat(parts) for parts in zip(*lasts, strict=True))
 
     def _forward_packed(
         self, input: PackedSequence, state: RecurrentState | None
