@@ -2,20 +2,22 @@
 
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from ostinato.bundle import MANIFEST, Bundle, read_bundle, write_folder
-from ostinato.errors import MissingExtraError, UsageError
+from ostinato.errors import MissingExtraError, TextError, UsageError
 from ostinato.evaluation import Evaluation, evaluate
+from ostinato.evaluation.novelty import Novelty, TrainingText, measure, open_training_text
 from ostinato.generation import Sampler, Stop, write
 from ostinato.protocols import END_OF_DOCUMENT, Ids, StepModel
 from ostinato.settings import apply_overrides, load_recipe, with_budget
-from ostinato.text import BaseTokenizer
+from ostinato.text import BaseTokenizer, open_corpus
 
 
 class WriteOptions(TypedDict, total=False):
@@ -62,6 +64,11 @@ class Model:
     def card(self) -> str:
         """What the model is and how good, Markdown."""
         return self._bundle.card
+
+    @property
+    def tensors(self) -> Mapping[str, npt.NDArray[Any]]:
+        """The bundle's arrays by name, memory-mapped."""
+        return self._bundle.tensors
 
     @property
     def tokenizer(self) -> BaseTokenizer:
@@ -130,6 +137,29 @@ class Model:
         """How well the model predicts `text` as one document. Raises TextError for an empty text."""
         return evaluate(self.step_model, self.ids(text), len(text), split="given")
 
+    @cached_property
+    def training_text(self) -> TrainingText:
+        """The text the model was trained on, to look copies up in.
+
+        Raises UsageError where the run's folder does not hold it any more.
+        """
+        folder = self.path.parent / "text"
+        try:
+            corpus = open_corpus(folder)
+            fits = corpus.fingerprint == self.config.get("text", {}).get("fingerprint")
+        except TextError:
+            fits = False
+        if not fits:
+            raise UsageError(
+                f"the training text of {self.path} is not in {folder}, so copies cannot be found: keep the model in "
+                "the folder that `ostinato train -o` made"
+            )
+        return open_training_text(corpus.train.ids, folder)
+
+    def novelty(self, text: str) -> Novelty:
+        """What of `text` the model copied from its training text. Raises UsageError where that is gone."""
+        return measure(self.training_text, self.tokenizer.encode(text), self.tokenizer)
+
     def save(self, path: str | Path) -> None:
         """Copy the model to the folder `path`, atomically. Raises BundleError when it cannot be written."""
         source = self.path
@@ -167,14 +197,21 @@ def train(
     """
     if not texts:
         raise UsageError("no text given: name at least one file, folder, zip, or lyrics-zh / lyrics-en")
-    try:
-        from ostinato.training.run import train as run
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"training needs {error.name}: pip install 'ostinato[train]'") from None
     chosen = apply_overrides(load_recipe(recipe), [f"{k}={_toml_value(v)}" for k, v in (settings or {}).items()])
     chosen = with_budget(chosen, minutes=minutes, epochs=epochs, steps=steps, seed=seed)
     temporary = tempfile.TemporaryDirectory(prefix="ostinato-") if out is None else None
     folder = Path(out) if out is not None else Path(temporary.name) / "run"  # type: ignore[union-attr]
+    if chosen.ngram.smoothing != "none":
+        from ostinato.ngram_run import train_ngram
+
+        train_ngram([str(t) for t in texts], out=folder, recipe=chosen, overwrite=overwrite, encoding=encoding)
+        model = Model(folder)
+        model._temporary = temporary
+        return model
+    try:
+        from ostinato.training.run import train as run
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"training needs {error.name}: pip install 'ostinato[train]'") from None
     run([str(t) for t in texts], out=folder, recipe=chosen, device=device, resume=resume, overwrite=overwrite,
         encoding=encoding, progress=progress)  # fmt: skip
     model = Model(folder)

@@ -1,7 +1,7 @@
 """The settings of a run: dataclasses that a recipe is read into, checked against, and written from.
 
-A recipe is a TOML file with the tables `[text]`, `[model]` and `[training]`. Wherever a field allows it, the value
-"auto" (None in Python) leaves the choice to the program, which decides it from the corpus and the time given.
+A recipe is a TOML file with the tables `[text]`, `[model]`, `[training]` and `[ngram]`. Wherever a field allows it, the
+value "auto" (None in Python) leaves the choice to the program, which decides it from the corpus and the time given.
 """
 
 import dataclasses
@@ -22,6 +22,7 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "linear", "cosine", "one-cycle", "plateau")
 SAMPLINGS = ("random", "consecutive", "windows")
 PRECISIONS = ("auto", "fp32", "bf16")
+SMOOTHINGS = ("none", "kneser-ney", "add-k", "maximum-likelihood")
 
 
 def _setting(
@@ -99,16 +100,32 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
+class NgramSettings:
+    """[ngram]: an n-gram model in place of the recurrent one, if `smoothing` names one."""
+
+    smoothing: str = _setting("none", "how unseen n-grams get their probability", among=SMOOTHINGS)
+    order: int = _setting(5, "tokens of the longest n-grams", low=1, high=10)
+    k: float = _setting(1.0, "what add-k adds to every count", low=0.0)
+    prune: int = _setting(0, "n-grams of 3 tokens and more that occur so often or less are dropped", low=0)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A whole recipe. `name` is where it came from, for messages."""
 
     text: TextSettings = TextSettings()
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
+    ngram: NgramSettings = NgramSettings()
     name: str = "default"
 
 
-SECTIONS: dict[str, type] = {"text": TextSettings, "model": ModelSettings, "training": TrainingSettings}
+SECTIONS: dict[str, type] = {
+    "text": TextSettings,
+    "model": ModelSettings,
+    "training": TrainingSettings,
+    "ngram": NgramSettings,
+}
 
 T = TypeVar("T")
 

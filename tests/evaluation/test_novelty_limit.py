@@ -62,6 +62,12 @@ def test_copies_up_to_the_limit_are_allowed():
     assert np.isfinite(logits).all()
 
 
+def test_tokens_that_the_training_text_lacks_cannot_spell_a_copy():
+    model = limited([1, 2], 2)
+    logits, _ = model.step(np.array([1]), model.initial_state(1))
+    assert np.isfinite(logits[0]).tolist() == [True, True, True, False, False]
+
+
 def test_rows_are_selected_with_what_they_read():
     model = limited([1, 2, 3, 0], 2)
     _, state = model.step(np.array([1, 3]), model.initial_state(2))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ostinato.bundle import Bundle
 from ostinato.errors import BundleError, UsageError
-from ostinato.ngram import Mixture, SavedPart, UnigramCache, cache_part, fit_ngram, fit_weights, from_arrays
+from ostinato.ngram import Mixture, SavedPart, UnigramCache, cache_part, cross_fit, fit_ngram, fit_weights, from_arrays
 from ostinato.ngram.mixture import join_parts, load_mixture, mix
 from ostinato.protocols import StepModel
 
@@ -77,6 +77,15 @@ def test_fitting_recovers_the_weights_a_text_was_drawn_with():
     distributions = random.dirichlet(np.full(50, 0.3), size=2)
     drawn = random.choice(50, size=200_000, p=np.array([0.7, 0.3]) @ distributions)
     assert fit_weights(np.log(distributions[:, drawn])) == pytest.approx([0.7, 0.3], abs=0.01)
+
+
+def test_each_half_is_mixed_with_the_weights_of_the_other():
+    random = np.random.default_rng(5)
+    parts = np.log(random.dirichlet(np.ones(60), size=2))
+    mixed = cross_fit(parts, 20)
+    np.testing.assert_allclose(mixed[:20], mix(fit_weights(parts[:, 20:]), parts[:, :20]))
+    np.testing.assert_allclose(mixed[20:], mix(fit_weights(parts[:, :20]), parts[:, 20:]))
+    np.testing.assert_allclose(cross_fit(parts[:, :1], 0), mix(np.array([0.5, 0.5]), parts[:, :1]))
 
 
 def test_an_impossible_part_gets_no_weight_and_no_nan():

@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "train a model on texts",
     "write": "write with a model",
     "score": "how well a model predicts a text",
+    "compare": "n-grams, the network and their mixture on one held-out split",
     "info": "what is this text, this model, this machine",
 }
 

@@ -2,9 +2,15 @@
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ostinato.api import Model
+    from ostinato.text import Split
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, else a guess)")
     parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="arithmetic of the weights")
+    parser.add_argument("--per-token", action="store_true", help="each token with its surprisal in bits and its rank")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -33,6 +40,28 @@ def run(args: argparse.Namespace) -> int:
         )
         for note in corpus.notes:
             print(note, file=sys.stderr)
+        if args.per_token:
+            return _per_token(model, given, as_json=args.json or not sys.stdout.isatty())
         evaluation = evaluate(model.step_model, given.ids, given.characters, split="given")
     print(json.dumps(evaluation.to_json()) if args.json else str(evaluation))
+    return 0
+
+
+def _per_token(model: "Model", given: "Split", *, as_json: bool) -> int:
+    """Every token: coloured by its surprisal in a terminal, otherwise one JSON object."""
+    from ostinato.evaluation import from_log_probabilities
+    from ostinato.evaluation.surprisal import coloured, surprisals
+
+    bits, ranks = surprisals(model.step_model, given.ids)
+    evaluation = from_log_probabilities(-bits * math.log(2), given.characters, split="given")
+    if as_json:
+        rows = zip(given.ids.tolist(), bits.tolist(), ranks.tolist(), strict=True)
+        tokens = [
+            {"id": i, "token": model.tokenizer.token(i), "bits": b if math.isfinite(b) else None, "rank": r}
+            for i, b, r in rows
+        ]
+        print(json.dumps({**evaluation.to_json(), "per_token": tokens}, ensure_ascii=False))
+    else:
+        print(coloured(given.ids, bits, model.tokenizer))
+        print(evaluation)
     return 0

@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--repetition-penalty", type=float, default=1.0, metavar="R", help="recent tokens R times less likely"
     )
     sampling.add_argument("--seed", type=int, metavar="N", help="the same seed writes the same text")
+    copying = parser.add_argument_group("copies of the training text")
+    copying.add_argument("--novelty", action="store_true", help="say how much was copied, and from where")
+    copying.add_argument("--max-copy", type=int, metavar="N", help="never copy more than N tokens in a row")
     parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="arithmetic of the weights")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -44,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write to standard output, as it is written."""
     from ostinato.api import Model
+    from ostinato.evaluation.novelty_limit import CopyLimit
     from ostinato.generation import Piece, Sampler, Stop, Written, generate
 
     sampler = Sampler(temperature=args.temperature, top_k=args.top_k, top_p=args.top_p, min_p=args.min_p,
@@ -51,20 +55,28 @@ def run(args: argparse.Namespace) -> int:
     stop = Stop(lines=args.lines, tokens=args.tokens, texts=tuple(args.stop))
     seed = secrets.randbits(32) if args.seed is None else args.seed
     model = Model(args.model, precision=args.precision)
+    step_model = model.step_model
+    if args.max_copy is not None:
+        step_model = CopyLimit(step_model, model.training_text, args.max_copy)
     events = generate(
-        model.step_model, model.tokenizer, args.prompt,
+        step_model, model.tokenizer, args.prompt,
         sampler=sampler, stop=stop, count=args.count, seed=seed, heading=model.heading, title=args.title,
     )  # fmt: skip
     if args.json:
         texts = sorted((e for e in events if isinstance(e, Written)), key=lambda w: w.row)
         fields = ("text", "title", "reason", "tokens")
-        print(
-            json.dumps({"seed": seed, "texts": [{f: getattr(w, f) for f in fields} for w in texts]}, ensure_ascii=False)
-        )
+        report = [{f: getattr(w, f) for f in fields} for w in texts]
+        if args.novelty:
+            for entry in report:
+                entry["novelty"] = model.novelty(entry["text"]).to_json() if entry["text"] else None
+        print(json.dumps({"seed": seed, "texts": report}, ensure_ascii=False))
         return 0
     waiting: dict[int, Written] = {}
+    finished: list[Written] = []
     following = 0
     for event in events:
+        if isinstance(event, Written):
+            finished.append(event)
         if isinstance(event, Piece):
             if args.count == 1:
                 _say(event.text)
@@ -77,6 +89,9 @@ def run(args: argparse.Namespace) -> int:
                 heading = f"{model.heading}{text.title}\n" if text.title is not None else ""
                 _say(("\n" if following else "") + heading + text.text + "\n")
                 following += 1
+    for written in sorted(finished, key=lambda w: w.row) if args.novelty else ():
+        if written.text:
+            print(model.novelty(written.text), file=sys.stderr)
     if args.seed is None and sys.stderr.isatty():
         print(f"(--seed {seed} writes this again)", file=sys.stderr)
     return 0

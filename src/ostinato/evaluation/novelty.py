@@ -3,6 +3,7 @@
 A suffix array (Manber & Myers 1993) of the training ids finds the longest copied span that begins at each token.
 """
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -186,17 +187,20 @@ def measure(training: TrainingText, written: Ids, tokenizer: Tokenizer, sizes: S
 
 
 def open_training_text(ids: Ids, folder: Path) -> TrainingText:
-    """The training text whose `ids` lie in `folder`; its suffix array is made when first asked for and kept there."""
+    """The training text whose `ids` lie in `folder`; its suffix array is made when first asked for, and kept there
+    where that is possible."""
     path = folder / _FILE
-    if not path.is_file() or path.stat().st_size != 4 * len(ids) or path.stat().st_mtime < _modified(folder):
-        temporary = folder / f".{_FILE}.{os.getpid()}"
+    current = path.is_file() and path.stat().st_size == 4 * len(ids) and path.stat().st_mtime >= _modified(folder)
+    if current and len(ids):
+        return TrainingText(ids, np.memmap(path, dtype="<u4", mode="r"))
+    suffixes = suffix_array(ids)
+    temporary = folder / f".{_FILE}.{os.getpid()}"
+    with contextlib.suppress(OSError):
         try:
-            suffix_array(ids).tofile(temporary)
+            suffixes.astype("<u4").tofile(temporary)
             temporary.replace(path)
-        except OSError as error:
+        finally:
             temporary.unlink(missing_ok=True)
-            raise TextError(f"the index of the training text cannot be kept in {folder}: {error.strerror}") from None
-    suffixes = np.memmap(path, dtype="<u4", mode="r") if len(ids) else np.zeros(0, dtype=np.uint32)
     return TrainingText(ids, suffixes)
 
 

@@ -1,6 +1,7 @@
 """Writing without copying: a model that will not go on with what stands in the training text."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,9 @@ class CopyLimit:
     """`model`, with the tokens forbidden (-inf) that would make a verbatim copy longer than `limit` tokens.
 
     What was read counts as well as what was written: a prompt from the training text is not continued beyond the limit
-    either. END_OF_DOCUMENT is always allowed. A state is the model's own with the last `limit` tokens, (batch, limit)
-    int64.  Raises UsageError for a limit below 1.
+    either. END_OF_DOCUMENT is always allowed. Copies are told by their tokens; those that the training text never holds
+    are forbidden as well, since they could only spell a copy in another way. A state is the model's own with the last
+    `limit` tokens, (batch, limit) int64. Raises UsageError for a limit below 1.
     """
 
     model: StepModel
@@ -26,6 +28,12 @@ class CopyLimit:
     def __post_init__(self) -> None:
         if self.limit < 1:
             raise UsageError(f"the longest copy must be 1 token or more, got {self.limit}")
+
+    @cached_property
+    def _known(self) -> npt.NDArray[np.bool_]:
+        known: npt.NDArray[np.bool_] = np.bincount(self.training.ids, minlength=self.vocabulary_size) > 0
+        known[END_OF_DOCUMENT] = True
+        return known
 
     @property
     def vocabulary_size(self) -> int:
@@ -41,7 +49,7 @@ class CopyLimit:
         inner, last = state
         logits, inner = self.model.step(ids, inner)
         last = np.concatenate([last[:, 1:], np.asarray(ids, dtype=np.int64)[:, None]], axis=1)
-        allowed = np.array(logits)
+        allowed = np.where(self._known, logits, -np.inf)
         for row, span in zip(allowed, last.tolist(), strict=True):
             row[self.training.continuations(span)] = -np.inf
         return allowed, (inner, last)

@@ -98,6 +98,18 @@ def fit_weights(
     return normalised
 
 
+def cross_fit(log_probabilities: npt.NDArray[np.float64], middle: int) -> npt.NDArray[np.float64]:
+    """The log-probabilities (T,) of a mixture whose weights, for each half of a text, were fitted on the other half.
+
+    log_probabilities: (K, T) of the parts; the halves are [:middle] and [middle:]. So no token is measured with weights
+    that have seen it. Equal weights where a half is empty.
+    """
+    halves = log_probabilities[:, :middle], log_probabilities[:, middle:]
+    equal = np.full(len(log_probabilities), 1 / len(log_probabilities))
+    first, second = (fit_weights(half) if half.shape[1] else equal for half in halves)
+    return np.concatenate([mix(second, halves[0]), mix(first, halves[1])])
+
+
 def _softmax(logits: Floats) -> npt.NDArray[np.float64]:
     weights = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     normalised: npt.NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)

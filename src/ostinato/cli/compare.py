@@ -1,0 +1,85 @@
+"""`ostinato compare TEXT...`"""
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from ostinato.errors import UsageError
+from ostinato.settings import TOKENIZERS, apply_overrides, load_recipe, with_budget
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `compare`."""
+    parser.add_argument("text", nargs="+", metavar="TEXT", help="file, folder, zip, -, lyrics-zh or lyrics-en")
+    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="keep the mixture, the network and a picture")
+    parser.add_argument("--order", type=int, default=5, metavar="N", help="the longest n-grams (default: 5)")
+    parser.add_argument(
+        "--tokenizer", action="append", metavar="T", help="how to cut the text; several are compared by bits/char"
+    )
+    parser.add_argument("--model", type=Path, metavar="MODEL", help="measure this network instead of training one")
+    parser.add_argument(
+        "--minutes", type=float, default=2.0, metavar="M", help="train the network so long (2; 0: none)"
+    )
+    parser.add_argument("--cache", type=int, default=2000, metavar="N", help="tokens the cache remembers (2000)")
+    parser.add_argument("--recipe", default="default", metavar="R", help="the network's recipe")
+    parser.add_argument("--set", action="append", default=[], metavar="K=V", help="override: text.documents=lines")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of weights, sampling and dropout")
+    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, else a guess)")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure everything on one held-out split; print a table."""
+    from ostinato.comparing import Plan, compare, draw
+
+    if not 1 <= args.order <= 10:
+        raise UsageError(f"--order must be between 1 and 10, got {args.order}")
+    if args.minutes < 0:
+        raise UsageError(f"--minutes must be 0 or more, got {args.minutes:g}")
+    if args.model is not None and args.tokenizer:
+        raise UsageError("--tokenizer cannot be given with --model: a model has its own")
+    for tokenizer in args.tokenizer or ():
+        if tokenizer not in TOKENIZERS:
+            raise UsageError(f"--tokenizer must be one of {', '.join(TOKENIZERS)}, got {tokenizer!r}")
+    recipe = with_budget(
+        apply_overrides(load_recipe(args.recipe), args.set), minutes=args.minutes or None, epochs=None, steps=None,
+        seed=args.seed,
+    )  # fmt: skip
+    comparisons = []
+    with contextlib.ExitStack() as stack:
+        temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostinato-")))
+        texts = [_kept(temporary) if text == "-" else text for text in args.text]
+        tokenizers = args.tokenizer or [recipe.text.tokenizer]
+        for tokenizer in tokenizers:
+            out = args.out or temporary
+            chosen = apply_overrides(recipe, [f"text.tokenizer={tokenizer}"])
+            plan = Plan(
+                out=out if len(tokenizers) == 1 else out / tokenizer, recipe=chosen, order=args.order, model=args.model,
+                network=args.minutes > 0, cache=args.cache, device=args.device, encoding=args.encoding,
+                progress=not args.quiet,
+            )  # fmt: skip
+            comparisons.append(compare(texts, plan))
+        if args.out is not None:
+            drawn = draw(comparisons, args.out / "compare")
+            print(
+                f"{args.out}: the mixture{', compare.svg and .png' if drawn else ''}; write with it: "
+                f"ostinato write {args.out if len(tokenizers) == 1 else args.out / tokenizers[0]}",
+                file=sys.stderr,
+            )
+    if args.json:
+        print(json.dumps({"comparisons": [c.to_json() for c in comparisons]}, ensure_ascii=False))
+    else:
+        print("\n\n".join(map(str, comparisons)))
+    return 0
+
+
+def _kept(folder: Path) -> str:
+    """Standard input as a file: it is read more than once."""
+    path = folder / "stdin.txt"
+    path.write_bytes(sys.stdin.buffer.read())
+    return str(path)

@@ -1,0 +1,112 @@
+import json
+import math
+
+import pytest
+
+import ostinato
+from ostinato.cli.main import main
+
+
+def compared(capsys, *arguments):
+    assert main(["compare", *map(str, arguments), "--quiet", "--json"]) == 0
+    return json.loads(capsys.readouterr().out)["comparisons"]
+
+
+def rows_of(comparison):
+    return {row["model"]: row for row in comparison["rows"]}
+
+
+@pytest.mark.slow
+def test_the_mixture_beats_its_parts_and_can_be_used(verses, tmp_path, capsys):
+    out = tmp_path / "c"
+    settings = ("text.documents='^# '", "model.hidden_size=32", "training.window=16", "training.batch_size=4")
+    options = [word for setting in settings for word in ("--set", setting)]
+    (comparison,) = compared(capsys, verses, "-o", out, "--order", 3, "--minutes", 0.05, *options)
+    bits = {row["model"]: row["bits_per_character"] for row in comparison["rows"]}
+    network = next(row["model"] for row in comparison["rows"] if row["group"] == "network")
+    mixture = next(row["model"] for row in comparison["rows"] if row["group"] == "mixture")
+    assert bits[mixture] < max(bits[network], bits["Kneser-Ney 3"])
+    assert {row["group"] for row in comparison["rows"]} == {"baseline", "n-gram", "network", "mixture", "adapting"}
+    assert (out / "compare.svg").is_file()
+    model = ostinato.load(out)
+    assert model.config["kind"] == "mixture"
+    assert model.write("风", tokens=20, seed=1)
+    assert math.isfinite(model.score("风在春里等你").perplexity)
+    (again,) = compared(capsys, verses, "--model", out / "network", "--order", 3)
+    assert rows_of(again)[network]["perplexity"] == pytest.approx(rows_of(comparison)[network]["perplexity"])
+    assert not any("another text" in note for note in again["notes"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 50,
+        "b" * 3000,
+        "To be or not to be, that is the question; whether.",
+        "hello world " * 30 + "你好世界 ξένος",
+    ],
+)
+def test_odd_texts_give_figures(tmp_path, capsys, text):
+    path = tmp_path / "t.txt"
+    path.write_text(text, "utf-8")
+    (comparison,) = compared(capsys, path, "--minutes", 0)
+    for row in comparison["rows"]:
+        assert row["perplexity"] >= 1
+        assert row["bits_per_character"] >= 0
+
+
+def test_several_tokenizers_and_the_table(verses, capsys):
+    assert main(["compare", str(verses), "--minutes", "0", "--tokenizer", "character", "--tokenizer", "byte"]) == 0
+    out = capsys.readouterr().out
+    assert "(character, vocabulary" in out
+    assert "(byte, vocabulary" in out
+    assert "Below the line: models that adapt" in out
+
+
+def test_standard_input(monkeypatch, verses, capsys):
+    import io
+
+    class Input:
+        buffer = io.BytesIO(verses.read_bytes())
+
+    monkeypatch.setattr("sys.stdin", Input())
+    (comparison,) = compared(capsys, "-", "--minutes", 0, "--order", 2)
+    assert "Kneser-Ney 2" in rows_of(comparison)
+
+
+def test_a_model_of_another_text_is_said_to_be_one(verses, tmp_path, capsys):
+    assert main(["train", str(verses), "-o", str(tmp_path / "m"), "--recipe", "kneser-ney", "--json"]) == 0
+    capsys.readouterr()
+    other = tmp_path / "other.txt"
+    other.write_text("完全不同的另一首歌 " * 20, "utf-8")
+    (comparison,) = compared(capsys, other, "--model", tmp_path / "m", "--order", 2)
+    assert any("trained on another text" in note for note in comparison["notes"])
+
+
+def test_a_network_that_cannot_be_trained_is_left_out(tmp_path, capsys):
+    path = tmp_path / "t.txt"
+    path.write_text("To be or not to be, that is the question; whether.", "utf-8")
+    (comparison,) = compared(
+        capsys, path, "--minutes", 1, "--set", "training.window=5000", "--set", "training.batch_size=64"
+    )
+    assert any(note.startswith("no network: ") for note in comparison["notes"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--order", "11"], "--order must be between 1 and 10, got 11"),
+        (["--minutes", "-1"], "--minutes must be 0 or more, got -1"),
+        (["--tokenizer", "letters"], "--tokenizer must be one of character"),
+        (["--cache", "0"], "window of a cache must be 1 token or more"),
+        (["--tokenizer", "byte", "--model", "m"], "--tokenizer cannot be given with --model"),
+    ],
+)
+def test_wrong_use(verses, capsys, arguments, message):
+    assert main(["compare", str(verses), "--minutes", "0", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_nothing_held_out(verses, capsys):
+    assert main(["compare", str(verses), "--minutes", "0", "--set", "text.heldout=0"]) == 1
+    assert "nothing of the text is held out" in capsys.readouterr().err
