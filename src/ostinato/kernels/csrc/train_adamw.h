@@ -1,0 +1,91 @@
+// AdamW with clipping of the global norm, over all parameters in one call: one pass for the norm, one for the update.
+#pragma once
+#include <math.h>
+
+#include "train_vector.h"
+
+namespace ostinato::train {
+namespace {
+
+constexpr int64_t kPiece = 1 << 14;  // floats of one tensor that a thread takes at a time
+
+// work(tensor, begin, end) for this thread's pieces of all tensors. Pieces go to threads in turn, so that the same thread sums
+// the same elements at every step and results repeat.
+template <class Work>
+void for_pieces(const Team& team, const AdamCall& call, Work work) {
+  int64_t turn = 0;
+  for (int64_t i = 0; i < call.tensors; ++i)
+    for (int64_t begin = 0; begin < call.list[i].count; begin += kPiece, ++turn)
+      if (turn % team.size == team.rank) work(call.list[i], begin, least(begin + kPiece, call.list[i].count));
+}
+
+inline double sum_of_squares(const float* p, int64_t count) {
+  V sum[4] = {};
+  int64_t i = 0;
+  for (; i + 4 * kWidth <= count; i += 4 * kWidth)
+    for (int j = 0; j < 4; ++j) {
+      const V g = load(p + i + j * kWidth);
+      sum[j] += g * g;
+    }
+  const V all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  double total = 0;
+  for (int lane = 0; lane < kWidth; ++lane) total += double(all[lane]);
+  for (; i < count; ++i) total += double(p[i]) * double(p[i]);
+  return total;
+}
+
+inline V square_root(V x) {
+#if defined(__AVX512F__)
+  return (V)_mm512_sqrt_ps((__m512)x);
+#elif defined(__AVX2__)
+  return (V)_mm256_sqrt_ps((__m256)x);
+#else
+  V root;
+  for (int lane = 0; lane < kWidth; ++lane) root[lane] = sqrtf(x[lane]);
+  return root;
+#endif
+}
+
+void adamw(const AdamCall& call) {
+  constexpr int kMostThreads = 256;
+  struct alignas(64) Partial {
+    double sum;
+  } partial[kMostThreads];
+  run(least(call.threads, kMostThreads), [&](const Team& team) {
+    double sum = 0;
+    for_pieces(team, call, [&](const AdamTensor& t, int64_t begin, int64_t end) { sum += sum_of_squares(t.gradient + begin, end - begin); });
+    partial[team.rank].sum = sum;
+    team.wait();
+    double total = 0;
+    for (int rank = 0; rank < team.size; ++rank) total += partial[rank].sum;
+    const double norm = sqrt(total);
+    if (team.rank == 0) *call.norm = norm;
+    if (!(norm < HUGE_VAL)) return;  // infinite or NaN: the caller skips the step, nothing is changed
+    const float scale = call.clip > 0 && norm > call.clip ? float(call.clip / (norm + 1e-6)) : 1.0f;
+    // Loshchilov and Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
+    const double correction1 = 1 - pow(call.beta1, double(call.step)), correction2 = 1 - pow(call.beta2, double(call.step));
+    const float step = float(call.learning_rate / correction1), root = float(1 / sqrt(correction2)), epsilon = float(call.epsilon);
+    const float keep = float(1 - call.learning_rate * call.weight_decay);
+    const float b1 = float(call.beta1), b2 = float(call.beta2), rest1 = float(1 - call.beta1), rest2 = float(1 - call.beta2);
+    auto update = [&](float* p, float* m, float* v, const float* gradient) {
+      const V g = load(gradient) * scale;
+      const V first = load(m) * b1 + g * rest1, second = load(v) * b2 + g * g * rest2;
+      store(m, first);
+      store(v, second);
+      store(p, load(p) * keep - first * step / (square_root(second) * root + epsilon));
+    };
+    for_pieces(team, call, [&](const AdamTensor& t, int64_t begin, int64_t end) {
+      int64_t i = begin;
+      for (; i + kWidth <= end; i += kWidth) update(t.parameter + i, t.first + i, t.second + i, t.gradient + i);
+      if (i == end) return;
+      float p[kWidth] = {}, m[kWidth] = {}, v[kWidth] = {}, g[kWidth] = {};
+      const size_t bytes = size_t(end - i) * sizeof(float);
+      memcpy(p, t.parameter + i, bytes), memcpy(m, t.first + i, bytes), memcpy(v, t.second + i, bytes), memcpy(g, t.gradient + i, bytes);
+      update(p, m, v, g);
+      memcpy(t.parameter + i, p, bytes), memcpy(t.first + i, m, bytes), memcpy(t.second + i, v, bytes);
+    });
+  });
+}
+
+}  // namespace
+}  // namespace ostinato::train

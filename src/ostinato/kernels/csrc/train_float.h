@@ -1,0 +1,170 @@
+// Matrix products in float32. Left operands are packed in panels of R rows, [k][R]; right ones in panels of 16 columns,
+// [k][16]; a product's tile is R rows by one or two panels, held in registers.
+#pragma once
+#include "train_vector.h"
+
+namespace ostinato::train {
+namespace {
+
+struct FloatEngine {
+  using Element = float;
+#if defined(__AVX512F__)
+  static constexpr int kRows = 14, kPanels = 2;
+#elif defined(__AVX2__)
+  static constexpr int kRows = 6, kPanels = 1;
+#else
+  static constexpr int kRows = 4, kPanels = 1;
+#endif
+  static constexpr int kTiles = 1;  // row tiles that `tile` takes at once
+  static constexpr int64_t kChunkBytes = 768 * 1024, kStrip = 64;
+  static constexpr int64_t kAhead = 10;  // steps of k that a prefetch runs ahead
+
+  static int64_t depth(int64_t k) { return k; }
+  static int64_t stride(int64_t k) { return k; }                        // between rows of a left operand, on average
+  static int64_t panel(int64_t k) { return k * kBlock; }                // elements of a right operand's panel
+  static int64_t left_size(int64_t m, int64_t k) { return round_up(m, kRows) * k; }
+  static float* left_tile(float* left, int64_t tile, int64_t rows, int64_t k) { return left + tile * rows * k; }
+  static void configure(int) {}
+  static void release() {}
+
+  // Puts 16 columns of a tile of `rows` rows into a left operand.
+  static void put(float* left, int64_t tile, int64_t rows, int64_t k, int64_t column, const Block* values) {
+    float* to = left + (tile * k + column) * rows;
+    put_columns(to, rows, least(kBlock, k - column), [&](int64_t r) { return values[r]; });
+  }
+
+  // A record keeps rows for products after the time loop.
+  static int64_t record_stride(int64_t columns) { return columns; }
+  static void put_record(float* record, int64_t stride, int64_t row, int64_t column, const Block& b) {
+    memcpy(record + row * stride + column, &b, sizeof b);
+  }
+
+  // Left operand tiles [begin, end) of kRows rows from rows that lie in memory (row(i) is null past the end).
+  template <class Row>
+  static void pack_left(float* left, Range tiles, int64_t k, Row row) {
+    for (int64_t tile = tiles.begin; tile < tiles.end; ++tile)
+      pack_rows<kRows>(left + tile * kRows * k, tile * kRows, k, row);
+  }
+  // Right operand panels from rows that run along k: right[k][n] = row(n)[k].
+  template <class Row>
+  static void pack_right_transposed(float* right, Range panels, int64_t k, Row row) {
+    for (int64_t p = panels.begin; p < panels.end; ++p) pack_rows<kBlock>(right + p * panel(k), p * kBlock, k, row);
+  }
+  // Right operand panels from rows that run along n: right[k][n] = row(k)[n], n < columns.
+  template <class Row>
+  static void pack_right(float* right, Range panels, int64_t k, int64_t columns, Row row) {
+    const float* from[kStrip];
+    for (int64_t first = 0; first < k; first += kStrip) {
+      const int64_t count = least(kStrip, k - first);
+      for (int64_t i = 0; i < count; ++i) from[i] = row(first + i);
+      for (int64_t p = panels.begin; p < panels.end; ++p)
+        for (int64_t i = 0; i < count; ++i) {
+          const Block b = from[i] ? load_block(from[i] + p * kBlock, columns - p * kBlock) : Block{};
+          memcpy(right + p * panel(k) + (first + i) * kBlock, &b, sizeof b);
+        }
+    }
+  }
+  // The record as a left operand: pack_record its rows, pack_record_transposed its columns.
+  static const float* pack_record(float* left, Range tiles, const float* record, int64_t stride, int64_t m, int64_t k) {
+    pack_left(left, tiles, k, [=](int64_t i) { return i < m ? record + i * stride : nullptr; });
+    return left;
+  }
+  static void pack_record_transposed(float* left, Range tiles, const float* record, int64_t stride, int64_t m, int64_t k) {
+    for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
+      const int64_t rows = least(kRows, m - tile * kRows);
+      const float* from = record + tile * kRows;
+      float* to = left + tile * kRows * k;
+      if (rows == kRows)
+        for (int64_t i = 0; i < k; ++i, to += kRows, from += stride) memcpy(to, from, kRows * sizeof(float));
+      else
+        for (int64_t i = 0; i < k; ++i, to += kRows, from += stride)
+          for (int r = 0; r < kRows; ++r) to[r] = r < rows ? from[r] : 0.0f;
+    }
+  }
+
+  // left[m][k] = from[k][m], rows of `from` `stride` floats apart.
+  static void pack_left_transposed(float* left, Range tiles, const float* from, int64_t stride, int64_t m, int64_t k) {
+    pack_record_transposed(left, tiles, from, stride, m, k);
+  }
+  // A tile of d (`words` x 16·wide, 32 floats a row) into d as left operand, depth `n`, and as right one, depth `k`.
+  static void put_strip(float* left, float* right, int64_t word, int64_t words, int64_t k, int64_t panel_, int wide, int64_t n, const float* d) {
+    for (int64_t p = panel_; p < panel_ + wide; ++p, d += kBlock) {
+      put_columns(left + word * n + p * kBlock * kRows, kRows, least(kBlock, n - p * kBlock),
+                  [=](int64_t r) { return r < words ? load_block(d + r * 32, kBlock) : Block{}; });
+      for (int64_t i = 0; i < words; ++i) memcpy(right + p * panel(k) + (word + i) * kBlock, d + i * 32, kBlock * sizeof(float));
+    }
+  }
+
+  // c[rows][16·panels] = a · b over k; b's second panel lies panel(k) on.
+  static void tile(const float* a, int64_t, int, int64_t rows, const float* b, int panels, int64_t k, float* c, int64_t stride) {
+    if (kPanels == 2 && panels == 2) by_rows<kRows, 2>(a, rows, b, k, c, stride);
+    else by_rows<kRows, 1>(a, rows, b, k, c, stride);
+  }
+
+ private:
+  template <int kR, class Row>
+  static void pack_rows(float* to, int64_t first, int64_t k, Row row) {
+    const float* from[kR];
+    for (int r = 0; r < kR; ++r) from[r] = row(first + r);
+    for (int64_t i = 0; i < k; i += kBlock)
+      put_columns(to + i * kR, kR, least(kBlock, k - i), [&](int64_t r) { return from[r] ? load_block(from[r] + i, k - i) : Block{}; });
+  }
+
+  // to[column][rows] = values(row)[column]
+  template <class Values>
+  static void put_columns(float* to, int64_t rows, int64_t columns, Values values) {
+#if defined(__AVX512F__)
+    __m512i v[kBlock];
+    for (int r = 0; r < kBlock; ++r) v[r] = r < rows ? (__m512i)values(r).part[0] : _mm512_setzero_si512();
+    transpose(v);
+    const __mmask16 mask = __mmask16((1u << rows) - 1);
+    for (int i = 0; i < kBlock; ++i)
+      if (i < columns) _mm512_mask_storeu_epi32(to + i * rows, mask, v[i]);
+#else
+    float v[kBlock][kBlock];
+    for (int64_t r = 0; r < rows; ++r) {
+      const Block b = values(r);
+      memcpy(v[r], &b, sizeof b);
+    }
+    for (int64_t i = 0; i < columns; ++i)
+      for (int64_t r = 0; r < rows; ++r) to[i * rows + r] = v[r][i];
+#endif
+  }
+
+  template <int kR, int kP>
+  static void by_rows(const float* a, int64_t rows, const float* b, int64_t k, float* c, int64_t stride) {
+    if (rows == kR) multiply<kR, kP>(a, b, k, c, stride);
+    else if constexpr (kR > 1) by_rows<kR - 1, kP>(a, rows, b, k, c, stride);
+  }
+
+  template <int kR, int kP>
+  __attribute__((noinline)) static void multiply(const float* a, const float* b, int64_t k, float* c, int64_t stride) {
+    constexpr int kVectors = kBlock / kWidth;
+    const float* second = b + panel(k);
+    V sum[kR][kP * kVectors] = {};
+    for (int64_t i = 0; i < k; ++i) {
+      // The panels mostly lie in L2, and the hardware does not run ahead far enough on its own.
+      __builtin_prefetch(b + (i + kAhead) * kBlock);
+      if (kP == 2) __builtin_prefetch(second + (i + kAhead) * kBlock);
+      V right[kP * kVectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        right[v] = load(b + i * kBlock + v * kWidth);
+        if (kP == 2) right[kP * kVectors - kVectors + v] = load(second + i * kBlock + v * kWidth);
+      }
+#pragma GCC unroll 16
+      for (int r = 0; r < kR; ++r) {
+        const V left = splat(a[i * kR + r]);
+#pragma GCC unroll 8
+        for (int v = 0; v < kP * kVectors; ++v) sum[r][v] += left * right[v];
+      }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < kR; ++r)
+#pragma GCC unroll 8
+      for (int v = 0; v < kP * kVectors; ++v) store(c + r * stride + v * kWidth, sum[r][v]);
+  }
+};
+
+}  // namespace
+}  // namespace ostinato::train

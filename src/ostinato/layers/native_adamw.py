@@ -1,0 +1,92 @@
+"""AdamW in one call for all parameters, clipping included."""
+
+import ctypes
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ostinato.errors import UsageError
+from ostinato.kernels.train import AdamCall, AdamTensor, train_kernels
+from ostinato.layers.native import share_torch_threads
+
+
+class NativeAdamW(torch.optim.Optimizer):
+    """torch.optim.AdamW with the gradient's global norm clipped to `clip` (0: not) in the same two passes over memory.
+
+    Same equations, same state (`step`, `exp_avg`, `exp_avg_sq`) and the same result to float32 rounding. After a step
+    `norm` holds the gradient's norm before clipping; where it is not finite the step changed nothing. For float32
+    parameters on the CPU, in one group; `available` says whether the kernels are there.
+    """
+
+    norm = 0.0
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        *,
+        clip: float = 0.0,
+    ) -> None:
+        kernels = train_kernels("fp32")
+        if kernels is None:
+            raise UsageError("NativeAdamW needs the compiled kernels, which are not here: use torch.optim.AdamW")
+        super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "clip": clip})
+        if len(self.param_groups) != 1:
+            raise UsageError(f"NativeAdamW takes one group of parameters, got {len(self.param_groups)}")
+        for parameter in self.param_groups[0]["params"]:
+            if parameter.dtype != torch.float32 or parameter.device.type != "cpu" or not parameter.is_contiguous():
+                raise UsageError(
+                    f"NativeAdamW needs contiguous float32 parameters on the CPU, got {parameter.dtype} on "
+                    f"{parameter.device}: use torch.optim.AdamW"
+                )
+        self._kernels = kernels
+
+    @staticmethod
+    def available() -> bool:
+        """Whether the compiled kernels are here."""
+        return train_kernels("fp32") is not None
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step over all parameters that have a gradient; returns the closure's loss, if one is given."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        (group,) = self.param_groups
+        used = [parameter for parameter in group["params"] if parameter.grad is not None]
+        if not used:
+            return loss
+        for parameter in used:
+            if not self.state[parameter]:
+                moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+                self.state[parameter].update(step=torch.tensor(0.0), **moments)
+        states = [self.state[parameter] for parameter in used]
+        steps = {int(state["step"]) for state in states}
+        if len(steps) != 1:
+            raise UsageError("NativeAdamW needs parameters that have taken the same number of steps")
+        gradients = [p.grad.to_dense() if p.grad.is_sparse else p.grad.contiguous() for p in used]
+        tensors = (AdamTensor * len(used))(
+            *(
+                AdamTensor(p.data_ptr(), s["exp_avg"].data_ptr(), s["exp_avg_sq"].data_ptr(), g.data_ptr(), p.numel())
+                for p, s, g in zip(used, states, gradients, strict=True)
+            )
+        )
+        norm = ctypes.c_double()
+        call = AdamCall(
+            tensors=len(used), list=tensors, threads=torch.get_num_threads(), step=steps.pop() + 1, clip=group["clip"],
+            learning_rate=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1], epsilon=group["eps"],
+            weight_decay=group["weight_decay"], norm=ctypes.pointer(norm),
+        )  # fmt: skip
+        share_torch_threads()
+        self._kernels.adamw(call)
+        self.norm = norm.value
+        if self.norm < float("inf"):
+            for state in states:
+                state["step"] += 1
+        return loss
