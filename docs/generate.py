@@ -21,7 +21,9 @@ def settings_page() -> str:
     for section, cls in SECTIONS.items():
         lines += [f"## [{section}]", "", "| field | default | allowed | meaning |", "|---|---|---|---|"]
         for f in dataclasses.fields(cls):
-            default = "auto" if f.default is None else str(f.default).lower() if isinstance(f.default, bool) else f.default
+            default = (
+                "auto" if f.default is None else str(f.default).lower() if isinstance(f.default, bool) else f.default
+            )
             lines.append(f"| `{f.name}` | `{default}` | {_allowed(f)} | {f.metadata['help']} |")
         lines.append("")
     return "\n".join(lines)

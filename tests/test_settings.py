@@ -34,7 +34,8 @@ def test_the_promised_recipes_are_there():
 
 def test_overrides_take_toml_values_and_bare_words():
     recipe = apply_overrides(
-        Recipe(), ["model.cell=gru", "model.tied = true", "training.clip=1", "text.documents='^# '", "model.dropout=auto"]
+        Recipe(),
+        ["model.cell=gru", "model.tied = true", "training.clip=1", "text.documents='^# '", "model.dropout=auto"],
     )
     assert (recipe.model.cell, recipe.model.tied, recipe.training.clip) == ("gru", True, 1.0)
     assert recipe.text.documents == "^# "
@@ -91,7 +92,9 @@ def test_any_valid_recipe_survives_toml(data):
         if field.metadata["among"]:
             value = data.draw(st.sampled_from(field.metadata["among"]))
         elif field.type is str:
-            value = data.draw(st.text(st.characters(codec="utf-8", exclude_categories=["Cs"])).filter(lambda s: s != "auto"))
+            value = data.draw(
+                st.text(st.characters(codec="utf-8", exclude_categories=["Cs"])).filter(lambda s: s != "auto")
+            )
         else:
             continue
         recipe = recipe_from_mapping({section: {field.name: value}}, "x", recipe)

@@ -188,7 +188,13 @@ def test_bad_models(model, tmp_path, capsys):
 
 
 def test_bad_writing_options(model, capsys):
-    for option, value in [("--temperature", "-1"), ("--top-p", "1.5"), ("--lines", "0"), ("--count", "0"), ("--seed", "-1")]:
+    for option, value in [
+        ("--temperature", "-1"),
+        ("--top-p", "1.5"),
+        ("--lines", "0"),
+        ("--count", "0"),
+        ("--seed", "-1"),
+    ]:
         code, line = failing(capsys, "write", model, option, value)
         assert (code, value in line) == (2, True), line
 

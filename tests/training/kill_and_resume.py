@@ -2,8 +2,8 @@
 
     python kill_and_resume.py TEXT FOLDER KILLS SEED
 
-Prints one JSON object: {"kills": how many processes died, "saving": how many of them while a save was under way, "whole"
-and "killed": digests of the last checkpoint's tensors and position}. Processes are forked from this one, which has
+Prints one JSON object: {"kills": how many processes died, "saving": how many of them while a save was under way,
+"whole" and "killed": digests of the last checkpoint's tensors and position}. Processes are forked from this one, which has
 imported torch but not used it, so that a start costs milliseconds.
 """
 
@@ -24,7 +24,8 @@ from ostinato.training.metrics import read_metrics
 from ostinato.training.run import train
 
 SETTINGS = [
-    "model.hidden_size=16", "model.embedding_size=8", "model.dropout=0.3", "model.weight_drop=0.2", "training.averaging=0.9",
+    "model.hidden_size=16", "model.embedding_size=8", "model.dropout=0.3", "model.weight_drop=0.2",
+    "training.averaging=0.9",
     "training.steps=200", "training.batch_size=4", "training.window=8", "training.evaluate_every=0.05",
     "training.learning_rate=0.01", "training.precision=fp32",
 ]  # fmt: skip

@@ -80,9 +80,7 @@ def test_a_run_is_not_overwritten_by_accident(verses, tmp_path):
 def test_resume_extends_a_run_and_takes_the_recorded_recipe(verses, tmp_path):
     train(verses, tmp_path)
     other = with_budget(load_recipe("default"), minutes=None, epochs=None, steps=30, seed=None)
-    result = running.train(
-        [str(verses)], out=tmp_path, recipe=other, resume=True, same_recipe=False, progress=False
-    )
+    result = running.train([str(verses)], out=tmp_path, recipe=other, resume=True, same_recipe=False, progress=False)
     assert result.position.step == 30
     assert read_bundle(tmp_path).config["model"]["hidden_size"] == 16
 

@@ -96,9 +96,7 @@ def test_metrics_have_every_step_once_across_a_resume(tmp_path):
 
 def test_early_stopping_after_evaluations_without_improvement(tmp_path):
     watcher = Watcher()
-    outcome = trainer(
-        tmp_path, steps=500, learning_rate=1e-12, patience=2, evaluate_every=0.1, watcher=watcher
-    ).train()
+    outcome = trainer(tmp_path, steps=500, learning_rate=1e-12, patience=2, evaluate_every=0.1, watcher=watcher).train()
     assert outcome.reason == "early"
     assert outcome.position.stale == 2
     assert outcome.position.step < 500

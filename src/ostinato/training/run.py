@@ -109,7 +109,9 @@ def train(
     if recorded is not None:
         resolved = _check_resume(recipe, resolved, run, recorded, watcher)
     assert resolved.model.hidden_size is not None
-    precision = resolve_precision(resolved.training.precision, where, hidden_size=resolved.model.hidden_size)
+    precision = resolve_precision(
+        resolved.training.precision, where, hidden_size=resolved.model.hidden_size, cell=resolved.model.cell
+    )
     settings = dataclasses.replace(resolved.training, precision=precision)
 
     torch.manual_seed(settings.seed)
