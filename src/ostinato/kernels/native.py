@@ -190,7 +190,7 @@ def _error(status: int, what: str) -> OstinatoError:
 
 
 def _dense(array: Array, dtype: Any) -> Array:
-    return np.require(array, dtype, ("C", "A"))
+    return np.ascontiguousarray(array, dtype)
 
 
 def _pointer(array: Array) -> int:
@@ -208,6 +208,6 @@ def _blocks(tensor: Array) -> Iterator[tuple[int, FloatArray]]:
         mapping = mapping.base
     size = max(1, _BLOCK_BYTES // max(1, 4 * tensor[:1].size))
     for first in range(0, len(tensor), size):
-        yield first, _dense(tensor[first : first + size], np.float32)
+        yield first, np.require(tensor[first : first + size], np.float32, ("C", "A"))
         if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
             mapping.madvise(mmap.MADV_DONTNEED)

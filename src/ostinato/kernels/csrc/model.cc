@@ -8,9 +8,15 @@
 namespace ostinato {
 namespace {
 
-constexpr int64_t kChunkBytes = 32 << 10;  // of weights: some hundred nanoseconds of work
+bool finite(const float* x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i)
+    if (!std::isfinite(x[i])) return false;
+  return true;
+}
 
-const DecodeTable& find_table(int32_t isa) {
+}  // namespace
+
+const DecodeTable& decode_table(int32_t isa) {
   switch (isa) {
 #if defined(OSTINATO_HAVE_AVX2)
     case kAvx2: return kDecodeAvx2;
@@ -27,14 +33,6 @@ const DecodeTable& find_table(int32_t isa) {
     default: return kDecodePortable;
   }
 }
-
-bool finite(const float* x, int64_t n) {
-  for (int64_t i = 0; i < n; ++i)
-    if (!std::isfinite(x[i])) return false;
-  return true;
-}
-
-}  // namespace
 
 Matrix::Matrix(int64_t columns, int64_t panels, bool int8)
     : columns(columns), panels(panels), depth(int8 ? round_up(columns, kStep) : columns), int8(int8) {
@@ -97,7 +95,7 @@ bool Model::valid(const Shape& s) {
 
 Model::Model(const Shape& s)
     : shape_(s),
-      table_(find_table(s.isa)),
+      table_(decode_table(s.isa)),
       gates_(s.cell == kLstm ? 4 : s.cell == kGru ? 3 : 1),
       blocks_(round_up(s.hidden, kPanel) / kPanel),
       row_size_(blocks_ * gates_ * kPanel),
@@ -324,15 +322,18 @@ void Model::recur(Session& session, Workspace& work, int64_t l, int64_t step, in
   const Vectors& hidden = work.hidden[size_t(l)];
   const Buffer<float>& cell = work.cell[size_t(l)];
   const int64_t block_size = gates_ * kPanel, stride = blocks_ * kPanel;
-  const int64_t size = std::max<int64_t>(1, kChunkBytes / (gates_ * layer.recurrent.panel_bytes()));
+  const int64_t fitting = kChunkBytes / (gates_ * layer.recurrent.panel_bytes());
+  const int64_t size = std::max<int64_t>(1, std::min(fitting, kRows / rows));
   session.share((blocks_ + size - 1) / size, work.backward, [&](int64_t chunk) {
     float products[kRows * 4 * kPanel];
-    for (int64_t j = chunk * size; j < std::min((chunk + 1) * size, blocks_); ++j) {
-      product(layer.recurrent, j * gates_, gates_, nullptr, hidden, step * rows, rows, products, block_size);
-      for (int64_t b = 0; b < rows; ++b)
-        table_.gates[shape_.cell](work.source[size_t(step * rows + b)] + j * block_size, products + b * block_size,
-                                  &layer.candidate[j * kPanel], &cell[b * stride + j * kPanel],
-                                  hidden.row(step * rows + b) + j * kPanel, hidden.row((step + 1) * rows + b) + j * kPanel);
+    const int64_t begin = chunk * size, count = std::min(size, blocks_ - begin), ld = count * block_size;
+    product(layer.recurrent, begin * gates_, count * gates_, nullptr, hidden, step * rows, rows, products, ld);
+    for (int64_t b = 0; b < rows; ++b) {
+      const float* source = work.source[size_t(step * rows + b)] + begin * block_size;
+      for (int64_t j = 0, unit = begin * kPanel; j < count; ++j, unit += kPanel)
+        table_.gates[shape_.cell](source + j * block_size, products + b * ld + j * block_size, &layer.candidate[unit],
+                                  &cell[b * stride + unit], hidden.row(step * rows + b) + unit,
+                                  hidden.row((step + 1) * rows + b) + unit);
     }
   });
   quantize(hidden, (step + 1) * rows, rows);

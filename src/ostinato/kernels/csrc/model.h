@@ -13,6 +13,7 @@ namespace ostinato {
 
 enum Status : int32_t { kFine = 0, kOutOfMemory, kBadShape, kNotFinite, kBadId, kBadScores, kNothingAllowed };
 
+constexpr int64_t kChunkBytes = 32 << 10;  // of weights that a thread takes at a time: some hundred nanoseconds of work
 constexpr int64_t kRows = 64;  // entries (rows of a batch, or steps of a text) taken through the model at once
 
 struct Shape {  // as in kernels/native.py
@@ -126,5 +127,8 @@ class Model {
   std::mutex mutex_;
   std::vector<std::unique_ptr<Workspace>> spare_;
 };
+
+// The functions of an instruction set that `supports` is true for.
+const DecodeTable& decode_table(int32_t isa);
 
 }  // namespace ostinato

@@ -20,7 +20,8 @@ using std::chrono::microseconds;
 constexpr auto kLinger = microseconds(100);   // a helper without work looks for some this long, then sleeps
 constexpr auto kStall = microseconds(50);     // who takes longer for a chunk has lost its core to another process
 constexpr microseconds kFirstRest{10'000}, kLongestRest{1'000'000};
-constexpr int kSpins = 50;                    // looks at memory (some 2 microseconds) before the core is offered to others
+constexpr auto kPatience = microseconds(20);  // after so long without news the core is offered to others
+constexpr int kSpins = 16;                    // looks at memory between two looks at the clock
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -116,7 +117,7 @@ class Pool {
     const Clock::time_point begin = Clock::now();
     for (int spins = 0; job_.done.load(std::memory_order_acquire) < chunks; ++spins) {
       pause();
-      if (spins % kSpins == kSpins - 1) std::this_thread::yield();
+      if (spins % kSpins == kSpins - 1 && Clock::now() - begin > kPatience) std::this_thread::yield();
     }
     const Clock::time_point end = Clock::now();
     if (end - begin > kStall) {
@@ -156,10 +157,14 @@ class Pool {
       }
       pause();
       if (spins % kSpins < kSpins - 1) continue;
-      std::this_thread::yield();
-      if (Clock::now() - idle_since < kLinger) continue;
-      sleep();
-      idle_since = Clock::now();
+      const auto idle = Clock::now() - idle_since;
+      if (idle < kPatience) continue;
+      if (idle < kLinger) {
+        std::this_thread::yield();
+      } else {
+        sleep();
+        idle_since = Clock::now();
+      }
     }
   }
 
