@@ -136,4 +136,4 @@ class Tokenizer:
 
 def test_token_names_are_distinct():
     names = token_names(Tokenizer())
-    assert names == ["</s>", "</s>\\", "<E4>", "<E4>\\", "a"]
+    assert names == ["</s>", "</s>", "<E4>\\", "<E4>", "a"]

@@ -30,16 +30,19 @@ _LETTERS = {" ": "s", "\n": "n", "\t": "t", "\\": "\\"}
 
 
 def token_names(tokenizer: Tokenizer) -> list[str]:
-    """A distinct name for each id, the text of its token wherever that is one: (V,) strings, `</s>` for id 0."""
-    names: list[str] = [END]
-    taken = {END, BEGIN}
-    for token_id in range(1, tokenizer.vocabulary_size):
+    """A distinct name for each id, (V,) strings: `</s>` for id 0, the token's own for the others.
+
+    Where two have the same name, the later id has it as it is: words come after the characters that spell them.
+    """
+    names: list[str] = []
+    taken: set[str] = set()
+    for token_id in range(tokenizer.vocabulary_size - 1, 0, -1):
         name = tokenizer.token(token_id)
         while name in taken:
             name += "\\"
         taken.add(name)
         names.append(name)
-    return names
+    return [END, *reversed(names)]
 
 
 def escape(name: str) -> str:

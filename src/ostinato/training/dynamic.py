@@ -4,7 +4,9 @@ Krause, Kahembwe, Murray & Renals 2018, "Dynamic evaluation of neural sequence m
 column of their own: the model adapts to the held-out text.
 """
 
+import contextlib
 import copy
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -43,12 +45,28 @@ def dynamic_scores(
         )
     if len(training_ids) == 0:
         raise TextError("dynamic evaluation needs the training text for its gradients, got 0 tokens")
-    adapted = copy.deepcopy(model).float().eval()
+    with _one_thread():
+        adapted = copy.deepcopy(model).float().eval()
+        return _scores(adapted, ids, training_ids, window, learning_rate, decay, epsilon, statistics)
+
+
+def _scores(
+    adapted: LanguageModel,
+    ids: Ids,
+    training_ids: Ids,
+    window: int,
+    learning_rate: float,
+    decay: float,
+    epsilon: float,
+    statistics: int,
+) -> npt.NDArray[np.float64]:
+    """`dynamic_scores`, with a model that may be changed."""
     parameters = list(adapted.parameters())
     rms = _gradient_rms(adapted, training_ids, statistics)
     mean = torch.cat([r.flatten() for r in rms]).mean().clamp(min=1e-30)
     # No weight is pulled past where it started.
     pull = [(decay * r / mean).clamp(max=1.0) for r in rms]
+    rate = [learning_rate / (r + epsilon) for r in rms]
     start = [p.detach().clone() for p in parameters]
     scores = np.empty(len(ids))
     state = adapted.initial_state(1)
@@ -60,8 +78,8 @@ def dynamic_scores(
         scores[first : first + window] = log_p.detach().double().cpu().numpy()
         gradients = torch.autograd.grad(-log_p.mean(), parameters)
         with torch.no_grad():
-            for p, g, r, origin, back in zip(parameters, gradients, rms, start, pull, strict=True):
-                p.add_(back * (origin - p) - learning_rate * g / (r + epsilon))
+            for p, g, eta, origin, back in zip(parameters, gradients, rate, start, pull, strict=True):
+                p.lerp_(origin, back).addcmul_(g, eta, value=-1)
     return scores
 
 
@@ -77,3 +95,14 @@ def _gradient_rms(model: LanguageModel, ids: Ids, pieces: int) -> list[torch.Ten
         for square, gradient in zip(squares, torch.autograd.grad(loss, parameters), strict=True):
             square += gradient**2
     return [(square / len(starts)).sqrt() for square in squares]
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Inside, torch computes on one thread: a row of a few tokens is too little work to share."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
