@@ -3,8 +3,8 @@
     python kill_and_resume.py TEXT FOLDER KILLS SEED
 
 Prints one JSON object: {"kills": how many processes died, "saving": how many of them while a save was under way,
-"whole" and "killed": digests of the last checkpoint's tensors and position}. Processes are forked from this one, which has
-imported torch but not used it, so that a start costs milliseconds.
+"whole" and "killed": digests of the last checkpoint's tensors and position}. Processes are forked from this one,
+which has imported torch but not used it, so that a start costs milliseconds.
 """
 
 import hashlib

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from ostinato.settings import Recipe
 
 DEFAULT_MINUTES = 3.0
-_FLOPS_A_SECOND = 1.2e11
+_SMALL, _MIDDLE = 500_000, 3_000_000
+"""Tokens: below the first a text is small (a few hundred songs), from the second on large."""
+_WIDTHS = (1024, 768, 640, 512, 384, 256, 192, 128)
 _EVALUATION_SHARE = 0.06
 """Share of the time that evaluations may take."""
 
@@ -24,19 +26,29 @@ class CorpusSize:
     vocabulary_size: int
 
 
-def resolve(recipe: Recipe, size: CorpusSize) -> Recipe:
-    """`recipe` with every "auto" decided, except the precision (it depends on the machine, not on the text)."""
+def machine_speed(threads: int, *, fast_bf16: bool) -> float:
+    """Operations a second that a training step gets on a CPU, by kind and not by clock: the same machine plans alike.
+
+    Measured whole steps of an LSTM: about 120 GFLOP/s a core with bf16 matrix units, 50 without.
+    """
+    return threads * (1.2e11 if fast_bf16 else 5e10)
+
+
+def resolve(recipe: Recipe, size: CorpusSize, speed: float) -> Recipe:
+    """`recipe` with every "auto" decided but the precision; `speed` as `machine_speed` says."""
     m, t = recipe.model, recipe.training
     minutes = t.minutes
     if minutes is None and t.epochs is None and t.steps is None:
         minutes = DEFAULT_MINUTES
-    hidden = m.hidden_size or _hidden_size(size, minutes)
     embedding = m.embedding_size
     if embedding is None:
-        embedding = min(hidden, 192 if size.vocabulary_size > 400 else 64)
+        embedding = 192 if size.vocabulary_size > 400 else 64
+    hidden = m.hidden_size or _hidden_size(recipe, size, embedding, minutes, speed)
+    if m.embedding_size is None:
+        embedding = min(hidden, embedding)
     dropout = m.dropout
     if dropout is None:
-        dropout = 0.45 if size.train_tokens < 500_000 else 0.25 if size.train_tokens < 3_000_000 else 0.1
+        dropout = 0.4 if size.train_tokens < _SMALL else 0.3 if size.train_tokens < _MIDDLE else 0.1
     batch_size, window = _minibatch(recipe, size)
     rate = t.learning_rate
     if rate is None:
@@ -53,15 +65,19 @@ def resolve(recipe: Recipe, size: CorpusSize) -> Recipe:
     )
 
 
-def _hidden_size(size: CorpusSize, minutes: float | None) -> int:
+def _hidden_size(recipe: Recipe, size: CorpusSize, embedding: int, minutes: float | None, speed: float) -> int:
     """The largest of a few widths that still sees the text often enough within the minutes."""
-    passes = 8.0 if size.train_tokens < 3_000_000 else 1.0
-    tokens = passes * max(size.train_tokens, 20_000)
-    for hidden in (1024, 768, 640, 512, 384, 256, 192):
-        weights = 8 * hidden * hidden + hidden * min(size.vocabulary_size, 50_000)
-        if minutes is None or 6 * weights * tokens <= 60 * minutes * _FLOPS_A_SECOND:
-            return min(hidden, 640) if size.train_tokens < 500_000 else hidden
-    return 128
+    m, v = recipe.model, size.vocabulary_size
+    passes = 12.0 if size.train_tokens < _SMALL else 10.0 if size.train_tokens < _MIDDLE else 1.0
+    largest = 640 if size.train_tokens < _SMALL else 768 if size.train_tokens < _MIDDLE else 1024
+    gates = {"lstm": 4, "gru": 3}.get(m.cell, 1)
+    for hidden in _WIDTHS:
+        e = min(embedding, hidden)
+        recurrent = gates * hidden * (hidden + (e or v) + 2 * hidden * (m.layers - 1))
+        weights = recurrent + (v * e + hidden * e if m.tied else v * hidden)
+        if hidden <= largest and (minutes is None or 6 * weights * passes * size.train_tokens <= 60 * minutes * speed):
+            return hidden
+    return _WIDTHS[-1]
 
 
 def _minibatch(recipe: Recipe, size: CorpusSize) -> tuple[int, int]:

@@ -103,7 +103,10 @@ def train(
     for note in corpus.notes:
         watcher.noted(note)
     size = plan.CorpusSize(corpus.train.tokens, corpus.heldout.tokens, corpus.tokenizer.vocabulary_size)
-    resolved = plan.resolve(recipe, size)
+    speed = plan.machine_speed(
+        torch.get_num_threads(), fast_bf16=resolve_precision("auto", where, hidden_size=512) == "bf16"
+    )
+    resolved = plan.resolve(recipe, size, speed)
     run = {"fingerprint": corpus.fingerprint, "requested": to_mapping(recipe), "resolved": to_mapping(resolved),
            "precision": recipe.training.precision, "threads": torch.get_num_threads()}  # fmt: skip
     if recorded is not None:

@@ -1,0 +1,62 @@
+"""The default recipe fits itself to the text and the time."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ostinato.batching import minibatches
+from ostinato.settings import Recipe, apply_overrides, load_recipe, with_budget
+from ostinato.training.plan import CorpusSize, machine_speed, resolve
+
+SPEED = machine_speed(2, fast_bf16=True)
+
+
+def planned(tokens, vocabulary, minutes, *overrides):
+    recipe = with_budget(load_recipe("default"), minutes=minutes, epochs=None, steps=None, seed=None)
+    return resolve(apply_overrides(recipe, overrides), CorpusSize(tokens, tokens // 9, vocabulary), SPEED)
+
+
+def test_more_minutes_and_faster_machines_allow_larger_models():
+    sizes = [planned(1_000_000, 320, minutes).model.hidden_size for minutes in (0.5, 2, 10, 60)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+    slow = resolve(with_budget(load_recipe("default"), minutes=10, epochs=None, steps=None, seed=None),
+                   CorpusSize(1_000_000, 100_000, 320), machine_speed(2, fast_bf16=False))  # fmt: skip
+    assert slow.model.hidden_size < planned(1_000_000, 320, 10).model.hidden_size
+
+
+def test_what_is_given_is_kept():
+    plan = planned(200_000, 2400, 3, "model.hidden_size=100", "training.window=7", "model.dropout=0.05")
+    assert (plan.model.hidden_size, plan.training.window, plan.model.dropout) == (100, 7, 0.05)
+    assert (plan.training.minutes, plan.training.epochs) == (3.0, None)
+
+
+def test_without_a_budget_there_is_one():
+    assert resolve(Recipe(), CorpusSize(1000, 100, 50), SPEED).training.minutes == 3.0
+    epochs = with_budget(Recipe(), minutes=None, epochs=2, steps=None, seed=None)
+    assert resolve(epochs, CorpusSize(1000, 100, 50), SPEED).training.minutes is None
+
+
+@given(st.integers(20, 10**10), st.integers(3, 10**6), st.floats(0.01, 10_000), st.sampled_from(["lstm", "gru", "rnn"]))
+def test_every_plan_is_complete_and_possible(tokens, vocabulary, minutes, cell):
+    plan = planned(tokens, vocabulary, minutes, f"model.cell={cell}")
+    assert None not in (plan.model.hidden_size, plan.model.embedding_size, plan.model.dropout)
+    t = plan.training
+    assert None not in (t.batch_size, t.window, t.learning_rate, t.minutes, t.evaluate_every)
+    assert plan.model.embedding_size <= plan.model.hidden_size
+    assert t.evaluate_every > 0
+
+    class Ids:
+        def __len__(self):
+            return tokens
+
+    assert len(minibatches("consecutive", Ids(), batch_size=t.batch_size, window=t.window)) >= 1
+    assert dataclasses.replace(plan, name="x") != plan
+
+
+@pytest.mark.parametrize("tokens", [20, 100, 1000])
+def test_tiny_texts_get_tiny_minibatches(tokens):
+    t = planned(tokens, 30, 1).training
+    assert t.batch_size * t.window <= tokens
