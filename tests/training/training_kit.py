@@ -5,6 +5,7 @@ import torch
 
 from ostinato.models.language_model import LanguageModel
 from ostinato.settings import ModelSettings, TrainingSettings
+from ostinato.training.language_data import LanguageData
 from ostinato.training.trainer import Trainer
 
 IDS = np.random.default_rng(0).integers(0, 3, 700).astype(np.uint16).repeat(2)
@@ -35,8 +36,9 @@ def trainer(folder, *, model=None, watcher=None, heldout=HELDOUT, cell="lstm", b
         model = LanguageModel(
             ModelSettings(cell=cell, hidden_size=12, embedding_size=6, dropout=0.2, weight_drop=0.1, backend=backend), 4
         )
+    settings = TrainingSettings(**chosen)
     return Trainer(
-        model, IDS, heldout, TrainingSettings(**chosen),
+        model, LanguageData(model, IDS, heldout, settings), settings,
         folder=folder, device=torch.device("cpu"), watcher=watcher or Watcher(),
     )  # fmt: skip
 

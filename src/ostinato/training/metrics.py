@@ -1,14 +1,17 @@
 """`metrics.jsonl`: one row an evaluation, append-only, also across a resume."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Row:
-    """One evaluation. Losses are nats per token; `heldout_loss` is None when nothing is held out."""
+    """One evaluation. Losses are nats per token; `heldout_loss` is None when nothing is held out.
+
+    `scores` has what else a task measures, such as accuracy, by name; a language model has none.
+    """
 
     step: int
     epoch: float
@@ -18,6 +21,7 @@ class Row:
     heldout_loss: float | None
     learning_rate: float
     tokens_per_second: float
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 class MetricsFile:
@@ -36,8 +40,9 @@ class MetricsFile:
         if row.step <= self._last_step:
             return
         self._last_step = row.step
+        data = asdict(row)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(row)) + "\n")
+            file.write(json.dumps(data | data.pop("scores")) + "\n")
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

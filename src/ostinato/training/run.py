@@ -22,6 +22,7 @@ from ostinato.settings import Recipe, recipe_from_mapping, to_mapping, to_toml
 from ostinato.text import Corpus, prepare
 from ostinato.training import plan
 from ostinato.training.checkpoint import Position, load_checkpoint
+from ostinato.training.language_data import LanguageData
 from ostinato.training.metrics import Row, read_metrics
 from ostinato.training.picture import draw_losses
 from ostinato.training.progress import Progress, Silent
@@ -94,11 +95,11 @@ def train(
     """
     prepare_torch()
     watcher = Progress() if progress else Silent()
-    _check_folder(out, resume=resume, overwrite=overwrite)
+    check_folder(out, resume=resume, overwrite=overwrite)
     where = resolve_device(device)
     recorded = load_checkpoint(out / "checkpoint").run if resume else None
     if recorded is not None:
-        recipe = _resumed_recipe(recipe, recorded, same_recipe)
+        recipe = resumed_recipe(recipe, recorded, same_recipe)
     corpus = prepare(texts, recipe.text, out / "text", encoding=encoding)
     for note in corpus.notes:
         watcher.noted(note)
@@ -110,7 +111,7 @@ def train(
     run = {"fingerprint": corpus.fingerprint, "requested": to_mapping(recipe), "resolved": to_mapping(resolved),
            "precision": recipe.training.precision, "threads": torch.get_num_threads()}  # fmt: skip
     if recorded is not None:
-        resolved = _check_resume(recipe, resolved, run, recorded, watcher)
+        resolved = check_resume(recipe, resolved, run, recorded, watcher)
     assert resolved.model.hidden_size is not None
     precision = resolve_precision(
         resolved.training.precision, where, hidden_size=resolved.model.hidden_size, cell=resolved.model.cell
@@ -121,20 +122,26 @@ def train(
     model = LanguageModel(resolved.model, size.vocabulary_size).to(where)
     recorder = _Recorder(watcher, ModelWriter(out / "model", model, resolved, corpus), corpus, model, out)
     trainer = Trainer(
-        model, corpus.train.ids, corpus.heldout.ids, settings, folder=out, device=where, watcher=recorder, run=run
+        model,
+        LanguageData(model, corpus.train.ids, corpus.heldout.ids, settings),
+        settings,
+        folder=out,
+        device=where,
+        watcher=recorder,
+        run=run,
     )
     (out / "recipe.toml").write_text(to_toml(resolved), "utf-8")
     watcher.noted(_headline(corpus, model, resolved, precision, where))
     if resume:
         trainer.resume()
         watcher.noted(f"resumed at step {trainer.position.step}")
-    with _stop_on_signals(trainer) as received:
+    with stop_on_signals(trainer) as received:
         outcome = trainer.train()
     recorder.finish()
     return _result(out, outcome, received)
 
 
-def _check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
+def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise TrainingError(f"the output folder {out} is a file; choose another with -o")
     started = out.is_dir() and any((out / name).exists() for name in ("model", "checkpoint", "metrics.jsonl"))
@@ -163,7 +170,7 @@ def _without_budget(mapping: dict[str, Any]) -> dict[str, Any]:
     return {**mapping, "training": training}
 
 
-def _resumed_recipe(recipe: Recipe, recorded: dict[str, Any], same_recipe: bool) -> Recipe:
+def resumed_recipe(recipe: Recipe, recorded: dict[str, Any], same_recipe: bool) -> Recipe:
     """The recorded recipe, with the budget of `recipe` where it names one; checked to be the same if asked to."""
     before = recipe_from_mapping(recorded["requested"], "the checkpoint's recipe")
     if same_recipe:
@@ -181,7 +188,7 @@ def _resumed_recipe(recipe: Recipe, recorded: dict[str, Any], same_recipe: bool)
     return dataclasses.replace(before, name=recipe.name)
 
 
-def _check_resume(
+def check_resume(
     recipe: Recipe, resolved: Recipe, run: dict[str, Any], recorded: dict[str, Any], watcher: Progress | Silent
 ) -> Recipe:
     """The recorded recipe as it was resolved, with the (possibly extended) budget. Raises for another corpus."""
@@ -211,7 +218,7 @@ def _headline(corpus: Corpus, model: LanguageModel, recipe: Recipe, precision: s
 
 
 @contextmanager
-def _stop_on_signals(trainer: Trainer) -> Iterator[list[int]]:
+def stop_on_signals(trainer: Trainer) -> Iterator[list[int]]:
     """Inside, Ctrl-C and SIGTERM end training after the minibatch in progress; a second one ends it at once.
 
     Yields the list of signals received. Does nothing outside the main thread.

@@ -3,20 +3,15 @@
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
-from ostinato.batching import Minibatches, minibatches
 from ostinato.errors import TrainingError
 from ostinato.models.device import autocast
-from ostinato.models.language_model import LanguageModel
-from ostinato.models.step import TorchStepModel
-from ostinato.protocols import Ids
 from ostinato.settings import TrainingSettings
 from ostinato.training.averaging import Average
 from ostinato.training.checkpoint import Checkpoint, Position, load_checkpoint, save_checkpoint
@@ -31,8 +26,42 @@ from ostinato.training.schedules import Budget, schedule_factor
 
 CHECKPOINT_SECONDS = 60.0
 SKIPS_ALLOWED = 10
-_ROWS, _TOKENS_A_ROW = 32, 512
-"""A held-out split is scored as this many rows side by side, each of at least so many tokens."""
+
+
+class Batches(Protocol):
+    """The minibatches of one epoch; minibatch k can be asked for directly."""
+
+    @property
+    def carries_state(self) -> bool:
+        """Whether row i of minibatch k+1 continues row i of minibatch k."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, k: int) -> Sequence[Any]:
+        """NumPy arrays: the arguments of the model's `loss`."""
+
+
+class TrainingData(Protocol):
+    """What a model learns from and is judged on. `LanguageData` is a text, `tasks.data.TaskData` records."""
+
+    def epoch(self, number: int) -> Batches:
+        """The minibatches of an epoch: a function of its number alone, and always as many."""
+
+    def targets(self, batch: Sequence[Any]) -> int:
+        """How many targets the loss of a minibatch is the mean of."""
+
+    def evaluate(self) -> tuple[float | None, dict[str, float]]:
+        """Mean loss over what is held out, None if nothing is; and other scores by name. The model is as it was."""
+
+
+class Trainable(Protocol):
+    """What a trainer asks of a model, beside being a torch.nn.Module."""
+
+    def loss(self, *batch: Any) -> tuple[torch.Tensor, Any]:
+        """The arrays of a minibatch, then a state or None: the mean loss and the new state."""
+
+    def detach(self, state: Any) -> Any:
+        """The state as a constant."""
 
 
 class Watcher(Protocol):
@@ -57,7 +86,7 @@ class Outcome:
 
 
 class Trainer:
-    """Trains one language model on one array of ids.
+    """Trains one model (a torch.nn.Module that is `Trainable`) on its data.
 
     The settings are resolved: no field of `TrainingSettings` that the loop uses is None. The model's randomness
     (dropout) and the order of the minibatches are functions of (seed, step): with the tensors and the position of a
@@ -66,9 +95,8 @@ class Trainer:
 
     def __init__(
         self,
-        model: LanguageModel,
-        train_ids: Ids,
-        heldout_ids: Ids,
+        model: Any,
+        data: TrainingData,
         settings: TrainingSettings,
         *,
         folder: Path,
@@ -77,7 +105,7 @@ class Trainer:
         run: dict[str, Any] | None = None,
     ) -> None:
         self.model, self.settings, self.folder, self.device, self.watcher = model, settings, folder, device, watcher
-        self.train_ids, self.heldout_ids, self.run_description = train_ids, heldout_ids, run or {}
+        self.data, self.run_description = data, run or {}
         self.position = Position()
         self.interrupted = False
         """Set (from a signal handler, say) to stop after the minibatch in progress."""
@@ -85,7 +113,7 @@ class Trainer:
         self.optimizer = build_optimizer(model.parameters(), settings, settings.learning_rate)
         self.average = Average(model, settings.averaging) if settings.averaging else None
         self.state: Any = None
-        self.steps_per_epoch = len(self._epoch(0))
+        self.steps_per_epoch = len(data.epoch(0))
         steps = settings.steps if settings.steps is not None else None
         if settings.epochs is not None:
             by_epochs = max(1, round(settings.epochs * self.steps_per_epoch))
@@ -95,20 +123,6 @@ class Trainer:
             raise TrainingError("no end is set: give minutes, epochs or steps")
         every = settings.evaluate_every if settings.evaluate_every else 1.0
         self.evaluate_steps = max(1, round(every * self.steps_per_epoch))
-
-    def _epoch(self, epoch: int) -> Minibatches:
-        s = self.settings
-        assert s.batch_size is not None
-        assert s.window is not None
-        return minibatches(
-            s.sampling,
-            self.train_ids,
-            batch_size=s.batch_size,
-            window=s.window,
-            stride=s.stride,
-            seed=s.seed,
-            epoch=epoch,
-        )
 
     def resume(self) -> None:
         """Go on from the checkpoint in the output folder. Raises TrainingError when there is none."""
@@ -156,12 +170,12 @@ class Trainer:
             last_saved = time.perf_counter()
 
         while True:
-            epoch = self._epoch(self.position.epoch)
+            epoch = self.data.epoch(self.position.epoch)
             while self.position.batch < len(epoch):
                 progress = self.budget.progress(self.position.step, self.position.seconds)
                 if progress >= 1.0 or self.interrupted:
                     break
-                loss = self._step(*epoch[self.position.batch], progress, epoch.carries_state)
+                loss = self._step(epoch[self.position.batch], progress, epoch.carries_state)
                 p = self.position
                 p.step, p.batch = p.step + 1, p.batch + 1
                 p.seconds = base_seconds + time.perf_counter() - started
@@ -187,19 +201,19 @@ class Trainer:
             evaluate()
         return Outcome("finished", self.position)
 
-    def _step(self, x: Any, y: Any, progress: float, carries_state: bool) -> float:
-        """One minibatch: forward, backward, clip, update. Returns its mean loss in nats per token."""
+    def _step(self, batch: Sequence[Any], progress: float, carries_state: bool) -> float:
+        """One minibatch: forward, backward, clip, update. Returns its mean loss."""
         s, p = self.settings, self.position
         torch.manual_seed((s.seed << 40) + p.step)
         assert s.learning_rate is not None
         rate = s.learning_rate * schedule_factor(s.schedule, progress, s.warmup) * s.plateau_factor**p.plateau.cuts
         set_learning_rate(self.optimizer, rate)
         self.model.train()
-        ids, targets = (torch.from_numpy(a).to(self.device) for a in (x, y))
+        arrays = [torch.from_numpy(a).to(self.device) for a in batch]
         with autocast(s.precision, self.device):
-            mean, state = self.model.loss(ids, targets, self.state if carries_state else None)
+            mean, state = self.model.loss(*arrays, self.state if carries_state else None)
         self.optimizer.zero_grad(set_to_none=True)
-        mean.backward()  # type: ignore[no-untyped-call]
+        mean.backward()
         loss = float(mean.detach())
         limit = s.clip if s.clip else math.inf
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit, foreach=True))
@@ -211,8 +225,9 @@ class Trainer:
         if self.average is not None:
             self.average.update(self.model, p.step)
         self.state = self.model.detach(state) if carries_state else None
-        p.tokens += x.size
-        p.loss_sum, p.loss_tokens = p.loss_sum + loss * x.size, p.loss_tokens + x.size
+        count = self.data.targets(batch)
+        p.tokens += count
+        p.loss_sum, p.loss_tokens = p.loss_sum + loss * count, p.loss_tokens + count
         return loss
 
     def _skip(self, loss: float, norm: float) -> None:
@@ -230,7 +245,7 @@ class Trainer:
     def _evaluate(self, metrics: MetricsFile, tokens_per_second: float) -> None:
         s, p = self.settings, self.position
         with self._evaluated_weights():
-            heldout = self.heldout_loss() if len(self.heldout_ids) else None
+            heldout, scores = self.data.evaluate()
             train = p.loss_sum / p.loss_tokens if p.loss_tokens else math.nan
             judged = train if heldout is None else heldout
             best = judged < p.best_loss or p.best_step == 0
@@ -240,7 +255,7 @@ class Trainer:
                 p.stale += 1
             p.plateau.observe(judged, s.plateau_patience if s.schedule == "plateau" else 1 << 60)
             row = Row(p.step, p.epoch + p.batch / self.steps_per_epoch, round(p.seconds, 3), p.tokens, train, heldout,
-                      self.optimizer.param_groups[0]["lr"], round(tokens_per_second, 1))  # fmt: skip
+                      self.optimizer.param_groups[0]["lr"], round(tokens_per_second, 1), scores)  # fmt: skip
             metrics.append(row)
             self.watcher.evaluated(row, best)
         p.loss_sum, p.loss_tokens = 0.0, 0
@@ -250,9 +265,3 @@ class Trainer:
         """Inside, the model holds the weights that are judged and saved: the average's, if one is kept."""
         with self.average.applied(self.model) if self.average is not None else contextlib.nullcontext():
             yield
-
-    def heldout_loss(self) -> float:
-        """Mean loss over the whole held-out split with carried state, nats per token."""
-        scorer = TorchStepModel(self.model, precision=self.settings.precision)
-        rows = min(max(len(self.heldout_ids) // _TOKENS_A_ROW, 1), _ROWS)
-        return float(-np.mean(scorer.score_rows(self.heldout_ids, rows=rows)))
