@@ -17,7 +17,20 @@ from ostinato.evaluation import baselines, from_log_probabilities
 from ostinato.evaluation.compare import ADAPTING, Comparison, Row
 from ostinato.evaluation.novelty import TrainingText, measure, open_training_text
 from ostinato.generation import Sampler, Stop, write
-from ostinato.ngram import Mixture, SavedPart, UnigramCache, cache_part, cross_fit, fit_ngram, fit_weights, join_parts
+from ostinato.ngram import (
+    ContinuousCache,
+    HiddenStates,
+    Mixture,
+    SavedPart,
+    UnigramCache,
+    cache_part,
+    continuous_part,
+    cross_fit,
+    fit_ngram,
+    fit_weights,
+    join_parts,
+)
+from ostinato.ngram.continuous import read_features
 from ostinato.protocols import END_OF_DOCUMENT, StepModel
 from ostinato.settings import Recipe, TextSettings
 from ostinato.text import Corpus, prepare
@@ -30,6 +43,8 @@ _COLOURS = {
     "mixture": "#6b3f7d",
     ADAPTING: "#d9b8a5",
 }
+_FLATNESS = (0.03, 0.1, 0.3, 1.0)
+"""What is tried of a continuous cache's only free value."""
 _WRITTEN = 300
 """Tokens that each model writes to see how much of them it copied."""
 
@@ -37,7 +52,9 @@ _WRITTEN = 300
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What to compare. order: the longest n-grams. model: a trained network to measure; otherwise one is trained by
-    `recipe`, or none where `network` is False. cache: tokens that the cache remembers. out: the folder of all results.
+    `recipe`, or none where `network` is False. cache: tokens that the caches remember. heldout: a text to
+    measure on; by default a part of the text is held out. dynamic: dynamic evaluation, too, which takes many times as
+    long as scoring. out: the folder of all results.
     """
 
     out: Path
@@ -46,6 +63,8 @@ class Plan:
     model: Path | None = None
     network: bool = True
     cache: int = 2000
+    heldout: str | None = None
+    dynamic: bool = True
     device: str = "auto"
     encoding: str | None = None
     progress: bool = True
@@ -80,6 +99,14 @@ class _Comparing:
         elapsed = time.perf_counter() - started
         size = sum(array.nbytes for array in saved.tensors.values())
         return _Measured(name, group, scores, seconds, elapsed, parameters, size, model, saved)
+
+    @property
+    def middle(self) -> int:
+        """Where the second half of the held-out text begins: with a document, if one begins there."""
+        ids = self.corpus.heldout.ids
+        ends = np.flatnonzero(ids == END_OF_DOCUMENT) + 1
+        later = ends[ends >= len(ids) // 2]
+        return int(later[0]) if len(later) and later[0] < len(ids) else len(ids) // 2
 
     def ngrams(self) -> list[_Measured]:
         """Kneser-Ney of orders 2 .. N."""
@@ -121,23 +148,22 @@ class _Comparing:
         from ostinato.training.run import train
 
         folder = self.plan.out / "network"
-        train(list(texts), out=folder, recipe=self.plan.recipe, device=self.plan.device, overwrite=True,
+        recipe = self.plan.recipe
+        if self.plan.heldout is not None:
+            recipe = dataclasses.replace(recipe, text=dataclasses.replace(recipe.text, heldout=0.0))
+        train(list(texts), out=folder, recipe=recipe, device=self.plan.device, overwrite=True,
               encoding=self.plan.encoding, progress=self.plan.progress)  # fmt: skip
         return Model(folder)
 
     def mixture(self, name: str, group: str, parts: Sequence[_Measured]) -> _Measured:
         """The parts interpolated, each half of the text with the weights of the other."""
-        ids = self.corpus.heldout.ids
-        ends = np.flatnonzero(ids == END_OF_DOCUMENT) + 1
-        later = ends[ends >= len(ids) // 2]
-        middle = int(later[0]) if len(later) and later[0] < len(ids) else len(ids) // 2
         scores = np.array([part.scores for part in parts])
         models = [part.model for part in parts if part.model is not None]
         model = Mixture(tuple(models), fit_weights(scores)) if len(models) == len(parts) else None
         return _Measured(
             name,
             group,
-            cross_fit(scores, middle),
+            cross_fit(scores, self.middle),
             sum(part.seconds for part in parts),
             sum(part.scoring_seconds for part in parts),
             sum(part.parameters for part in parts),
@@ -152,9 +178,38 @@ class _Comparing:
         cache = UnigramCache(counts / counts.sum(), self.plan.cache)
         return self.measure("cache", ADAPTING, cache, 0.0, cache_part(cache), size)
 
+    def continuous(self, network: _Measured) -> _Measured | None:
+        """The network with a continuous cache of the flatness that suits the held-out text best; None where it shows no
+        hidden states."""
+        if not isinstance(network.model, HiddenStates) or network.saved is None:
+            return None
+        ids = self.corpus.heldout.ids
+        started = time.perf_counter()
+        scores, hidden = read_features(network.model, ids)
+        reading = time.perf_counter() - started
+        tried = []
+        for flatness in _FLATNESS:
+            started = time.perf_counter()
+            cache = ContinuousCache(network.model, self.plan.cache, flatness, 0.0)
+            both = np.array([scores, cache.cache_score(ids, hidden)])
+            mixed = cross_fit(both, self.middle)
+            elapsed = time.perf_counter() - started
+            tried.append((mixed.sum(), flatness, float(fit_weights(both)[1]), mixed, elapsed))
+        _, flatness, share, mixed, elapsed = max(tried, key=lambda one: one[0])
+        cache = ContinuousCache(network.model, self.plan.cache, flatness, share)
+        return dataclasses.replace(
+            network,
+            name=f"{network.name} + continuous cache",
+            group=ADAPTING,
+            scores=mixed,
+            scoring_seconds=reading + elapsed,
+            model=cache,
+            saved=continuous_part(cache, network.saved),
+        )
+
     def dynamic(self, network: _Measured) -> _Measured | None:
         """The network learning on, where torch is installed."""
-        if network.saved is None or network.saved.kind != "recurrent":
+        if not self.plan.dynamic or network.saved is None or network.saved.kind != "recurrent":
             return None
         try:
             from ostinato.models.language_model import LanguageModel
@@ -227,11 +282,15 @@ def compare(texts: Sequence[str], plan: Plan) -> Comparison:
     if network is not None:
         parts.append(network)
         measured += [network, comparing.mixture(f"{best.name} + {network.name}", "mixture", parts)]
-    full = comparing.mixture(" + ".join(part.name for part in [*parts, cache]), ADAPTING, [*parts, cache])
+    adapting = [*parts, cache]
+    if network is not None and (continuous := comparing.continuous(network)) is not None:
+        adapting = [best, continuous, cache]
+        measured.append(continuous)
+    full = comparing.mixture(" + ".join(part.name for part in adapting), ADAPTING, adapting)
     measured.append(full)
     if network is not None and (dynamic := comparing.dynamic(network)) is not None:
-        adapting = [best, dynamic, cache]
-        measured += [dynamic, comparing.mixture(f"{best.name} + dynamic + cache", ADAPTING, adapting)]
+        name = f"{best.name} + dynamic evaluation + cache"
+        measured += [dynamic, comparing.mixture(name, ADAPTING, [best, dynamic, cache])]
     training = open_training_text(corpus.train.ids, corpus.directory)
     rows += [comparing.row(one, training) for one in measured]
     own = comparing._longest(heldout.ids[:_WRITTEN], training)
@@ -243,7 +302,7 @@ def compare(texts: Sequence[str], plan: Plan) -> Comparison:
     comparison = Comparison(
         corpus.settings.tokenizer, size, heldout.tokens, heldout.characters, tuple(rows), tuple(comparing.notes)
     )
-    _save(plan, corpus, [*parts, cache], full, comparison)
+    _save(plan, corpus, adapting, full, comparison)
     return comparison
 
 
@@ -256,11 +315,18 @@ def _prepare(texts: Sequence[str], plan: Plan, given: Model | None) -> tuple[Cor
         # "heldout" counts what was held out there; the share is with the split.
         cut = {k: v for k, v in recorded.items() if k in known and k != "heldout"}
         settings = TextSettings(**cut, heldout=recorded.get("split", {}).get("share", settings.heldout))
+    if plan.heldout is not None:
+        settings = dataclasses.replace(settings, heldout=0.0)
     corpus = prepare(texts, settings, plan.out / "text", encoding=plan.encoding)
     notes = list(corpus.notes)
     if given is not None and corpus.fingerprint != given.config.get("text", {}).get("fingerprint"):
         corpus = prepare(texts, settings, plan.out / "text", encoding=plan.encoding, tokenizer=given.tokenizer)
         notes.append("the given model was trained on another text: it may have learnt what is held out here")
+    if plan.heldout is not None:
+        other = prepare(
+            [plan.heldout], settings, plan.out / "heldout", encoding=plan.encoding, tokenizer=corpus.tokenizer
+        )
+        corpus = dataclasses.replace(corpus, heldout=other.train)
     return corpus, notes
 
 

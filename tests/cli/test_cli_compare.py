@@ -32,8 +32,10 @@ def test_the_mixture_beats_its_parts_and_can_be_used(verses, tmp_path, capsys):
     assert model.config["kind"] == "mixture"
     assert model.write("风", tokens=20, seed=1)
     assert math.isfinite(model.score("风在春里等你").perplexity)
-    (again,) = compared(capsys, verses, "--model", out / "network", "--order", 3)
+    assert any(name.endswith("continuous cache") for name in bits)
+    (again,) = compared(capsys, verses, "--model", out / "network", "--order", 3, "--no-dynamic")
     assert rows_of(again)[network]["perplexity"] == pytest.approx(rows_of(comparison)[network]["perplexity"])
+    assert not any("dynamic" in name for name in rows_of(again))
     assert not any("another text" in note for note in again["notes"])
 
 
@@ -72,6 +74,14 @@ def test_standard_input(monkeypatch, verses, capsys):
     monkeypatch.setattr("sys.stdin", Input())
     (comparison,) = compared(capsys, "-", "--minutes", 0, "--order", 2)
     assert "Kneser-Ney 2" in rows_of(comparison)
+
+
+def test_a_text_of_its_own_is_held_out(verses, tmp_path, capsys):
+    other = tmp_path / "other.txt"
+    other.write_text("风在春里等你\n", "utf-8")
+    (comparison,) = compared(capsys, verses, "--heldout", other, "--minutes", 0, "--order", 3)
+    assert comparison["characters"] == 7
+    assert rows_of(comparison)["Kneser-Ney 3"]["perplexity"] < 30
 
 
 def test_a_model_of_another_text_is_said_to_be_one(verses, tmp_path, capsys):

@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes", type=float, default=2.0, metavar="M", help="train the network so long (2; 0: none)"
     )
-    parser.add_argument("--cache", type=int, default=2000, metavar="N", help="tokens the cache remembers (2000)")
+    parser.add_argument("--heldout", metavar="TEXT", help="measure on this text (default: a part of TEXT)")
+    parser.add_argument("--cache", type=int, default=2000, metavar="N", help="tokens the caches remember (2000)")
+    parser.add_argument("--no-dynamic", action="store_true", help="no dynamic evaluation, which takes long")
     parser.add_argument("--recipe", default="default", metavar="R", help="the network's recipe")
     parser.add_argument("--set", action="append", default=[], metavar="K=V", help="override: text.documents=lines")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of weights, sampling and dropout")
@@ -60,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
             chosen = apply_overrides(recipe, [f"text.tokenizer={tokenizer}"])
             plan = Plan(
                 out=out if len(tokenizers) == 1 else out / tokenizer, recipe=chosen, order=args.order, model=args.model,
-                network=args.minutes > 0, cache=args.cache, device=args.device, encoding=args.encoding,
-                progress=not args.quiet,
+                network=args.minutes > 0, cache=args.cache, heldout=args.heldout, dynamic=not args.no_dynamic,
+                device=args.device, encoding=args.encoding, progress=not args.quiet,
             )  # fmt: skip
             comparisons.append(compare(texts, plan))
         if args.out is not None:

@@ -3,17 +3,31 @@
 from ostinato.ngram.arpa import token_names, write_arpa
 from ostinato.ngram.arpa_reader import read_arpa
 from ostinato.ngram.cache import UnigramCache
+from ostinato.ngram.continuous import ContinuousCache, HiddenStates
 from ostinato.ngram.fit import SMOOTHINGS, fit_ngram, from_arrays, unseen_note
-from ostinato.ngram.mixture import Mixture, SavedPart, cache_part, cross_fit, fit_weights, join_parts, load_mixture, mix
+from ostinato.ngram.mixture import (
+    Mixture,
+    SavedPart,
+    cache_part,
+    continuous_part,
+    cross_fit,
+    fit_weights,
+    join_parts,
+    load_mixture,
+    mix,
+)
 from ostinato.ngram.model import NgramModel
 
 __all__ = [
     "SMOOTHINGS",
+    "ContinuousCache",
+    "HiddenStates",
     "Mixture",
     "NgramModel",
     "SavedPart",
     "UnigramCache",
     "cache_part",
+    "continuous_part",
     "cross_fit",
     "fit_ngram",
     "fit_weights",

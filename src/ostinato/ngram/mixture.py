@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ostinato.bundle import Bundle
 from ostinato.errors import BundleError, UsageError
 from ostinato.ngram.cache import UnigramCache
+from ostinato.ngram.continuous import ContinuousCache, HiddenStates
 from ostinato.protocols import Floats, Ids, State, StepModel
 
 Weights = npt.NDArray[np.float64]
@@ -118,7 +119,7 @@ def _softmax(logits: Floats) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class SavedPart:
-    """A part as it lies in a bundle: its kind (`ngram`, `recurrent`, `cache`), `config["model"]` and tensors."""
+    """A part as it lies in a bundle: its kind (`ngram`, `recurrent`, `cache`, ...), `config["model"]` and tensors."""
 
     kind: str
     model: Mapping[str, Any]
@@ -128,6 +129,18 @@ class SavedPart:
 def cache_part(cache: UnigramCache) -> SavedPart:
     """A unigram cache to be saved."""
     return SavedPart("cache", {"window": cache.window, "vocabulary_size": cache.vocabulary_size}, {"base": cache.base})
+
+
+def continuous_part(cache: ContinuousCache, network: SavedPart) -> SavedPart:
+    """A continuous cache to be saved, with its network."""
+    model = {
+        "vocabulary_size": cache.vocabulary_size,
+        "window": cache.window,
+        "flatness": cache.flatness,
+        "share": cache.share,
+        "of": {"kind": network.kind, "model": dict(network.model)},
+    }
+    return SavedPart("continuous-cache", model, network.tensors)
 
 
 def join_parts(parts: Sequence[SavedPart], weights: Weights) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -152,9 +165,11 @@ def load_mixture(bundle: Bundle, load: Callable[[Bundle], StepModel]) -> Mixture
             tensors = _Prefixed(bundle.tensors, f"{k}.")
             if part["kind"] == "cache":
                 parts.append(_load_cache(part["model"], tensors))
-            else:
-                config = {**bundle.config, "kind": part["kind"], "model": part["model"]}
-                parts.append(load(Bundle(bundle.path, config, bundle.tokenizer, tensors, bundle.card)))
+                continue
+            own = part["model"]["of"] if part["kind"] == "continuous-cache" else part
+            config = {**bundle.config, "kind": own["kind"], "model": own["model"]}
+            loaded = load(Bundle(bundle.path, config, bundle.tokenizer, tensors, bundle.card))
+            parts.append(loaded if own is part else _load_continuous(part["model"], loaded))
         return Mixture(tuple(parts), np.array(model["weights"], dtype=np.float64))
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{bundle.path} is no whole mixture ({error}); train or copy the model again") from None
@@ -165,6 +180,12 @@ def _load_cache(model: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]
     if base.shape != (model["vocabulary_size"],) or abs(float(base.sum()) - 1) > 1e-6:
         raise ValueError("the cache's base is no distribution over the vocabulary")
     return UnigramCache(base, int(model["window"]))
+
+
+def _load_continuous(model: Mapping[str, Any], network: StepModel) -> ContinuousCache:
+    if not isinstance(network, HiddenStates):
+        raise ValueError("the network of its continuous cache shows no hidden states")
+    return ContinuousCache(network, int(model["window"]), float(model["flatness"]), float(model["share"]))
 
 
 class _Prefixed(Mapping[str, npt.NDArray[Any]]):

@@ -109,6 +109,10 @@ class RecurrentModel:
         """The state of the given rows, in that order."""
         return state[:, rows]
 
+    def hidden(self, state: FloatArray) -> FloatArray:
+        """The last layer's h in `state`, (B, H): what the next token is predicted from."""
+        return state[self._recurrent.shape.layers - 1]
+
     def score(self, ids: Ids) -> npt.NDArray[np.float64]:
         """log P(ids[t] | END_OF_DOCUMENT, ids[:t]) in nats for every t, (T,) float64. Raises UsageError."""
         text = _as_ids(ids, self.vocabulary_size)
