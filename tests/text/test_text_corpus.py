@@ -54,6 +54,10 @@ def test_files_on_disk(songs: Path, tmp_path: Path) -> None:
     data = json.loads((tmp_path / "out/corpus.json").read_text())
     assert data["format"] == 1
     assert data["settings"]["documents"] == "files"
+    (tmp_path / "out/.part.1.train").write_bytes(b"left by a run that was killed")
+    assert prepare([songs], TextSettings(limit=50), tmp_path / "out").train.documents == 1
+    prepare([songs], TextSettings(), tmp_path / "out")
+    assert len(list((tmp_path / "out").iterdir())) == 3
     reopened = open_corpus(tmp_path / "out")
     np.testing.assert_array_equal(reopened.train.ids, prepared.train.ids)
     assert reopened.fingerprint == prepared.fingerprint
@@ -163,7 +167,7 @@ def test_equal_draws_are_broken_by_order(monkeypatch: pytest.MonkeyPatch) -> Non
         def __init__(self, seed: int) -> None: ...
 
         def random_raw(self, size: int) -> np.ndarray:
-            return np.full(size, 5 << 32, np.uint64)
+            return np.full(size, 5 << 48, np.uint64)
 
     monkeypatch.setattr(np.random, "PCG64", Same)
     assert plan_split(10, 100, 0.3).mask.tolist() == [True] * 3 + [False] * 7

@@ -21,7 +21,8 @@ class Text(Source):
         object.__setattr__(self, "text", text)
 
     def pieces(self):  # type: ignore[no-untyped-def]
-        return regroup([self.text])  # type: ignore[attr-defined]
+        size = sources.PIECE
+        return regroup(self.text[at : at + size] for at in range(0, len(self.text), size))  # type: ignore[attr-defined]
 
 
 def cut(*texts: str, **settings: object) -> list[str]:
@@ -93,7 +94,7 @@ def test_pieces_do_not_matter_where_lines_are_short(text: str, kind: str, size: 
         patch.setattr(documents, "PIECE", size)
         assert cut(text, documents=kind) == whole
         for piece in cut_documents([Text(text)], TextSettings(documents=kind)):
-            assert 0 < len(piece.text) <= 2 * size + text.count("\n")
+            assert 0 < len(piece.text) < 3 * size
             assert piece.last or piece.text.endswith("\n")
 
 

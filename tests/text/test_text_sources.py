@@ -43,10 +43,11 @@ def test_folders(tmp_path: Path) -> None:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("" if "empty" in name else name)
+    (tmp_path / "program").write_bytes(b"\x7fELF\0")
     (tmp_path / "loop").symlink_to(tmp_path)
     assert read(tmp_path) == ["README", "b/a.md", "b/z.txt", "b/c/UPPER.TXT"]
     assert read_texts([tmp_path]).notes == (
-        f"{tmp_path}: 1 files were passed over, their ending is not that of a text",
+        f"{tmp_path}: 2 files were passed over, their ending is not that of a text",
     )
 
 

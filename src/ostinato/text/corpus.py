@@ -28,6 +28,7 @@ from ostinato.text.writing import IdsWriter
 FORMAT = 1
 DESCRIPTION = "corpus.json"
 SPLITS = ("train", "heldout")
+_PART = ".part."
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,9 @@ def _write_ids(
     backward: bool,
 ) -> dict[str, dict[str, int]]:
     """Encode each split into its file; returns the counts of each."""
-    temporary = [folder / f".{name}.{os.getpid()}.ids" for name in SPLITS]
+    for stale in folder.glob(f"{_PART}*"):  # of a run that was killed
+        stale.unlink(missing_ok=True)
+    temporary = [folder / f"{_PART}{os.getpid()}.{name}" for name in SPLITS]
     try:
         with (
             IdsWriter(temporary[0], tokenizer, backward=backward) as train,
@@ -193,7 +196,7 @@ def _write_ids(
 
 
 def _write_whole(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f"{_PART}{os.getpid()}.{path.name}")
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)

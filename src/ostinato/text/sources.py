@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -26,8 +27,11 @@ from ostinato.text.encodings import CHUNK, check_encoding, detect, fault_offset
 CORPORA = ("lyrics-en", "lyrics-zh")
 """Names of the bundled corpora; `./lyrics-zh` is a file of that name."""
 
-ENDINGS = frozenset({"", ".txt", ".text", ".md", ".markdown", ".rst", ".org", ".tex", ".lrc", ".srt", ".csv", ".tsv"})
-"""Endings of the files that are read from a folder or zip; a file named by itself may have any."""
+ENDINGS = frozenset({".txt", ".text", ".md", ".markdown", ".rst", ".org", ".tex", ".lrc", ".srt", ".csv", ".tsv"})
+"""Endings of the files that are read from a folder or zip, beside those without one that hold no zero byte.
+
+A file named by itself may have any.
+"""
 
 PIECE = 1 << 20
 
@@ -85,7 +89,7 @@ def read_texts(paths: Sequence[str | os.PathLike[str]], encoding: str | None = N
 
     `songs.zip/new/one.txt` is a member of a zip, `songs.zip/new` a folder in it.
     `encoding` overrides the detection (see `encodings`), which reads every file once. Folders are read recursively in
-    sorted order, without hidden files, links to folders, and files whose ending is not in ENDINGS.
+    sorted order, without hidden files, links to folders, and what by its ending is no text (see ENDINGS).
     Raises TextError, in one line, for what is missing, unreadable, empty, binary, broken, or without any text;
     UsageError for an unknown encoding.
     """
@@ -155,7 +159,19 @@ def _on_disk(path: Path, notes: list[str]) -> Iterator[tuple[str, Opener]]:
     elif is_zip(path):
         yield from _in_zip(path, notes)
     else:
-        yield str(path), lambda: path.open("rb")
+        yield str(path), _file_opener(path)
+
+
+def _file_opener(path: Path) -> Opener:
+    return lambda: path.open("rb")
+
+
+def _seems_text(name: str, opener: Opener) -> bool:
+    """Whether a file of a folder or zip is read: by its ending, without one by its first bytes."""
+    if suffix := Path(name).suffix.lower():
+        return suffix in ENDINGS
+    with opener() as stream:
+        return b"\0" not in stream.read(4096)
 
 
 def _in_folder(folder: Path, notes: list[str]) -> Iterator[tuple[str, Opener]]:
@@ -166,9 +182,9 @@ def _in_folder(folder: Path, notes: list[str]) -> Iterator[tuple[str, Opener]]:
     for root, folders, files in os.walk(folder, onerror=fail):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for file in (Path(root, name) for name in sorted(files) if not name.startswith(".")):
-            if file.suffix.lower() in ENDINGS and file.is_file():
+            if file.is_file() and _seems_text(file.name, opener := _file_opener(file)):
                 texts += 1
-                yield str(file), lambda file=file: file.open("rb")  # type: ignore[misc]
+                yield str(file), opener
             else:
                 other += 1
     _report(str(folder), texts, other, notes)
@@ -186,9 +202,10 @@ def _in_zip(path: Path, notes: list[str], inside: str = "") -> Iterator[tuple[st
     for member in members:
         if any(part.startswith((".", "__MACOSX")) for part in Path(member).parts):
             continue
-        if member == inside or Path(member).suffix.lower() in ENDINGS:
+        opener = partial(archive.open, member)
+        if member == inside or _seems_text(member, opener):
             texts += 1
-            yield f"{path}/{member}", lambda member=member: archive.open(member)  # type: ignore[misc]
+            yield f"{path}/{member}", opener
         else:
             other += 1
     _report(str(path), texts, other, notes)
@@ -196,7 +213,7 @@ def _in_zip(path: Path, notes: list[str], inside: str = "") -> Iterator[tuple[st
 
 def _report(name: str, texts: int, other: int, notes: list[str]) -> None:
     if not texts:
-        raise TextError(f"{name} holds no text: no file in it ends in {' '.join(sorted(ENDINGS - {''}))}")
+        raise TextError(f"{name} holds no text: no file in it ends in {' '.join(sorted(ENDINGS))}")
     if other:
         notes.append(f"{name}: {other} files were passed over, their ending is not that of a text")
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.protocols import Tokenizer
+from ostinato.protocols import END_OF_DOCUMENT, Tokenizer
 
 FIRST_BYTE = 1
 FIRST_CHARACTER = 257
@@ -98,6 +98,10 @@ class TextStream:
 
     def push(self, token_id: int) -> str:
         """Read one token; returns the text that is now complete, "" inside a character spelled in bytes."""
+        if token_id == END_OF_DOCUMENT:  # decodes to nothing, and no blank is implied over it
+            self._context = []
+            self._pending += [token_id] * bool(self._pending)
+            return ""
         self._pending.append(token_id)
         self._utf8.push(token_id)
         return self.flush() if self._utf8.complete else ""

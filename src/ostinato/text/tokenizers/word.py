@@ -1,10 +1,10 @@
 """The tokenizer `word`: runs of Han characters through rjieba, other scripts by their letters.
 
 A word of other scripts is a run of letters, marks and digits, with apostrophes inside (`don't`), and takes one blank
-before it along (` the`): a quarter fewer tokens in English, at bits per character
-within 2 % of blanks on their own (trigrams). Scripts that are written without blanks and
-that rjieba does not know (Hiragana, Thai, Lao, Burmese, Khmer, Tibetan ...), and all that is not a letter, are single
-characters. Tokens are pieces of the text as it stands, so nothing can be lost, and none reaches over a newline.
+before it along (` the`): a quarter fewer tokens in English, at bits per character within 2 % of blanks on their own
+(trigrams). Scripts that are written without blanks and that rjieba does not know (Hiragana, Thai, Lao, Burmese, Khmer,
+Tibetan ...), and all that is not a letter, are single characters. Tokens are pieces of the text as it stands, so
+nothing can be lost, and none reaches over a newline.
 """
 
 import re
