@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostinato.errors import TextError, UsageError
+from ostinato.errors import BundleError, TextError, UsageError
 from ostinato.ngram.arpa import escape, token_names, unescape, write_arpa
 from ostinato.ngram.arpa_reader import read_arpa
 from ostinato.ngram.fit import fit_ngram, from_arrays
@@ -66,6 +66,17 @@ def test_a_model_comes_back(tmp_path_factory, training, test, order, thresholds)
     np.testing.assert_allclose(again.score(test), model.score(test), atol=1e-5)
     saved = from_arrays(again.settings, again.arrays)
     np.testing.assert_array_equal(saved.score(test), again.score(test))
+
+
+def test_saved_probabilities_must_be_float64():
+    model = fit_ngram(np.array([1, 2, 0], dtype=np.uint16), V, order=2)
+    model = from_arrays(
+        {"smoothing": "arpa", "order": 1, "vocabulary_size": V},
+        {"share.1": model.unigram(), "weight.1": np.zeros(1)},
+    )
+    assert np.exp(model.score(np.arange(V, dtype=np.uint16))).sum() == pytest.approx(1)
+    with pytest.raises(BundleError, match="not float64"):
+        from_arrays(model.settings, {"share.1": model.unigram().astype(np.float32), "weight.1": np.zeros(1)})
 
 
 def test_names_are_the_file_s_own_words(tmp_path):

@@ -197,6 +197,9 @@ def test_saved_arrays_give_the_same_bits(training, order, smoothing):
         ("children.1", np.array([0, 3], dtype=np.uint32)),
         ("counts.2", np.array([1], dtype=np.uint8)),
         ("counts.1", np.array([1], dtype=np.uint8)),
+        ("counts.1", np.zeros(V, dtype=np.uint8)),
+        ("counts.2", np.array([1, 0, 1], dtype=np.uint8)),
+        ("counts.2", np.array([1, -1, 1], dtype=np.int8)),
     ],
 )
 def test_damaged_arrays_are_refused(name, value):
@@ -208,7 +211,10 @@ def test_damaged_arrays_are_refused(name, value):
         from_arrays(model.settings, arrays)
 
 
-@pytest.mark.parametrize("changed", [{"order": 40}, {"order": "2"}, {"smoothing": "guess"}, {"discounts": [[1]]}])
+@pytest.mark.parametrize(
+    "changed",
+    [{"order": 40}, {"order": "2"}, {"smoothing": "guess"}, {"discounts": [[1]]}, {"discounts": [[0.5, 1, 9]] * 2}],
+)
 def test_damaged_settings_are_refused(changed):
     model = fit_ngram(np.array([1, 2, 0], dtype=np.uint16), V, order=2)
     with pytest.raises(BundleError, match="do not fit"):

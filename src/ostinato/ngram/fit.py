@@ -96,10 +96,14 @@ def from_arrays(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[An
         _check_trie(words, children, word_type)
         if smoothing == "arpa":
             levels = tuple(Interpolation(arrays[f"share.{n}"], arrays[f"weight.{n}"]) for n in range(1, order + 1))
+            if any(level.share.dtype != np.float64 or level.weight.dtype != np.float64 for level in levels):
+                raise ValueError("probabilities that are not float64")
             model = NgramModel(words, children, levels, settings=settings, arrays=arrays)
         else:
-            values = tuple(arrays[f"counts.{n}"].astype(np.int64) for n in range(1, order + 1))
-            dropped = tuple(arrays[f"dropped.{n}"].astype(np.int64) for n in range(1, order) if "prune" in settings)
+            values = tuple(_checked_counts(arrays[f"counts.{n}"], 0 if n == 1 else 1) for n in range(1, order + 1))
+            dropped = tuple(_checked_counts(arrays[f"dropped.{n}"], 0) for n in range(1, order) if "prune" in settings)
+            if not all(0 <= d <= 3 for row in settings.get("discounts", []) for d in row) or not values[0].any():
+                raise ValueError("discounts out of range, or no unigrams")
             counts = NgramCounts(words, children, values, values, dropped)
             model = _build(counts, settings, arrays)
         if len(model.arrays.get("counts.1", words[0])) != size:
@@ -122,6 +126,12 @@ def _check_trie(words: tuple[Any, ...], children: tuple[Any, ...], word_type: ty
             raise ValueError(f"level {n + 1} does not fit level {n}")
         if np.any(starts[1:] < starts[:-1]) or (len(level) and level.max() >= len(words[0])):
             raise ValueError(f"level {n + 1} points outside its neighbours")
+
+
+def _checked_counts(counts: npt.NDArray[Any], least: int) -> npt.NDArray[np.int64]:
+    if counts.ndim != 1 or counts.dtype.kind != "u" or (len(counts) and counts.min() < least):
+        raise ValueError(f"counts below {least} or of type {counts.dtype}")
+    return counts.astype(np.int64)
 
 
 def _build(counts: NgramCounts, settings: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -> NgramModel:

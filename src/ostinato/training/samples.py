@@ -5,7 +5,7 @@ from ostinato.generation import Sampler, Stop, write
 from ostinato.models.language_model import LanguageModel
 from ostinato.models.step import TorchStepModel
 from ostinato.text import Corpus
-from ostinato.training.saving import heading_of
+from ostinato.text.description import heading_of
 
 _SAMPLER = Sampler(temperature=0.8, top_p=0.95)
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from ostinato.evaluation import Evaluation, baselines
 from ostinato.models.language_model import LanguageModel
 from ostinato.settings import Recipe
 from ostinato.text import Corpus
+from ostinato.text.description import describe
 from ostinato.training.metrics import Row
 from ostinato.training.progress import duration
 
@@ -19,12 +19,6 @@ def heldout_evaluation(corpus: Corpus, loss: float) -> Evaluation:
     """A mean loss (nats per token) over the held-out split as an `Evaluation`."""
     tokens = corpus.heldout.tokens
     return Evaluation(loss * tokens, tokens, corpus.heldout.characters, "held-out")
-
-
-def heading_of(documents: str) -> str:
-    """What a title line begins with, where documents are cut at one: `^# ` gives "# ", other ways of cutting ""."""
-    literal = documents.removeprefix("^")
-    return literal if documents.startswith("^") and literal == re.sub(r"[\\^$.|?*+()\[\]{}]", "", literal) else ""
 
 
 class ModelWriter:
@@ -46,7 +40,7 @@ class ModelWriter:
         config = {
             "kind": "recurrent",
             "model": {**dataclasses.asdict(self.recipe.model), "vocabulary_size": self.model.vocabulary_size},
-            "text": self.text_config(),
+            "text": describe(self.corpus),
             "training": self.training_config(row),
             "evaluation": evaluation,
         }
@@ -57,21 +51,6 @@ class ModelWriter:
             tensors=self.model.save_tensors(),
             card=self.card(row, evaluation),
         )
-
-    def text_config(self) -> dict[str, Any]:
-        """How the text was read and divided."""
-        c = self.corpus
-        return {
-            **dataclasses.asdict(c.settings),
-            "names": list(c.names),
-            "fingerprint": c.fingerprint,
-            "split": c.split,
-            "heading": heading_of(c.settings.documents),
-            **{
-                name: {"documents": split.documents, "tokens": split.tokens, "characters": split.characters}
-                for name, split in (("train", c.train), ("heldout", c.heldout))
-            },
-        }
 
     def training_config(self, row: Row) -> dict[str, Any]:
         """The training settings (without those of the machine) and how far the run had come."""
