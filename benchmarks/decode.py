@@ -1,7 +1,7 @@
 """Writing speed: whole tokens (cell, head, draw) on this machine, ours beside torch and ONNX Runtime, and the limit.
 
     python benchmarks/decode.py [--quick] [--cells lstm gru rnn] [--hidden 256 512] [--vocabulary 100 5000]
-                                [--rows 1 16] [--threads N] [--all-isas] [--json FILE] [--picture FILE]
+                                [--rows 1 16] [--threads N] [--isas NAME...] [--json FILE] [--picture FILE]
 
 One layer, embedding as large as the hidden size, random weights. All run in turn, round after round; each figure is the
 median of its rounds (and the fastest: what is left where a machine is shared). The limit is the time to read once what
@@ -203,18 +203,20 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", type=int, default=[1, 16])
     parser.add_argument("--threads", type=int, default=2, help="threads that each may use at most")
     parser.add_argument("--rounds", type=int, default=41)
-    parser.add_argument("--all-isas", action="store_true", help="every instruction set, not only the best")
+    parser.add_argument(
+        "--isas", nargs="+", choices=(NUMPY, *ISAS), help="which of our kernels (default: numpy and the best)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="add the figures to those in FILE")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw all figures of --json's FILE")
     args = parser.parse_args()
     if args.quick:
         args.cells, args.hidden, args.vocabulary, args.rows, args.rounds = ["lstm"], [64], [100], [1], 3
     names = available()
-    isas = list(names) if args.all_isas or args.quick else [NUMPY, names[-1]]
+    isas = args.isas or (names if args.quick else dict.fromkeys((NUMPY, names[-1])))
     entries = json.loads(args.json.read_text()) if args.json and args.json.exists() else []
     for cell, hidden, vocabulary, rows in product(args.cells, args.hidden, args.vocabulary, args.rows):
         shape = Shape(cell, 1, hidden, hidden, vocabulary, False)
-        times = measure(shape, rows, args.threads, list(dict.fromkeys(isas)), args.rounds)
+        times = measure(shape, rows, args.threads, list(isas), args.rounds)
         entries += report(shape, rows, args.threads, times)
         gc.collect()
     if args.json:
