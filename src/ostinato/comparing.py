@@ -282,15 +282,14 @@ def compare(texts: Sequence[str], plan: Plan) -> Comparison:
     if network is not None:
         parts.append(network)
         measured += [network, comparing.mixture(f"{best.name} + {network.name}", "mixture", parts)]
-    adapting = [*parts, cache]
+    adapting, name = [*parts, cache], f"{best.name} + cache" if network is None else "mixture + cache"
     if network is not None and (continuous := comparing.continuous(network)) is not None:
-        adapting = [best, continuous, cache]
+        adapting, name = [best, continuous, cache], "mixture + both caches"
         measured.append(continuous)
-    full = comparing.mixture(" + ".join(part.name for part in adapting), ADAPTING, adapting)
+    full = comparing.mixture(name, ADAPTING, adapting)
     measured.append(full)
     if network is not None and (dynamic := comparing.dynamic(network)) is not None:
-        name = f"{best.name} + dynamic evaluation + cache"
-        measured += [dynamic, comparing.mixture(name, ADAPTING, [best, dynamic, cache])]
+        measured += [dynamic, comparing.mixture("mixture, dynamic + cache", ADAPTING, [best, dynamic, cache])]
     training = open_training_text(corpus.train.ids, corpus.directory)
     rows += [comparing.row(one, training) for one in measured]
     own = comparing._longest(heldout.ids[:_WRITTEN], training)
@@ -375,7 +374,9 @@ def draw(comparisons: Sequence[Comparison], path: Path) -> bool:
     axes.invert_yaxis()
     for place, value in zip(places, bits, strict=True):
         axes.text(value, place, f" {value:.3f}", va="center", fontsize=8)
-    axes.set_xlabel("bits per character, held-out text (pale: adapting to it)")
+    axes.set_xlabel("bits per character")
+    axes.margins(x=0.12)
+    figure.suptitle("held-out text; pale: models that adapt to it while reading", fontsize=10)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     save_figure(figure, path)
