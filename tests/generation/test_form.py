@@ -86,8 +86,6 @@ def test_templates():
         ({"include": ("月光",), "ban": ("月",)}, "'月光' must be in the text, but '月' is banned"),
         ({"include": ("",)}, "include must be words"),
         ({"ban": "月"}, "ban must be words"),
-        ({"max_copy": 0}, "max_copy must be 1 or more characters, got 0"),
-        ({"max_copy": 5}, "max_copy needs the training text"),
         ({"template": "没有空白"}, "the template has no blank"),
         ({"template": "____", "lines": 2}, "2 lines asked for, the template has 1"),
         ({"template": "_{99}"}, "a blank has 1 to 60"),

@@ -1,19 +1,20 @@
 """The options of writing in form, shared by `write` and `suggest`."""
 
 import argparse
-import secrets
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.errors import MissingExtraError, TextError, UsageError
+from ostinato.protocols import StepModel
 
 if TYPE_CHECKING:
     from ostinato.api import Model
     from ostinato.generation import Composed, Form
 
-_OPTIONS = ("length", "rhyme", "tones", "acrostic", "acrostic_end", "include", "ban", "stanzas", "max_copy", "form")
+_MOST_TOKENS = 20_000_000
+"""Of the training text, so many tokens are searched for words."""
+_OPTIONS = ("length", "rhyme", "tones", "acrostic", "acrostic_end", "include", "ban", "form")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def form_of(args: argparse.Namespace) -> "Form | None":
     """The form that was asked for; None if no option of the group was used. Raises UsageError."""
-    if not any(getattr(args, name) for name in _OPTIONS) and args.stanzas is None and args.max_copy is None:
+    if not any(getattr(args, name) for name in _OPTIONS) and args.stanzas is None:
         return None
     from ostinato.generation import Form
 
@@ -63,48 +64,43 @@ def form_of(args: argparse.Namespace) -> "Form | None":
         acrostic_end=args.acrostic_end,
         include=_words(args.include),
         ban=_words(args.ban),
-        max_copy=args.max_copy,
         template=template,
     )
 
 
-def compose_all(model: "Model", form: "Form", args: argparse.Namespace, **options: Any) -> "list[Composed]":
-    """`args.count` texts in form. `options` go to `compose`: sampler, title."""
+def compose_all(
+    model: "Model", step_model: StepModel, form: "Form", args: argparse.Namespace, *, seed: int, **options: Any
+) -> "list[Composed]":
+    """`args.count` texts in form, by `model` with its scores from `step_model`. `options`: compose's sampler, title."""
     from ostinato.generation import compose
 
     if args.count < 1:
         raise UsageError(f"count must be 1 or more, got {args.count}")
-    seed = secrets.randbits(32) if args.seed is None else args.seed
-    copied = copy_measure(args)
+    words = known_words(model)
     backward = model.config.get("text", {}).get("direction") == "backward"
     return [
         compose(
-            model.step_model, model.tokenizer, form, args.prompt, seed=seed, row=row, heading=model.heading,
-            backward=backward, search=args.search, copied=copied, **options,
+            step_model, model.tokenizer, form, args.prompt, seed=seed, row=row, heading=model.heading,
+            backward=backward, search=args.search, words=words, **options,
         )
         for row in range(args.count)
     ]  # fmt: skip
 
 
-def copy_measure(args: argparse.Namespace) -> Callable[[str], int] | None:
-    """How much of a line is copied from the texts of `--against`; None without `--max-copy`."""
-    if args.max_copy is None:
-        return None
-    if not args.against:
-        raise UsageError("--max-copy needs the text to compare with: add --against TEXT")
+def known_words(model: "Model") -> frozenset[str] | None:
+    """The words of the training text, for a model that spells; None for others, and where the text is gone."""
     import numpy as np
 
-    from ostinato.evaluation.novelty import TrainingText, suffix_array
-    from ostinato.text import read_texts
+    from ostinato.generation.lexicon import words_of
 
-    source = "\n".join("".join(source.pieces()) for source in read_texts(args.against).sources)
-    characters = np.frombuffer(source.encode("utf-32-le"), np.uint32)
-    training = TrainingText(characters, suffix_array(characters))
-
-    def longest(line: str) -> int:
-        return int(training.longest_copies(np.frombuffer(line.encode("utf-32-le"), np.uint32))[0].max(initial=0))
-
-    return longest
+    if model.tokenizer.kind not in ("character", "byte"):
+        return None
+    try:
+        ids = np.asarray(model.training_text.ids[:_MOST_TOKENS])
+    except UsageError:
+        return None
+    backward = model.config.get("text", {}).get("direction") == "backward"
+    return words_of(model.tokenizer.decode(ids[::-1] if backward else ids))
 
 
 def rhyme_report(texts: "list[str]") -> dict[str, Any] | None:

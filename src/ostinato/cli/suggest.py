@@ -1,6 +1,7 @@
 """`ostinato suggest MODEL`: writing together, line by line, in the terminal or through a pipe."""
 
 import argparse
+import contextlib
 import secrets
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ostinato.cli.form import add_arguments as add_form_arguments
-from ostinato.cli.form import form_of
+from ostinato.cli.form import form_of, known_words
 from ostinato.errors import OstinatoError, UsageError
 
 
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if args.candidates < 1:
         raise UsageError(f"candidates must be 1 or more, got {args.candidates}")
     form = form_of(args) or Form(lines=args.lines)
-    if form.include or form.template or form.acrostic_end or form.max_copy is not None:
+    if form.include or form.template or form.acrostic_end:
         raise UsageError("suggest keeps lengths, rhymes, acrostics and banned words; for the rest use write")
     model = Model(args.model, precision=args.precision)
     if model.config.get("text", {}).get("direction") == "backward":
@@ -44,23 +45,21 @@ def run(args: argparse.Namespace) -> int:
     seed = secrets.randbits(32) if args.seed is None else args.seed
     sampler = Sampler(temperature=args.temperature)
 
+    words = known_words(model)
+
     def propose(lines: list[str], time: int) -> list[str]:
         return next_lines(
             model.step_model, model.tokenizer, form, lines, count=args.candidates, sampler=sampler, seed=seed, row=time,
-            heading=model.heading, title=args.title or (lines[0] if lines else ""),
+            words=words, heading=model.heading, title=args.title or (lines[0] if lines else ""),
         )  # fmt: skip
 
     session = Session(propose, _edit, _show, _save, lines=[line for line in args.prompt.split("\n") if line])
     if sys.stdin.isatty():
         _show(HELP)
     _attempt(session.ask)
-    while True:
-        try:
-            command = _read("> ")
-        except (EOFError, KeyboardInterrupt):
-            break
-        if not _attempt(partial(session.obey, command)):
-            break
+    with contextlib.suppress(EOFError, KeyboardInterrupt):
+        while _attempt(partial(session.obey, _read("> "))):
+            pass
     if session.text:
         print(session.text)
     return 0

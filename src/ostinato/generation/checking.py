@@ -28,8 +28,6 @@ def fault(
         return "banned words"
     if not outline.repeat and lower in (other.lower() for other in others):
         return "lines that do not repeat"
-    if outline.max_copy is not None and outline.copied is not None and outline.copied(line) > outline.max_copy:
-        return f"copying at most {outline.max_copy} characters"
     return None
 
 

@@ -1,7 +1,7 @@
 """Writing a whole text in form: line by line, going back where a line cannot be written, and never without end."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, cast
@@ -72,6 +72,7 @@ def next_lines(
     heading: str = "",
     title: str = "",
     particles: int = PARTICLES,
+    words: frozenset[str] | None = None,
 ) -> list[str]:
     """Up to `count` different lines that may follow `lines` (blank ones part stanzas) in a text of the given form.
 
@@ -80,7 +81,7 @@ def next_lines(
     """
     language = form.language or language_of_vocabulary(tokenizer) or _spoken_language(model, tokenizer, False)
     definite = outline(form, language)
-    lexicon = _lexicon(cast(Any, tokenizer), form.scheme, form.tones, language, False)
+    lexicon = _lexicon(cast(Any, tokenizer), form.scheme, form.tones, language, False, words)
     writing = _Composing(
         model, lexicon, definite, sampler or Sampler(), Draws(check_seed(seed), row), "sample", particles
     )
@@ -131,14 +132,15 @@ def compose(
     backward: bool = False,
     search: Search = "sample",
     particles: int = PARTICLES,
-    copied: Callable[[str], int] | None = None,
+    words: frozenset[str] | None = None,
 ) -> Composed:
     """Write one text of the given form.
 
     prompt: earlier lines, which are read but not part of the form, and the beginning of the first line. heading, title:
     as in `generate`. backward: the model reads from right to left; lines are then written from the last, each from its
-    rhyme. search: "sample" (see `search.sample_lines`) or "beam". copied: the longest run of characters of a text that
-    the training text has too. `row`: the text's number among several of one seed.
+    rhyme. search: "sample" (see `search.sample_lines`) or "beam". row: the text's number among several of one seed.
+    words: for a model that spells (letters, bytes), the words it may write, such as `words_of` its training text; None
+    for all that the dictionary has. A model that forbids tokens (-inf), such as `CopyLimit`, keeps forbidding them.
 
     The work is bounded: STARTS · (SPARE_TRIES + 3 · lines) tries for a line, each of at most 2 · particles candidates
     of at most TOKENS_A_UNIT · length + TOKENS_A_LINE tokens. Raises UsageError for a form that is unclear or
@@ -148,8 +150,8 @@ def compose(
         raise UsageError(f"particles must be 1 or more and search sample or beam, got {particles} and {search!r}")
     language = form.language or language_of_vocabulary(tokenizer) or _spoken_language(model, tokenizer, backward)
     *earlier, first = prompt.split("\n")
-    definite = outline(form, language, prompt=first, copied=copied)
-    lexicon = _lexicon(cast(Any, tokenizer), form.scheme, form.tones, language, backward)
+    definite = outline(form, language, prompt=first)
+    lexicon = _lexicon(cast(Any, tokenizer), form.scheme, form.tones, language, backward, words)
     writing = _Composing(
         model, lexicon, definite, sampler or Sampler(), Draws(check_seed(seed), row), search, particles
     )
@@ -188,8 +190,10 @@ def _spoken_language(model: StepModel, tokenizer: Tokenizer, backward: bool) -> 
 
 
 @lru_cache(maxsize=8)
-def _lexicon(tokenizer: Any, scheme: str, tones: bool, language: Language, backward: bool) -> Lexicon:
-    return Lexicon(tokenizer, Sounds(scheme, tones=tones), language, backward=backward)
+def _lexicon(
+    tokenizer: Any, scheme: str, tones: bool, language: Language, backward: bool, words: frozenset[str] | None
+) -> Lexicon:
+    return Lexicon(tokenizer, Sounds(scheme, tones=tones), language, backward=backward, words=words)
 
 
 class _Composing:

