@@ -1,5 +1,6 @@
 """Writing with a model: freely, or in a given form."""
 
+from ostinato.generation.backward import write_backward
 from ostinato.generation.compose import Composed, compose, next_lines
 from ostinato.generation.form import Form
 from ostinato.generation.loop import BlockModel, Piece, Written, generate, write
@@ -18,4 +19,5 @@ __all__ = [
     "generate",
     "next_lines",
     "write",
+    "write_backward",
 ]

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from ostinato.errors import GenerationError, UsageError
+from ostinato.generation.backward import write_backward
 from ostinato.generation.checking import Group, fault
 from ostinato.generation.constraints import Line, Plan
 from ostinato.generation.context import open_context
@@ -185,8 +186,8 @@ def _opened(model: StepModel, read: tuple[int, ...]) -> Cursor:
 
 def _spoken_language(model: StepModel, tokenizer: Tokenizer, backward: bool) -> Language:
     """The language a model without letters in its vocabulary writes."""
-    ids = write(model, tokenizer, stop=Stop(tokens=120)).pop().text
-    return language_of(ids[::-1] if backward else ids)
+    writer = write_backward if backward else write
+    return language_of(writer(model, tokenizer, stop=Stop(tokens=120))[0].text)
 
 
 @lru_cache(maxsize=8)
