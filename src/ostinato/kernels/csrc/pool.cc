@@ -57,6 +57,10 @@ class Pool {
 
   bool open(int threads) {
     if (!session_.try_lock()) return false;
+    if (resting()) {
+      session_.unlock();
+      return false;
+    }
     if (owner_ != getpid()) {  // first use, or first use after a fork, which leaves the helpers behind
       owner_ = getpid();
       helpers_ = 0;
