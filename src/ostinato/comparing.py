@@ -225,6 +225,9 @@ class _Comparing:
         started = time.perf_counter()
         scores = dynamic_scores(model, self.corpus.heldout.ids, self.corpus.train.ids)
         elapsed = time.perf_counter() - started
+        if not np.isfinite(scores).all():
+            self.notes.append("no dynamic evaluation: it diverged, which happens to networks that have learnt little")
+            return None
         name = f"{network.name}, dynamic evaluation"
         return _Measured(name, ADAPTING, scores, network.seconds, elapsed, network.parameters, network.bytes)
 

@@ -1,6 +1,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 import ostinato
@@ -17,7 +18,7 @@ def rows_of(comparison):
 
 
 @pytest.mark.slow
-def test_the_mixture_beats_its_parts_and_can_be_used(verses, tmp_path, capsys):
+def test_the_mixture_beats_its_parts_and_can_be_used(verses, tmp_path, capsys, monkeypatch):
     out = tmp_path / "c"
     settings = ("text.documents='^# '", "model.hidden_size=32", "training.window=16", "training.batch_size=4")
     options = [word for setting in settings for word in ("--set", setting)]
@@ -33,6 +34,12 @@ def test_the_mixture_beats_its_parts_and_can_be_used(verses, tmp_path, capsys):
     assert model.write("风", tokens=20, seed=1)
     assert math.isfinite(model.score("风在春里等你").perplexity)
     assert any(name.endswith("continuous cache") for name in bits)
+    nothing = np.full(rows_of(comparison)[network]["parameters"], np.nan)
+    monkeypatch.setattr(
+        "ostinato.training.dynamic.dynamic_scores", lambda model, ids, training_ids: nothing[: len(ids)]
+    )
+    (again,) = compared(capsys, verses, "--model", out / "network", "--order", 3)
+    assert any("diverged" in note for note in again["notes"])
     (again,) = compared(capsys, verses, "--model", out / "network", "--order", 3, "--no-dynamic")
     assert rows_of(again)[network]["perplexity"] == pytest.approx(rows_of(comparison)[network]["perplexity"])
     assert not any("dynamic" in name for name in rows_of(again))
