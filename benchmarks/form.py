@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 from ostinato.api import Model
-from ostinato.cli.form import known_words
 from ostinato.errors import GenerationError
 from ostinato.generation import Form, Sampler, Stop, compose, write
 from ostinato.generation.checking import Group, fault
@@ -123,7 +122,7 @@ def main() -> None:
     args = parser.parse_args()
     model, sampler = Model(args.model), Sampler(temperature=args.temperature)
     language = language_of_vocabulary(model.tokenizer) or "zh"
-    words = known_words(model)
+    words = model.known_words
     titles = [
         write(model.step_model, model.tokenizer, sampler=sampler, stop=Stop(tokens=1), seed=s, heading=model.heading)[
             0

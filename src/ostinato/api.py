@@ -1,11 +1,12 @@
 """The Python interface: train, load, and a model one can write and score with."""
 
+import dataclasses
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict, Unpack, overload
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from ostinato.bundle import MANIFEST, Bundle, read_bundle, write_folder
 from ostinato.errors import MissingExtraError, TextError, UsageError
 from ostinato.evaluation import Evaluation, evaluate
 from ostinato.evaluation.novelty import Novelty, TrainingText, measure, open_training_text
-from ostinato.generation import Sampler, Stop, write
+from ostinato.generation import Composed, Form, Sampler, Stop, compose, write, write_backward
 from ostinato.protocols import END_OF_DOCUMENT, Ids, StepModel
 from ostinato.settings import apply_overrides, load_recipe, with_budget
 from ostinato.text import BaseTokenizer, open_corpus
@@ -32,7 +33,12 @@ class WriteOptions(TypedDict, total=False):
     min_p: float
     repetition_penalty: float
     title: str | None
+    form: Form | None
     seed: int | None
+
+
+_MOST_TOKENS = 20_000_000
+"""Of the training text, so many tokens are searched for words."""
 
 
 class Model:
@@ -99,29 +105,81 @@ class Model:
         min_p: float = 0.0,
         repetition_penalty: float = 1.0,
         title: str | None = None,
+        form: Form | None = None,
         seed: int | None = None,
         count: int | None = None,
     ) -> str | list[str]:
         """Continue `prompt` to the end of the document, or to a number of lines or tokens, or to a stop text.
 
+        form: rhyme, line lengths and so on, which the text keeps; `lines` are then the lines of a stanza.
         Returns one text, or a list of `count` texts if `count` is given. The same seed gives the same text; None takes
-        a new one. Raises UsageError for a value out of range.
+        a new one. Raises UsageError for a value out of range, GenerationError for a form that cannot be met.
         """
         sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
                           repetition_penalty=repetition_penalty)  # fmt: skip
-        written = write(
-            self.step_model,
-            self.tokenizer,
-            prompt,
-            sampler=sampler,
-            stop=Stop(lines=lines, tokens=tokens, texts=(stop,) if isinstance(stop, str) else tuple(stop)),
-            count=1 if count is None else count,
-            seed=secrets.randbits(32) if seed is None else seed,
-            heading=self.heading,
-            title=title,
-        )
+        options: dict[str, Any] = {
+            "sampler": sampler,
+            "count": 1 if count is None else count,
+            "seed": secrets.randbits(32) if seed is None else seed,
+        }
+        if form is not None:
+            if lines is not None:
+                form = dataclasses.replace(form, lines=lines)
+            texts = [text.text for text in self.compose(form, prompt, title=title, **options)]
+            return texts[0] if count is None else texts
+        options["stop"] = Stop(lines=lines, tokens=tokens, texts=(stop,) if isinstance(stop, str) else tuple(stop))
+        options["heading"] = self.heading
+        if self.backward:
+            written = write_backward(self.step_model, self.tokenizer, prompt, **options)
+        else:
+            written = write(self.step_model, self.tokenizer, prompt, title=title, **options)
         texts = [w.text for w in written]
         return texts[0] if count is None else texts
+
+    def compose(
+        self,
+        form: Form,
+        prompt: str = "",
+        *,
+        count: int = 1,
+        sampler: Sampler | None = None,
+        title: str | None = None,
+        seed: int = 0,
+        search: Literal["sample", "beam"] = "sample",
+        step_model: StepModel | None = None,
+    ) -> list[Composed]:
+        """`count` texts of the given form, with what it took to find them; see `generation.compose`.
+
+        `step_model` (such as a `CopyLimit` of this model's) is asked in place of the model's own. Raises UsageError
+        for a form that contradicts itself, GenerationError for one that could not be met.
+        """
+        if count < 1:
+            raise UsageError(f"count must be 1 or more, got {count}")
+        return [
+            compose(
+                step_model or self.step_model, self.tokenizer, form, prompt, sampler=sampler, seed=seed, row=row,
+                heading=self.heading, title=title, backward=self.backward, search=search, words=self.known_words,
+            )
+            for row in range(count)
+        ]  # fmt: skip
+
+    @cached_property
+    def known_words(self) -> frozenset[str] | None:
+        """The words of the training text, for a model that spells; None for others, and where the text is gone."""
+        from ostinato.generation.lexicon import words_of
+
+        if self.tokenizer.kind not in ("character", "byte"):
+            return None
+        try:
+            ids = np.asarray(self.training_text.ids[:_MOST_TOKENS])
+        except UsageError:
+            return None
+        return words_of(self.tokenizer.decode(ids[::-1] if self.backward else ids))
+
+    @property
+    def backward(self) -> bool:
+        """Whether the model reads and writes from right to left."""
+        return bool(self.config.get("text", {}).get("direction") == "backward")
 
     @property
     def heading(self) -> str:
@@ -129,9 +187,13 @@ class Model:
         return str(self.config.get("text", {}).get("heading", ""))
 
     def ids(self, text: str) -> Ids:
-        """The ids of `text` as one document, its end included."""
-        ids = self.tokenizer.encode(text)
+        """The ids of `text` as one document, in the order the model reads them, its end included."""
+        ids = self._read(text)
         return np.append(ids, ids.dtype.type(END_OF_DOCUMENT))
+
+    def _read(self, text: str) -> Ids:
+        ids = self.tokenizer.encode(text)
+        return ids[::-1] if self.backward else ids
 
     def score(self, text: str) -> Evaluation:
         """How well the model predicts `text` as one document. Raises TextError for an empty text."""
@@ -158,7 +220,7 @@ class Model:
 
     def novelty(self, text: str) -> Novelty:
         """What of `text` the model copied from its training text. Raises UsageError where that is gone."""
-        return measure(self.training_text, self.tokenizer.encode(text), self.tokenizer)
+        return measure(self.training_text, self._read(text), self.tokenizer)
 
     def save(self, path: str | Path) -> None:
         """Copy the model to the folder `path`, atomically. Raises BundleError when it cannot be written."""

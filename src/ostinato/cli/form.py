@@ -5,15 +5,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ostinato.errors import MissingExtraError, TextError, UsageError
-from ostinato.protocols import StepModel
+from ostinato.errors import MissingExtraError, TextError
 
 if TYPE_CHECKING:
-    from ostinato.api import Model
-    from ostinato.generation import Composed, Form
+    from ostinato.generation import Form
 
-_MOST_TOKENS = 20_000_000
-"""Of the training text, so many tokens are searched for words."""
 _OPTIONS = ("length", "rhyme", "tones", "acrostic", "acrostic_end", "include", "ban", "form")
 
 
@@ -31,10 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--include", action="append", default=[], metavar="WORDS", help="words that must be there: 桥,雨")
     form.add_argument("--ban", action="append", default=[], metavar="WORDS", help="words that must not")
     form.add_argument("--stanzas", type=int, metavar="N", help="N stanzas")
-    form.add_argument("--max-copy", type=int, metavar="N", help="copy at most N characters in a row from --against")
-    form.add_argument(
-        "--against", action="append", default=[], metavar="TEXT", help="the text --max-copy compares with"
-    )
     form.add_argument("--form", type=Path, metavar="FILE", help="fill in the blanks of a text: ____, or _ a character")
     form.add_argument(
         "--search", choices=("sample", "beam"), default="sample", help="draw lines, or take the likeliest"
@@ -66,41 +58,6 @@ def form_of(args: argparse.Namespace) -> "Form | None":
         ban=_words(args.ban),
         template=template,
     )
-
-
-def compose_all(
-    model: "Model", step_model: StepModel, form: "Form", args: argparse.Namespace, *, seed: int, **options: Any
-) -> "list[Composed]":
-    """`args.count` texts in form, by `model` with its scores from `step_model`. `options`: compose's sampler, title."""
-    from ostinato.generation import compose
-
-    if args.count < 1:
-        raise UsageError(f"count must be 1 or more, got {args.count}")
-    words = known_words(model)
-    backward = model.config.get("text", {}).get("direction") == "backward"
-    return [
-        compose(
-            step_model, model.tokenizer, form, args.prompt, seed=seed, row=row, heading=model.heading,
-            backward=backward, search=args.search, words=words, **options,
-        )
-        for row in range(args.count)
-    ]  # fmt: skip
-
-
-def known_words(model: "Model") -> frozenset[str] | None:
-    """The words of the training text, for a model that spells; None for others, and where the text is gone."""
-    import numpy as np
-
-    from ostinato.generation.lexicon import words_of
-
-    if model.tokenizer.kind not in ("character", "byte"):
-        return None
-    try:
-        ids = np.asarray(model.training_text.ids[:_MOST_TOKENS])
-    except UsageError:
-        return None
-    backward = model.config.get("text", {}).get("direction") == "backward"
-    return words_of(model.tokenizer.decode(ids[::-1] if backward else ids))
 
 
 def rhyme_report(texts: "list[str]") -> dict[str, Any] | None:

@@ -7,7 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from ostinato.cli.form import rhyme_report
 from ostinato.errors import BundleError
+
+_RHYMES_UP_TO = 5_000_000
+"""Characters of a text whose rhymes are looked up, which takes about a second a million."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +68,8 @@ def _text(args: argparse.Namespace) -> int:
                 for name, split in (("train", corpus.train), ("heldout", corpus.heldout))
             },
         }
+        if corpus.train.characters <= _RHYMES_UP_TO:
+            report["rhyme"] = rhyme_report([*corpus.texts("train"), *corpus.texts("heldout")])
         for note in corpus.notes:
             print(note, file=sys.stderr)
     if args.json:
@@ -77,6 +83,11 @@ def _text(args: argparse.Namespace) -> int:
     for name, label in (("train", "training"), ("heldout", "held out")):
         s = report[name]
         print(f"  {label}: {s['documents']:,} documents, {s['characters']:,} characters, {s['tokens']:,} tokens")
+    if rhyme := report.get("rhyme"):
+        print(
+            f"  rhyme: {rhyme['rhyming']:.0%} of {rhyme['lines']:,} lines rhyme with one near them "
+            f"({rhyme['couplets']:.0%} with a neighbour, {rhyme['alternate']:.0%} with a next but one)"
+        )
     return 0
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ostinato.cli.form import add_arguments as add_form_arguments
-from ostinato.cli.form import form_of, known_words
+from ostinato.cli.form import form_of
 from ostinato.errors import OstinatoError, UsageError
 
 
@@ -40,17 +40,15 @@ def run(args: argparse.Namespace) -> int:
     if form.include or form.template or form.acrostic_end:
         raise UsageError("suggest keeps lengths, rhymes, acrostics and banned words; for the rest use write")
     model = Model(args.model, precision=args.precision)
-    if model.config.get("text", {}).get("direction") == "backward":
+    if model.backward:
         raise UsageError("this model reads from right to left and cannot propose what follows: use write")
     seed = secrets.randbits(32) if args.seed is None else args.seed
     sampler = Sampler(temperature=args.temperature)
 
-    words = known_words(model)
-
     def propose(lines: list[str], time: int) -> list[str]:
         return next_lines(
             model.step_model, model.tokenizer, form, lines, count=args.candidates, sampler=sampler, seed=seed, row=time,
-            words=words, heading=model.heading, title=args.title or (lines[0] if lines else ""),
+            words=model.known_words, heading=model.heading, title=args.title or (lines[0] if lines else ""),
         )  # fmt: skip
 
     session = Session(propose, _edit, _show, _save, lines=[line for line in args.prompt.split("\n") if line])

@@ -4,7 +4,17 @@ import argparse
 import json
 import secrets
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ostinato.cli.form import add_arguments as add_form_arguments
+from ostinato.cli.form import form_of
+from ostinato.errors import UsageError
+
+if TYPE_CHECKING:
+    from ostinato.api import Model
+    from ostinato.generation import Piece, Written
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,61 +50,105 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     copying = parser.add_argument_group("copies of the training text")
     copying.add_argument("--novelty", action="store_true", help="say how much was copied, and from where")
     copying.add_argument("--max-copy", type=int, metavar="N", help="never copy more than N tokens in a row")
+    add_form_arguments(parser)
     parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="arithmetic of the weights")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write to standard output, as it is written."""
+    """Write to standard output: free texts as they are written, texts in form when they are done."""
     from ostinato.api import Model
     from ostinato.evaluation.novelty_limit import CopyLimit
-    from ostinato.generation import Piece, Sampler, Stop, Written, generate
+    from ostinato.generation import Sampler, Stop, generate, write_backward
 
     sampler = Sampler(temperature=args.temperature, top_k=args.top_k, top_p=args.top_p, min_p=args.min_p,
                       repetition_penalty=args.repetition_penalty)  # fmt: skip
     stop = Stop(lines=args.lines, tokens=args.tokens, texts=tuple(args.stop))
     seed = secrets.randbits(32) if args.seed is None else args.seed
+    form = form_of(args)
     model = Model(args.model, precision=args.precision)
     step_model = model.step_model
     if args.max_copy is not None:
         step_model = CopyLimit(step_model, model.training_text, args.max_copy)
-    events = generate(
-        step_model, model.tokenizer, args.prompt,
-        sampler=sampler, stop=stop, count=args.count, seed=seed, heading=model.heading, title=args.title,
-    )  # fmt: skip
-    if args.json:
-        texts = sorted((e for e in events if isinstance(e, Written)), key=lambda w: w.row)
-        fields = ("text", "title", "reason", "tokens")
-        report = [{f: getattr(w, f) for f in fields} for w in texts]
-        if args.novelty:
-            for entry in report:
-                entry["novelty"] = model.novelty(entry["text"]).to_json() if entry["text"] else None
-        print(json.dumps({"seed": seed, "texts": report}, ensure_ascii=False))
-        return 0
+    if form is not None:
+        _refuse_without_use(args)
+        texts = model.compose(
+            form, args.prompt, count=args.count, sampler=sampler, title=args.title, seed=seed, search=args.search,
+            step_model=step_model,
+        )  # fmt: skip
+        return _report(args, model, [_Text(t.text, t.title, t.tokens, "form") for t in texts], seed)
+    options: dict[str, Any] = {
+        "sampler": sampler, "stop": stop, "count": args.count, "seed": seed, "heading": model.heading
+    }  # fmt: skip
+    if model.backward:
+        events: Iterable[Any] = write_backward(step_model, model.tokenizer, args.prompt, **options)
+    else:
+        events = generate(step_model, model.tokenizer, args.prompt, title=args.title, **options)
+    if args.count == 1 and not args.json and not model.backward:
+        events = _streamed(events)
+        return _report(args, model, _texts(events), seed, shown=True)
+    return _report(args, model, _texts(events), seed)
+
+
+class _Text(NamedTuple):
+    text: str
+    title: str | None
+    tokens: int
+    reason: str
+
+
+def _texts(events: "Iterable[Piece | Written]") -> Iterator[_Text]:
+    """The finished texts among the events, in the order of their rows, each as soon as those before it are done."""
+    from ostinato.generation import Written
+
     waiting: dict[int, Written] = {}
-    finished: list[Written] = []
     following = 0
     for event in events:
         if isinstance(event, Written):
-            finished.append(event)
-        if isinstance(event, Piece):
-            if args.count == 1:
-                _say(event.text)
-        elif args.count == 1:
-            _say("\n")
-        else:  # several at once: each is printed when it and those before it are done
             waiting[event.row] = event
-            while following in waiting:
-                text = waiting.pop(following)
-                heading = f"{model.heading}{text.title}\n" if text.title is not None else ""
-                _say(("\n" if following else "") + heading + text.text + "\n")
-                following += 1
-    for written in sorted(finished, key=lambda w: w.row) if args.novelty else ():
-        if written.text:
-            print(model.novelty(written.text), file=sys.stderr)
-    if args.seed is None and sys.stderr.isatty():
+        while following in waiting:
+            done = waiting.pop(following)
+            following += 1
+            yield _Text(done.text, done.title, done.tokens, done.reason)
+
+
+def _streamed(events: "Iterable[Piece | Written]") -> "Iterator[Piece | Written]":
+    """The same events; pieces are shown on the way."""
+    from ostinato.generation import Piece
+
+    for event in events:
+        _say(event.text if isinstance(event, Piece) else "\n")
+        yield event
+
+
+def _report(args: argparse.Namespace, model: "Model", texts: Iterable[_Text], seed: int, *, shown: bool = False) -> int:
+    """Print the texts (unless they were shown) or the JSON object, and what is asked for beside."""
+    entries = []
+    for number, text in enumerate(texts):
+        entry: dict[str, Any] = text._asdict()
+        if args.novelty:
+            novelty = model.novelty(text.text) if text.text else None
+            entry["novelty"] = novelty.to_json() if novelty else None
+        entries.append(entry)
+        if args.json:
+            continue
+        if not shown:
+            heading = f"{model.heading}{text.title}\n" if text.title is not None else ""
+            _say(("\n" if number else "") + heading + text.text + "\n")
+        if args.novelty and novelty:
+            print(novelty, file=sys.stderr)
+    if args.json:
+        print(json.dumps({"seed": seed, "texts": entries}, ensure_ascii=False))
+    elif args.seed is None and sys.stderr.isatty():
         print(f"(--seed {seed} writes this again)", file=sys.stderr)
     return 0
+
+
+def _refuse_without_use(args: argparse.Namespace) -> None:
+    """A text in form ends where its form does. Raises UsageError for an option that would say otherwise."""
+    for name, given in (("--tokens", args.tokens), ("--stop", args.stop or None)):
+        if given is not None:
+            raise UsageError(f"{name} does not go with a form, which says itself how long the text is: leave one out")
 
 
 def _say(text: str) -> None:
