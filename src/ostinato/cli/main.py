@@ -13,8 +13,10 @@ from ostinato.errors import OstinatoError
 COMMANDS = {
     "train": "train a model on texts",
     "write": "write with a model",
+    "suggest": "write together, line by line",
     "score": "how well a model predicts a text",
     "compare": "n-grams, the network and their mixture on one held-out split",
+    "predict": "tags, classes, translations, next lines or forecasts",
     "info": "what is this text, this model, this machine",
 }
 
