@@ -5,7 +5,7 @@ column of their own: the model adapts to the held-out text.
 """
 
 import contextlib
-import copy
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -46,7 +46,10 @@ def dynamic_scores(
     if len(training_ids) == 0:
         raise TextError("dynamic evaluation needs the training text for its gradients, got 0 tokens")
     with _one_thread():
-        adapted = copy.deepcopy(model).float().eval()
+        # torch's own layers: each piece is short, and comes with weights that have just changed
+        adapted = LanguageModel(dataclasses.replace(model.settings, backend="torch"), model.vocabulary_size)
+        adapted.load_state_dict(model.state_dict())
+        adapted.to(model.head.bias.device).eval()
         return _scores(adapted, ids, training_ids, window, learning_rate, decay, epsilon, statistics)
 
 
