@@ -171,7 +171,8 @@ def picture(entries: list[dict[str, object]], path: Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    shown = [e for e in entries if e["rows"] == 1 and e["vocabulary"] == 5000]
+    most = max(e["threads"] for e in entries)
+    shown = [e for e in entries if (e["rows"], e["vocabulary"], e["threads"]) == (1, 5000, most)]
     cells = [cell for cell in ("lstm", "gru", "rnn") if any(e["cell"] == cell for e in shown)]
     figure, panels = pyplot.subplots(1, len(cells), figsize=(4.2 * len(cells), 4), sharey=True, squeeze=False)
     best = available()[-1]
@@ -188,7 +189,7 @@ def picture(entries: list[dict[str, object]], path: Path) -> None:
         panel.minorticks_off()
         panel.grid(alpha=0.3)
     panels[0][0].set_ylabel("µs a token (vocabulary 5,000)")
-    panels[0][-1].legend(fontsize=8)
+    panels[0][0].legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path)
 

@@ -107,7 +107,8 @@ class RecurrentModel:
 
     def select(self, state: FloatArray, rows: npt.NDArray[np.intp]) -> FloatArray:
         """The state of the given rows, in that order."""
-        return state[:, rows]
+        selected: FloatArray = state[:, rows]
+        return selected
 
     def hidden(self, state: FloatArray) -> FloatArray:
         """The last layer's h in `state`, (B, H): what the next token is predicted from."""
