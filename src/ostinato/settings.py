@@ -1,7 +1,8 @@
 """The settings of a run: dataclasses that a recipe is read into, checked against, and written from.
 
-A recipe is a TOML file with the tables `[text]`, `[model]`, `[training]` and `[ngram]`. Wherever a field allows it, the
-value "auto" (None in Python) leaves the choice to the program, which decides it from the corpus and the time given.
+A recipe is a TOML file with the tables `[text]`, `[model]`, `[training]`, `[ngram]` and `[task]`. Wherever a field
+allows it, the value "auto" (None in Python) leaves the choice to the program, which decides it from the corpus and the
+time given.
 """
 
 import dataclasses
@@ -22,6 +23,8 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "linear", "cosine", "one-cycle", "plateau")
 SAMPLINGS = ("random", "consecutive", "windows")
 PRECISIONS = ("auto", "fp32", "bf16")
+TASKS = ("language", "tag", "classify", "translate", "next-line", "forecast")
+POOLINGS = ("last", "mean", "max")
 SMOOTHINGS = ("none", "kneser-ney", "add-k", "maximum-likelihood")
 
 
@@ -68,6 +71,9 @@ class ModelSettings:
     initialisation: str = _setting("default", "how weights start", among=INITIALISATIONS)
     forget_bias: float | None = _setting(None, "initial bias of the LSTM's forget gate (auto: as initialised)")
     backend: str = _setting("auto", "implementation of the recurrent layers", among=BACKENDS)
+    context: int = _setting(
+        0, "a network without hidden state over this many last tokens (0: a recurrent one)", low=0, high=1024
+    )
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,24 @@ class NgramSettings:
 
 
 @dataclass(frozen=True)
+class TaskSettings:
+    """[task]: what is learnt from the data; `language` is the language model of a text."""
+
+    name: str = _setting("language", "what the model does", among=TASKS)
+    bidirectional: bool = _setting(True, "read in both directions (tag, classify, translate, next-line)")
+    pooling: str = _setting("mean", "how a sequence becomes one vector (classify)", among=POOLINGS)
+    attention: bool = _setting(True, "look back at the source for every token (translate, next-line)")
+    beam: int = _setting(4, "hypotheses kept while decoding (1: greedy; translate, next-line)", low=1, high=256)
+    length_penalty: float = _setting(1.0, "power of the length a score is divided by (0: none)", low=0.0, high=4.0)
+    label: str = _setting("label", "name of the column or field with the class (classify)")
+    column: str = _setting("auto", "name of the column with the series (auto: the last; forecast)")
+    history: int = _setting(24, "values read to make a forecast", low=2, high=65536)
+    horizon: int = _setting(12, "values a forecast has", low=1, high=65536)
+    season: int = _setting(0, "values a season has; forecasts correct the last season's (0: the last value)", low=0)
+    logarithm: bool = _setting(False, "forecast the logarithm: for series that grow in proportion")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A whole recipe. `name` is where it came from, for messages."""
 
@@ -117,6 +141,7 @@ class Recipe:
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
     ngram: NgramSettings = NgramSettings()
+    task: TaskSettings = TaskSettings()
     name: str = "default"
 
 
@@ -125,6 +150,7 @@ SECTIONS: dict[str, type] = {
     "model": ModelSettings,
     "training": TrainingSettings,
     "ngram": NgramSettings,
+    "task": TaskSettings,
 }
 
 T = TypeVar("T")

@@ -18,6 +18,7 @@ COMMANDS = {
     "compare": "n-grams, the network and their mixture on one held-out split",
     "predict": "tags, classes, translations, next lines or forecasts",
     "info": "what is this text, this model, this machine",
+    "bench": "how fast this machine writes, beside what else is installed",
 }
 
 

@@ -1,18 +1,21 @@
 """`ostinato train TEXT...`"""
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from ostinato.errors import MissingExtraError, UsageError
-from ostinato.settings import Recipe, apply_overrides, load_recipe, recipe_names, with_budget
+from ostinato.settings import TASKS, Recipe, apply_overrides, load_recipe, recipe_names, with_budget
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `train`."""
     parser.add_argument("text", nargs="+", metavar="TEXT", help="file, folder, zip, -, lyrics-zh or lyrics-en")
     parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="output folder (default: NAME-model)")
+    parser.add_argument("--task", choices=TASKS, metavar="T", help=f"what to learn: {', '.join(TASKS)}")
     parser.add_argument("--recipe", metavar="R", help=f"a TOML file or one of {', '.join(recipe_names())}")
     parser.add_argument("--set", action="append", default=[], metavar="K=V", help="override: --set model.cell=gru")
     parser.add_argument("--minutes", type=float, metavar="M", help="train this long; the schedule fits itself to it")
@@ -29,39 +32,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def recipe_of(args: argparse.Namespace) -> Recipe:
     """The recipe that the options describe. Raises SettingsError."""
-    recipe = apply_overrides(load_recipe(args.recipe or "default"), args.set)
+    task = [f"task.name={args.task}"] if args.task else []
+    recipe = apply_overrides(load_recipe(args.recipe or "default"), [*task, *args.set])
     return with_budget(recipe, minutes=args.minutes, epochs=args.epochs, steps=args.steps, seed=args.seed)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, then print where the model is and how good."""
+    from ostinato.text.records import read_records
+
     recipe = recipe_of(args)
     if recipe.ngram.smoothing != "none":
         return _count(args, recipe)
     try:
         from ostinato.training.run import train
+        from ostinato.training.tasks import train_task
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "matplotlib"):
             raise
         raise MissingExtraError(f"training needs {error.name}: pip install 'ostinato[train]'") from None
     names_recipe = bool(args.recipe or args.set)
     out = _folder(args)
-    result = train(
-        args.text,
-        out=out,
-        recipe=recipe,
-        device=args.device,
-        resume=args.resume,
-        same_recipe=not (args.resume and not names_recipe),
-        overwrite=args.overwrite,
-        encoding=args.encoding,
-        progress=not args.quiet,
-    )
+    if args.resume and not names_recipe and (out / "recipe.toml").is_file():
+        before = load_recipe(str(out / "recipe.toml"))  # says how to read the data, and what for
+        recipe = dataclasses.replace(recipe, text=before.text, task=before.task)
+    options: dict[str, Any] = {
+        "out": out,
+        "recipe": recipe,
+        "device": args.device,
+        "resume": args.resume,
+        "same_recipe": not (args.resume and not names_recipe),
+        "overwrite": args.overwrite,
+        "progress": not args.quiet,
+    }
+    if recipe.task.name == "language":
+        result = train(args.text, encoding=args.encoding, **options)
+    else:
+        result = train_task(read_records(recipe.task, args.text, recipe.text, encoding=args.encoding), **options)
     if args.json:
         print(json.dumps(result.to_json(), ensure_ascii=False))
     else:
         print(result.summary())
-        print(f"write with it: ostinato write {out}", file=sys.stderr)
+        use = "write with it: ostinato write" if recipe.task.name == "language" else "use it: ostinato predict"
+        print(f"{use} {out}", file=sys.stderr)
     return 128 + result.signal if result.signal else 0
 
 

@@ -1,17 +1,13 @@
 """The recurrent language model: token ids to a distribution over the next token, at every position."""
 
-from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ostinato.errors import BundleError, SettingsError, UsageError
+from ostinato.errors import SettingsError, UsageError
 from ostinato.layers import Recurrent, RecurrentState, dropout, embedding_dropout, initialise
 from ostinato.models.loss import linear_cross_entropy
+from ostinato.models.saved import SavedModule
 from ostinato.settings import CELLS, ModelSettings
 
 
@@ -32,7 +28,7 @@ class Head(torch.nn.Module):
         self.bias = torch.nn.Parameter(torch.empty(vocabulary_size))
 
 
-class LanguageModel(torch.nn.Module):
+class LanguageModel(SavedModule):
     """Embedding or one-hot input, recurrent layers, and a linear head over the vocabulary.
 
         e = embedding.weight[ids]          (one-hot rows where embedding_size is 0)
@@ -120,34 +116,6 @@ class LanguageModel(torch.nn.Module):
     def detach(state: RecurrentState) -> RecurrentState:
         """The state as a constant: gradients stop there (truncated back-propagation through time)."""
         return state.detach() if isinstance(state, Tensor) else (state[0].detach(), state[1].detach())
-
-    @property
-    def parameter_count(self) -> int:
-        """The number of trained values; tied weights count once."""
-        return sum(parameter.numel() for parameter in self.parameters())
-
-    def save_tensors(self) -> dict[str, NDArray[np.float32]]:
-        """Copies of all parameters by name, float32."""
-        return {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in self.state_dict().items()}
-
-    def load_tensors(self, tensors: Mapping[str, NDArray[Any]]) -> None:
-        """Set all parameters from arrays by name, as `save_tensors` gives them.
-
-        Raises BundleError for a missing or unknown name and for a shape that does not fit; nothing is changed then.
-        """
-        own = self.state_dict()
-        missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
-        if missing or unknown:
-            raise BundleError(
-                f"the saved tensors are not this model's: missing {', '.join(missing) or 'none'}; "
-                f"unknown {', '.join(unknown) or 'none'}"
-            )
-        for name, parameter in own.items():
-            if tensors[name].shape != parameter.shape:
-                raise BundleError(f"tensor {name} must have shape {tuple(parameter.shape)}, got {tensors[name].shape}")
-        with torch.no_grad():
-            for name, parameter in own.items():
-                parameter.copy_(torch.from_numpy(np.array(tensors[name], dtype=np.float32)))
 
 
 def _resolved(settings: ModelSettings) -> tuple[int, int, float]:

@@ -7,6 +7,7 @@ from ostinato.bundle import Bundle, read_bundle
 from ostinato.errors import BundleError
 from ostinato.protocols import StepModel
 from ostinato.runtime.recurrent import load_recurrent
+from ostinato.runtime.window import load_window
 
 
 def load(
@@ -29,6 +30,13 @@ def load(
         from ostinato.ngram import load_mixture
 
         return load_mixture(bundle, lambda part: load(part, precision=precision, isa=isa, threads=threads))
+    if bundle.kind == "window":
+        return load_window(bundle)
+    if bundle.kind == "task":
+        raise BundleError(
+            f"{bundle.path} holds no language model but one to {bundle.config.get('task', {}).get('name')}: "
+            "use it with `ostinato predict`"
+        )
     raise BundleError(
         f"{bundle.path} holds a model of kind {bundle.kind!r}, which this version cannot write or score with"
     )

@@ -55,8 +55,10 @@ def save_figure(figure: "Figure", path: Path) -> None:
         figure.savefig(path.with_suffix(".png"), dpi=150)
 
 
-def draw_losses(rows: Iterable[Mapping[str, Any]], path: Path, *, title: str, sample: str = "") -> None:
-    """Draw training and held-out loss (nats per token) against minutes as `path`.svg and `path`.png."""
+def draw_losses(
+    rows: Iterable[Mapping[str, Any]], path: Path, *, title: str, sample: str = "", unit: str = "nats per token"
+) -> None:
+    """Draw training and held-out loss (in `unit`) against minutes as `path`.svg and `path`.png."""
     rows = list(rows)
     lines = [fit(line, 76) for line in sample.splitlines()[:8]]
     figure = new_figure(7.2, 4.2 + 0.24 * len(lines))
@@ -66,7 +68,7 @@ def draw_losses(rows: Iterable[Mapping[str, Any]], path: Path, *, title: str, sa
         if points:
             axes.plot(*zip(*points, strict=True), label=label, color=colour, linewidth=1.8, marker=".", markersize=5)
     axes.set_xlabel("minutes")
-    axes.set_ylabel("loss (nats per token)")
+    axes.set_ylabel(f"loss ({unit})")
     axes.set_title(title, fontsize=11)
     axes.grid(alpha=0.25)
     for side in ("top", "right"):

@@ -25,6 +25,11 @@ def duration(seconds: float) -> str:
 def evaluation_line(row: Row, best: bool) -> str:
     """One line that says how an evaluation came out, and on which split."""
     parts = [f"step {row.step}", f"epoch {row.epoch:.2f}", duration(row.seconds)]
+    if row.scores:
+        parts += [] if math.isnan(row.train_loss) else [f"training loss {row.train_loss:.4f}"]
+        parts += [] if row.heldout_loss is None else [f"held-out loss {row.heldout_loss:.4f}"]
+        parts += [f"{name.replace('heldout', 'held-out').replace('_', ' ')} {v:.4g}" for name, v in row.scores.items()]
+        return " · ".join(parts) + (" · best" if best else "")
     if not math.isnan(row.train_loss):
         parts.append(f"training loss {row.train_loss:.3f} (perplexity {math.exp(min(row.train_loss, 700)):.2f})")
     if row.heldout_loss is not None:
@@ -85,7 +90,7 @@ class Progress:
 
     def evaluated(self, row: Row, best: bool) -> None:
         """Print the evaluation on a line of its own."""
-        self._heldout = row.heldout_loss
+        self._heldout = None if row.scores else row.heldout_loss
         self.noted(evaluation_line(row, best))
 
     def noted(self, text: str) -> None:

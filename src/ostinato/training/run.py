@@ -18,6 +18,7 @@ import torch
 from ostinato.errors import TrainingError
 from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
 from ostinato.models.language_model import LanguageModel
+from ostinato.models.window_mlp import build_language_model
 from ostinato.settings import Recipe, recipe_from_mapping, to_mapping, to_toml
 from ostinato.text import Corpus, prepare
 from ostinato.training import plan
@@ -27,7 +28,7 @@ from ostinato.training.metrics import Row, read_metrics
 from ostinato.training.picture import draw_losses
 from ostinato.training.progress import Progress, Silent
 from ostinato.training.samples import sample_text
-from ostinato.training.saving import ModelWriter
+from ostinato.training.saving import ModelWriter, shape
 from ostinato.training.trainer import Outcome, Trainer
 
 _BUDGET = ("minutes", "epochs", "steps")
@@ -63,6 +64,9 @@ class Result:
         why = {"finished": "", "early": " (stopped early: no improvement any more)", "interrupted": " (interrupted)"}
         lines = [f"{self.folder / 'model'}: {p.step:,} steps in {p.seconds / 60:.1f} minutes{why[self.reason]}"]
         for split, values in self.evaluation.items():
+            if "perplexity" not in values:
+                lines.append(f"  {split}: " + ", ".join(f"{k.replace('_', ' ')} {v:,.4g}" for k, v in values.items()))
+                continue
             bits = values.get("bits_per_character")
             lines.append(
                 f"  {split}: perplexity {values['perplexity']:,.2f} per token"
@@ -119,7 +123,7 @@ def train(
     settings = dataclasses.replace(resolved.training, precision=precision)
 
     torch.manual_seed(settings.seed)
-    model = LanguageModel(resolved.model, size.vocabulary_size).to(where)
+    model = build_language_model(resolved.model, size.vocabulary_size).to(where)
     recorder = _Recorder(watcher, ModelWriter(out / "model", model, resolved, corpus), corpus, model, out)
     trainer = Trainer(
         model,
@@ -138,10 +142,11 @@ def train(
     with stop_on_signals(trainer) as received:
         outcome = trainer.train()
     recorder.finish()
-    return _result(out, outcome, received)
+    return result_of(out, outcome, received)
 
 
 def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make the output folder, empty it if asked to. Raises TrainingError where it holds a run or is not writable."""
     if out.exists() and not out.is_dir():
         raise TrainingError(f"the output folder {out} is a file; choose another with -o")
     started = out.is_dir() and any((out / name).exists() for name in ("model", "checkpoint", "metrics.jsonl"))
@@ -211,7 +216,7 @@ def _headline(corpus: Corpus, model: LanguageModel, recipe: Recipe, precision: s
     return (
         f"{corpus.train.documents:,} documents, {corpus.train.tokens:,} tokens to learn from, "
         f"{corpus.heldout.tokens:,} held out, vocabulary {model.vocabulary_size:,}\n"
-        f"{m.cell} {m.layers} × {m.hidden_size}, {model.parameter_count:,} parameters, "
+        f"{shape(m)}, {model.parameter_count:,} parameters, "
         f"minibatches {t.batch_size} × {t.window} {t.sampling}, {t.optimizer} {t.learning_rate:g}, "
         f"{precision} on {device}"
     )
@@ -274,6 +279,7 @@ class _Recorder:
         self.watcher.finished()
 
 
-def _result(out: Path, outcome: Outcome, received: list[int]) -> Result:
+def result_of(out: Path, outcome: Outcome, received: list[int]) -> Result:
+    """The result of a run whose best model is in `out`."""
     config = json.loads((out / "model" / "config.json").read_text("utf-8"))
     return Result(out, outcome.reason, outcome.position, config["evaluation"], received[0] if received else 0)

@@ -1,0 +1,218 @@
+"""What the task models reach on real data: `python benchmarks/tasks.py NAME...` prints and saves a JSON object each.
+
+NAME is noise, vowels, translation, plain-translation, next-line, series, segmentation or hello. Data are read from
+--data (cmn-eng.txt, JapaneseVowels_*.ts, airline.csv, sunspots.csv); `translation` needs sacrebleu.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ostinato.bundle import read_bundle
+from ostinato.models.task_bundle import load_task_model
+from ostinato.settings import Recipe, apply_overrides
+from ostinato.text.records import Records, read_labelled, read_next_lines, read_pairs, read_series
+from ostinato.training.tasks import divide, train_task
+from ostinato.training.tasks.data import Part
+
+
+def trained(records: Records, out: Path, name: str, *settings: str) -> Any:
+    """The best model of a run."""
+    recipe = apply_overrides(Recipe(), [f"task.name={name}", *settings])
+    train_task(records, out=out, recipe=recipe, overwrite=True)
+    return load_task_model(read_bundle(out))
+
+
+def as_records(part: Part, name: str) -> Records:
+    """A part of a split as records of its own; equal inputs stay together when it is divided again."""
+    groups: dict[str, int] = {}
+    keys = [str(value) for value in part.inputs]
+    return Records(list(part.inputs), list(part.targets), [groups.setdefault(k, len(groups)) for k in keys], (name,))
+
+
+def noise(data: Path, out: Path) -> dict[str, Any]:
+    """Lesson 4 as printed: random labels of 100 steps x 10 random features, batch 64, last step, Adam 1e-3."""
+    generator = np.random.default_rng(0)
+    inputs = list(generator.standard_normal((22000, 100, 10), np.float32))
+    targets = generator.integers(0, 2, len(inputs)).astype(str).tolist()
+    records = Records(inputs[:2000], targets[:2000], list(range(2000)), ("noise",))
+    settings = ["text.heldout=0", "task.pooling=last", "task.bidirectional=false", "training.optimizer=adam",
+                "training.learning_rate=1e-3", "training.batch_size=64", "training.epochs=25",
+                "training.schedule=constant", "model.hidden_size=64", "model.dropout=0", "model.cell=rnn"]  # fmt: skip
+    model = trained(records, out, "classify", *settings)
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    heldout = model.scores(model.predict(inputs[2000:]), targets[2000:])["accuracy"]
+    return {"training": [row["training_accuracy"] for row in rows], "heldout": heldout, "heldout_sequences": 20000}
+
+
+def vowels(data: Path, out: Path) -> dict[str, Any]:
+    """JapaneseVowels, its own split, five seeds, nothing chosen on the test set."""
+    train, test = (read_labelled([str(data / f"JapaneseVowels_{part}.ts")]) for part in ("TRAIN", "TEST"))
+    found = []
+    for seed in range(1, 6):
+        model = trained(train, out, "classify", "text.heldout=0", f"training.seed={seed}")
+        found.append(model.scores(model.predict(test.inputs), test.targets)["accuracy"])
+    return {"accuracies": found, "mean": float(np.mean(found))}
+
+
+def translation(data: Path, out: Path, *, attention: bool = True) -> dict[str, Any]:
+    """English to Chinese words, a tenth of the English sentences held out."""
+    from sacrebleu.metrics import BLEU, CHRF
+
+    records = read_pairs([str(data / "cmn-eng.txt")])
+    train, test = divide(records, Recipe().task, 0.1)
+    settings = ["text.heldout=0.03", "text.tokenizer=word", "model.hidden_size=192", "model.embedding_size=192",
+                "model.tied=true", "training.batch_size=64", "training.epochs=8",
+                f"task.attention={str(attention).lower()}"]  # fmt: skip
+    model = trained(as_records(train, "cmn-eng"), out, "translate", *settings)
+    result: dict[str, Any] = {"attention": attention, "pairs": [len(train), len(test)]}
+    for beam in (1, 4):
+        model.task = dataclasses.replace(model.task, beam=beam)
+        started = time.perf_counter()
+        said = model.predict(test.inputs)
+        result[f"beam {beam}"] = {
+            "bleu": BLEU(tokenize="zh").corpus_score(said, [list(test.targets)]).score,
+            "chrf": CHRF().corpus_score(said, [list(test.targets)]).score,
+            "seconds": round(time.perf_counter() - started, 1),
+        }
+    result["examples"] = list(zip(test.inputs[::200], said[::200], test.targets[::200], strict=True))
+    return result
+
+
+def next_line(data: Path, out: Path) -> dict[str, Any]:
+    """The next line of a song, with the line before and, by the same network, without it."""
+    records = read_next_lines(["lyrics-zh"], Recipe().text)
+    train, test = divide(records, Recipe().task, 0.1)
+    settings = ["text.heldout=0.05", "training.epochs=6", "model.hidden_size=256"]
+    result: dict[str, Any] = {"pairs": [len(train), len(test)]}
+    for name in ("with the line", "without"):
+        known, asked = train.inputs, test.inputs
+        if name == "without":
+            known, asked = [""] * len(known), [""] * len(asked)
+        groups = [g for g, inside in zip(records.groups, _in_train(records, train), strict=True) if inside]
+        part = Records(list(known), list(train.targets), groups, ("lyrics-zh",))
+        model = trained(part, out / name.replace(" ", "-"), "next-line", *settings)
+        total, count = 0.0, 0
+        with model.evaluating():
+            for start in range(0, len(asked), 64):
+                pairs = zip(asked[start : start + 64], test.targets[start : start + 64], strict=True)
+                batch = model.batch([model.example(*pair) for pair in pairs])
+                total -= float(model.network.log_probabilities(*model.tensors(batch)).sum())
+                count += model.targets(batch)
+        result[name] = {"perplexity": math.exp(total / count), "tokens": count}
+        if name != "without":
+            result["examples"] = list(zip(asked[::150], model.predict(asked[::150]), strict=True))
+    return result
+
+
+def _in_train(records: Records, train: Part) -> list[bool]:
+    """Which records `divide` left in the training part, which keeps their order and the very objects."""
+    kept = iter([*train.inputs, None])
+    wanted = next(kept)
+    inside = []
+    for value in records.inputs:
+        inside.append(value is wanted)
+        if value is wanted:
+            wanted = next(kept)
+    return inside
+
+
+def series(data: Path, out: Path) -> dict[str, Any]:
+    """The last values of two series, none of which was seen: forecasts in one go from the values before them."""
+    from ostinato.training.picture import new_figure, save_figure
+
+    result: dict[str, Any] = {}
+    figure = new_figure(9, 7)
+    cases = {
+        "airline": ("Passengers", 24, ["task.history=36", "task.season=12", "task.logarithm=true"]),
+        "sunspots": ("SUNACTIVITY", 22, ["task.history=44", "task.season=11"]),
+    }
+    for place, (name, (column, held, settings)) in enumerate(cases.items()):
+        values = read_series([str(data / f"{name}.csv")], column=column).inputs[0]
+        known = Records([values[:-held]], [], [0], (name,))
+        runs = []
+        for seed in range(1, 6):
+            model = trained(known, out / name, "forecast", f"task.horizon={held}", f"training.seed={seed}", *settings)
+            runs.append(model.predict([values[:-held]])[0])
+        naive = model.network.naive(values[:-held])
+        errors = [float(np.abs(run - values[-held:]).mean()) for run in runs]
+        result[name] = {"seasonal_naive_mae": float(np.abs(naive - values[-held:]).mean()), "mae": errors,
+                        "mean_mae": float(np.mean(errors))}  # fmt: skip
+        axes = figure.add_subplot(2, 1, place + 1)
+        at = np.arange(len(values))
+        axes.plot(at[-5 * held :], values[-5 * held :], color="#333333", label=name)
+        axes.plot(at[-held:], naive, color="#8a8a8a", linestyle="--", label="last season again")
+        axes.plot(at[-held:], np.mean(runs, 0), color="#b5322f", label="forecast (mean of 5 seeds)")
+        axes.legend(frameon=False)
+    save_figure(figure, out / "forecasts")
+    return result
+
+
+def segmentation(data: Path, out: Path) -> dict[str, Any]:
+    """Chinese word boundaries (B, M, E, S) as a dictionary segmenter gives them for song lines."""
+    import rjieba
+
+    lines = sorted(set(read_next_lines(["lyrics-zh"], Recipe().text).inputs))[:12000]
+    inputs, targets = [], []
+    for line in lines:
+        words = rjieba.cut(line)
+        inputs.append([c for word in words for c in word])
+        targets.append([t for w in words for t in ("S" if len(w) == 1 else "B" + "M" * (len(w) - 2) + "E")])
+    records = Records(inputs, targets, list(range(len(inputs))), ("lyrics-zh",))
+    trained(records, out, "tag", "training.epochs=4")
+    return json.loads((out / "model" / "config.json").read_text())["evaluation"]  # type: ignore[no-any-return]
+
+
+def hello(data: Path, out: Path) -> dict[str, Any]:
+    """hello -> ohlol in 15 epochs of Adam 0.1 with 4 hidden units, by the cell's loop and by torch's layer; hello ->
+    elloh in 1,000 epochs of Adam 0.01 with 8."""
+    result: dict[str, Any] = {}
+    for backend in ("reference", "torch"):
+        solved = 0
+        for seed in range(1, 21):
+            model = _hello(out, "ohlol", seed, backend, hidden=4, rate=0.1, epochs=15)
+            solved += "".join(model.predict([list("hello")])[0]) == "ohlol"
+        result[f"ohlol, {backend}: solved of 20"] = solved
+    _hello(out, "elloh", 1, "torch", hidden=8, rate=0.01, epochs=1000)
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return result | {"elloh: loss after 1000 epochs": rows[-1]["train_loss"]}
+
+
+def _hello(out: Path, target: str, seed: int, backend: str, *, hidden: int, rate: float, epochs: int) -> Any:
+    records = Records([list("hello")], [list(target)], [0], ("hello",))
+    settings = ["text.heldout=0", "text.min_count=1", "task.bidirectional=false", "model.cell=rnn", "model.dropout=0",
+                f"model.hidden_size={hidden}", "model.embedding_size=0", f"model.backend={backend}",
+                "training.optimizer=adam", f"training.learning_rate={rate}", "training.schedule=constant",
+                "training.clip=0", f"training.epochs={epochs}", f"training.seed={seed}",
+                f"training.evaluate_every={epochs // 5}"]  # fmt: skip
+    return trained(records, out, "tag", *settings)
+
+
+def plain_translation(data: Path, out: Path) -> dict[str, Any]:
+    """`translation` without attention."""
+    return translation(data, out, attention=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="+")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path("runs/tasks"))
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in args.names:
+        found = globals()[name.replace("-", "_")](args.data, args.out / name)
+        text = json.dumps({name: found}, ensure_ascii=False, indent=1)
+        (args.out / f"{name}.json").write_text(text + "\n", "utf-8")
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

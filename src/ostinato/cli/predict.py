@@ -1,0 +1,67 @@
+"""`ostinato predict MODEL [INPUT...]`"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ostinato.errors import MissingExtraError
+from ostinato.settings import TextSettings, from_mapping
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `predict`."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a model that `ostinato train --task ...` made")
+    parser.add_argument(
+        "input", nargs="*", default=["-"], metavar="INPUT", help="files like those of training (default: a line each)"
+    )
+    parser.add_argument("--beam", type=int, metavar="N", help="hypotheses kept while decoding (1: greedy)")
+    parser.add_argument("--encoding", metavar="E", help="encoding of the input (default: UTF-8, else a guess)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a prediction a line; where the input has the answers, how good they are, on standard error."""
+    from ostinato.bundle import read_bundle
+    from ostinato.text.records import read_records
+
+    try:
+        from ostinato.models.task_bundle import load_task_model
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtraError("predicting needs torch: pip install 'ostinato[train]'") from None
+    bundle = read_bundle(args.model)
+    model = load_task_model(bundle)
+    if args.beam is not None:
+        model.task = from_mapping("task", {"beam": args.beam}, model.task, "--beam")
+    known = {f.name for f in dataclasses.fields(TextSettings)}
+    text = TextSettings(**{k: v for k, v in bundle.config["text"].items() if k in known})
+    records = read_records(model.task, args.input, text, answers=False, encoding=args.encoding)
+    for note in records.notes:
+        print(note, file=sys.stderr)
+    predictions = model.predict(records.inputs)
+    scores = model.scores(predictions, records.targets) if records.targets else {}
+    if args.json:
+        plain = [p.tolist() if isinstance(p, np.ndarray) else p for p in predictions]
+        print(json.dumps({"task": model.task.name, "predictions": plain, "scores": scores}, ensure_ascii=False))
+        return 0
+    for prediction in predictions:
+        print(_line(prediction))
+    if scores:
+        found = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items())
+        print(f"{found} (given, {len(predictions):,} records)", file=sys.stderr)
+    return 0
+
+
+def _line(prediction: Any) -> str:
+    """Tags of one character side by side, others parted by blanks; the values of a forecast on lines of their own."""
+    if isinstance(prediction, np.ndarray):
+        return "\n".join(f"{value:g}" for value in prediction)
+    if isinstance(prediction, list):
+        return ("" if all(len(tag) == 1 for tag in prediction) else " ").join(prediction)
+    return str(prediction)

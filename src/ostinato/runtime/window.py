@@ -1,0 +1,100 @@
+"""The network over the last few tokens (`models.window_mlp`) as a `StepModel`, in NumPy."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ostinato.bundle import Bundle
+from ostinato.errors import BundleError, UsageError
+from ostinato.protocols import END_OF_DOCUMENT, Floats, Ids
+
+_TOKENS_AT_ONCE = 512
+
+
+class WindowModel:
+    """logits = U P tanh(W [e(w_{t-n+1}); ...; e(w_t)] + b) + c; the state is the last n - 1 ids, (batch, n - 1)."""
+
+    def __init__(
+        self,
+        embedding: Floats,
+        window: Floats,
+        bias: Floats,
+        projection: Floats | None,
+        head: Floats,
+        head_bias: Floats,
+    ) -> None:
+        self._embedding, self._window, self._bias = embedding, np.ascontiguousarray(window.T), bias
+        self._projection = None if projection is None else np.ascontiguousarray(projection.T)
+        self._head, self._head_bias = np.ascontiguousarray(head.T), head_bias
+        self._context = window.shape[1] // embedding.shape[1]
+
+    @property
+    def vocabulary_size(self) -> int:
+        return len(self._embedding)
+
+    def initial_state(self, batch: int) -> npt.NDArray[np.int64]:
+        return np.full((batch, self._context - 1), END_OF_DOCUMENT, np.int64)
+
+    def step(self, ids: Ids, state: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDArray[np.int64]]:
+        """Read one token a row, (batch,): logits (batch, V) float32 and the new state. Raises UsageError."""
+        read = np.concatenate([state, self._checked(ids)[:, None]], axis=1)
+        return self._logits(read), read[:, 1:]
+
+    def select(self, state: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+        return state[rows]
+
+    def score(self, ids: Ids) -> npt.NDArray[np.float64]:
+        """log P(ids[t] | the n ids before it) in nats for every t, (T,) float64. Raises UsageError."""
+        targets = self._checked(ids)
+        read = np.concatenate([np.full(self._context, END_OF_DOCUMENT, np.int64), targets])
+        windows = np.lib.stride_tricks.sliding_window_view(read, self._context)
+        scores = np.empty(len(targets))
+        for first in range(0, len(targets), _TOKENS_AT_ONCE):
+            part = slice(first, min(first + _TOKENS_AT_ONCE, len(targets)))
+            logits = self._logits(windows[part]).astype(np.float64)
+            logits -= logits.max(1, keepdims=True)
+            chosen = np.take_along_axis(logits, targets[part, None], 1)[:, 0]
+            scores[part] = chosen - np.log(np.exp(logits).sum(1))
+        return scores
+
+    def _logits(self, read: npt.NDArray[np.int64]) -> Floats:
+        x = self._embedding[read].reshape(len(read), -1)
+        h = np.tanh(x @ self._window + self._bias)
+        if self._projection is not None:
+            h = h @ self._projection
+        logits: Floats = h @ self._head + self._head_bias
+        return logits
+
+    def _checked(self, ids: Ids) -> npt.NDArray[np.int64]:
+        ids = np.asarray(ids)
+        if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
+            raise UsageError(f"ids must be integers of one dimension, got {ids.dtype} {ids.shape}")
+        if len(ids) and not 0 <= ids.min() <= ids.max() < self.vocabulary_size:
+            raise UsageError(f"ids must lie in 0 .. {self.vocabulary_size - 1}, got {ids.min()} .. {ids.max()}")
+        return ids.astype(np.int64)
+
+
+def load_window(bundle: Bundle) -> WindowModel:
+    """The model in a bundle of kind `window`. Raises BundleError where its tensors do not fit each other."""
+    try:
+        embedding, window, bias = (bundle.tensors[n] for n in ("embedding.weight", "window.weight", "window.bias"))
+        head, head_bias = bundle.tensors.get("head.weight", embedding), bundle.tensors["head.bias"]
+        projection = bundle.tensors.get("projection.weight")
+        context = int(bundle.config["model"]["context"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{bundle.path} lacks {error}: the model is damaged; train or copy it again") from None
+    V, E = embedding.shape if embedding.ndim == 2 else (0, 0)
+    H = len(bias)
+    wanted: dict[str, tuple[Any, tuple[int, ...]]] = {
+        "window.weight": (window, (H, context * E)),
+        "projection.weight": (projection, (E, H)),
+        "head.weight": (head, (V, H if projection is None else E)),
+        "head.bias": (head_bias, (V,)),
+    }
+    for name, (array, shape) in wanted.items():
+        if array is None:
+            continue
+        if array.shape != shape or not V or context < 1 or bundle.tokenizer.vocabulary_size != V:
+            raise BundleError(f"{bundle.path}: {name} must have shape {shape}, got {array.shape}; copy it again")
+    return WindowModel(embedding, window, bias, projection, head, head_bias)

@@ -1,0 +1,335 @@
+"""Data that is more than text: sequences with tags or a class, pairs of lines, series of numbers.
+
+A file's ending says how it is written: `.csv`, `.jsonl`, `.ts`; any other is tab-separated. docs/tasks.md shows each.
+With `answers=False` (to predict) the part that is to be predicted may be absent.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ostinato.errors import TextError
+from ostinato.settings import TaskSettings, TextSettings
+from ostinato.text.documents import cut_documents, resolve_documents
+from ostinato.text.records_ts import read_ts
+from ostinato.text.sources import Source, read_texts
+
+Features: TypeAlias = npt.NDArray[np.float32]
+"""A sequence of vectors, (steps, features)."""
+
+
+@dataclass
+class Records:
+    """What was read. inputs and targets: one each a record; targets is empty where the files give none.
+
+    tag: a list of tokens and a list of tags. classify: a text or `Features`, and a class. translate, next-line: two
+    texts. forecast: one record, a series (values,) float64, without a target. groups: records with the same number
+    belong to one side of a split (the same source, the same song).
+    """
+
+    inputs: list[Any] = field(default_factory=list)
+    targets: list[Any] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all records."""
+        digest = hashlib.sha256()
+        for value in (*self.inputs, *self.targets):
+            digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+            digest.update(b"\0")
+        return digest.hexdigest()
+
+
+Record: TypeAlias = tuple[Any, Any]
+"""An input and its target, None where none is given."""
+
+
+def read_tagged(paths: Sequence[str], *, answers: bool = True, encoding: str | None = None) -> Records:
+    """Lines `text TAB tags`, a tag a character; or JSONL {"tokens": [...], "tags": [...]}. Raises TextError."""
+
+    def of_object(row: dict[str, Any], where: str) -> Record:
+        tokens, tags = row.get("tokens"), row.get("tags")
+        if not _texts(tokens) or not (_texts(tags) or (tags is None and not answers)):
+            raise TextError(f'{where} must be {{"tokens": [texts], "tags": [texts]}}, got {_short(row)}')
+        return tokens, tags
+
+    def read(source: Source) -> Iterator[tuple[str, Record]]:
+        if _ending(source) == ".jsonl":
+            yield from ((where, of_object(row, where)) for where, row in _objects(source))
+            return
+        for where, columns in _tabbed(source, 2 if answers else 1, 2, "text TAB tags"):
+            yield where, (list(columns[0]), list(columns[1]) if len(columns) == 2 else None)
+
+    def check(where: str, record: Record) -> None:
+        tokens, tags = record
+        if answers and not tokens:
+            raise TextError(f"{where} is empty: give a text and its tags, or leave the line out")
+        if tags is not None and len(tags) != len(tokens):
+            raise TextError(f"{where} has {len(tokens)} tokens and {len(tags)} tags: give one tag a token")
+
+    return _collect(paths, read, check, encoding)
+
+
+def read_labelled(
+    paths: Sequence[str], *, label: str = "label", answers: bool = True, encoding: str | None = None
+) -> Records:
+    """CSV or TSV with a header that names `text` and `label`; JSONL {"text" or "features", label}; or `.ts`.
+
+    Where no answers are needed, standard input and `.txt` have a text a line. Raises TextError.
+    """
+
+    def of_object(row: dict[str, Any], where: str) -> Record:
+        target = row.get(label)
+        if target is None and answers:
+            raise TextError(f"{where} has no {label!r}: its fields are {', '.join(row)}; name it with task.label")
+        if ("text" in row) == ("features" in row):
+            raise TextError(f'{where} must have either "text" or "features", got {", ".join(row)}')
+        value = row["text"] if "text" in row else _features(row["features"], where)
+        if "text" in row and not isinstance(value, str):
+            raise TextError(f'{where}: "text" must be a text, got {_short(value)}')
+        return value, None if target is None else str(target)
+
+    def read(source: Source) -> Iterator[tuple[str, Record]]:
+        ending = _ending(source)
+        if ending == ".ts":
+            yield from read_ts("".join(source.pieces()), source.name, answers=answers)
+        elif ending == ".jsonl":
+            yield from ((where, of_object(row, where)) for where, row in _objects(source))
+        elif not answers and ending not in (".csv", ".tsv"):
+            yield from ((where, (line, None)) for where, line in _filled_lines(source))
+        else:
+            header, rows = _table(source)
+            for name in ("text", label) if answers else ("text",):
+                if name not in header:
+                    raise TextError(f"{source.name} has no column {name!r}: its header has {', '.join(header)}")
+            text, target = header.index("text"), header.index(label) if label in header else None
+            yield from ((where, (row[text], None if target is None else row[target])) for where, row in rows)
+
+    widths: dict[Any, str] = {}
+
+    def check(where: str, record: Record) -> None:
+        value, target = record
+        if target == "":
+            raise TextError(f"{where} has an empty {label}: fill it in or leave the record out")
+        widths.setdefault("text" if isinstance(value, str) else value.shape[1], where)
+        if len(widths) > 1:
+            (a, first), (b, second) = list(widths.items())[:2]
+            raise TextError(f"all records must be alike: {first} has {_kind(a)}, {second} has {_kind(b)}")
+
+    records = _collect(paths, read, check, encoding)
+    if answers and len(set(records.targets)) < 2:
+        raise TextError(
+            f"{', '.join(records.names)} has only the class {records.targets[0]!r}: "
+            "there must be two or more to tell apart"
+        )
+    return records
+
+
+def read_pairs(paths: Sequence[str], *, answers: bool = True, encoding: str | None = None) -> Records:
+    """Lines `source TAB target`, or JSONL {"source": ..., "target": ...}. Raises TextError."""
+
+    def of_object(row: dict[str, Any], where: str) -> Record:
+        pair = row.get("source"), row.get("target")
+        if not isinstance(pair[0], str) or not (isinstance(pair[1], str) or (pair[1] is None and not answers)):
+            raise TextError(f'{where} must be {{"source": text, "target": text}}, got {_short(row)}')
+        return pair
+
+    def read(source: Source) -> Iterator[tuple[str, Record]]:
+        if _ending(source) == ".jsonl":
+            yield from ((where, of_object(row, where)) for where, row in _objects(source))
+            return
+        for where, columns in _tabbed(source, 2 if answers else 1, 2, "source TAB target"):
+            yield where, (columns[0], columns[1] if len(columns) == 2 else None)
+
+    seen: dict[str, int] = {}
+    groups: list[int] = []
+
+    def check(where: str, record: Record) -> None:
+        if any(side is not None and not side.strip() for side in record):
+            raise TextError(f"{where} has an empty side: give source and target, or leave the pair out")
+        groups.append(seen.setdefault(record[0], len(seen)))
+
+    records = _collect(paths, read, check, encoding)
+    records.groups = groups
+    return records
+
+
+def read_next_lines(
+    paths: Sequence[str], settings: TextSettings, *, answers: bool = True, encoding: str | None = None
+) -> Records:
+    """Each line that is not blank with the one after it, in texts cut into documents as `settings` say.
+
+    Title lines (what a pattern for documents matches) are left out. Without answers, every line is an input.
+    Raises TextError where no document has two lines.
+    """
+    texts = read_texts(paths, encoding)
+    records = Records(names=texts.names, notes=texts.notes)
+    if not answers:
+        records.inputs = [line for source in texts.sources for _, line in _filled_lines(source)]
+        return records
+    rule = resolve_documents(settings.documents, texts.sources)
+    heading = rule.removeprefix("^") if rule.startswith("^") else None
+    document: list[str] = []
+    number = 0
+    resolved = TextSettings(documents=rule, limit=settings.limit)
+    for piece in cut_documents(texts.sources, resolved):
+        document.append(piece.text)
+        if not piece.last:
+            continue
+        lines = [line.strip() for line in "".join(document).split("\n") if line.strip()]
+        lines = [line for line in lines if heading is None or not line.startswith(heading)]
+        records.inputs += lines[:-1]
+        records.targets += lines[1:]
+        records.groups += [number] * max(0, len(lines) - 1)
+        document, number = [], number + 1
+    if not records.inputs:
+        raise TextError(f"{', '.join(texts.names)} has no document with two lines: there is no next line to learn")
+    return records
+
+
+def read_series(paths: Sequence[str], *, column: str = "auto", encoding: str | None = None) -> Records:
+    """One series from the column of a CSV or TSV file with a header: the named one, or the last. Raises TextError."""
+    if len(paths) != 1:
+        raise TextError(f"a series comes from one file, got {len(paths)}")
+    texts = read_texts(paths, encoding)
+    (source,) = texts.sources
+    header, rows = _table(source)
+    if column != "auto" and column not in header:
+        raise TextError(f"{source.name} has no column {column!r}: its header has {', '.join(header)}")
+    at = len(header) - 1 if column == "auto" else header.index(column)
+    values = [_number(row[at], f"{where}: {header[at]}") for where, row in rows]
+    return Records([np.array(values, np.float64)], [], [0], texts.names, texts.notes)
+
+
+def _collect(
+    paths: Sequence[str],
+    read: Callable[[Source], Iterator[tuple[str, Record]]],
+    check: Callable[[str, Record], None],
+    encoding: str | None,
+) -> Records:
+    texts = read_texts(paths, encoding)
+    records = Records(names=texts.names, notes=texts.notes)
+    for source in texts.sources:
+        for where, record in read(source):
+            check(where, record)
+            records.inputs.append(record[0])
+            records.targets.append(record[1])
+    if not records.inputs:
+        raise TextError(f"{', '.join(texts.names)} holds no records")
+    records.groups = list(range(len(records.inputs)))
+    if any(target is None for target in records.targets):
+        records.targets = []
+    return records
+
+
+def _ending(source: Source) -> str:
+    return PurePath(source.name).suffix.lower()
+
+
+def _filled_lines(source: Source) -> Iterator[tuple[str, str]]:
+    """Lines that are not blank, each with its place."""
+    for number, line in enumerate("".join(source.pieces()).split("\n"), 1):
+        if line.strip():
+            yield f"{source.name} line {number}", line
+
+
+def _tabbed(source: Source, least: int, most: int, form: str) -> Iterator[tuple[str, list[str]]]:
+    for where, line in _filled_lines(source):
+        columns = line.split("\t")
+        if not least <= len(columns) <= most:
+            raise TextError(f"{where} has {len(columns)} columns: write {form}")
+        yield where, columns
+
+
+def _table(source: Source) -> tuple[list[str], Iterator[tuple[str, list[str]]]]:
+    """The header and the rows of a CSV or TSV file, each row with its place and as wide as the header."""
+    delimiter = "," if _ending(source) == ".csv" else "\t"
+    reader = csv.reader(io.StringIO("".join(source.pieces())), delimiter=delimiter)
+
+    def rows(header: list[str]) -> Iterator[tuple[str, list[str]]]:
+        for row in reader:
+            where = f"{source.name} line {reader.line_num}"
+            if row and len(row) != len(header):
+                raise TextError(f"{where} has {len(row)} columns, the header has {len(header)}: fill or quote them")
+            if row:
+                yield where, row
+
+    header = [name.strip() for name in next(reader, [])]
+    return header, rows(header)
+
+
+def _objects(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
+    for where, line in _filled_lines(source):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise TextError(f"{where} is not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise TextError(f"{where} must be a JSON object, got {_short(row)}")
+        yield where, row
+
+
+def _features(value: Any, where: str) -> Features:
+    try:
+        array = np.array(value, np.float32)
+    except (ValueError, TypeError):
+        array = np.empty(0, np.float32)
+    if array.ndim != 2 or not array.size:
+        raise TextError(f'{where}: "features" must be a list of steps, each a list of as many numbers')
+    if not np.isfinite(array).all():
+        raise TextError(f"{where} has a value that is not finite: fill gaps or leave the record out")
+    return array
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not np.isfinite(value):
+        raise TextError(f"{where} is {text.strip()!r}, not a number: fill the gap or leave the row out")
+    return value
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) and one for one in value)
+
+
+def _kind(width: Any) -> str:
+    return "text" if width == "text" else f"{width} features"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def read_records(
+    task: TaskSettings,
+    paths: Sequence[str],
+    text: TextSettings,
+    *,
+    answers: bool = True,
+    encoding: str | None = None,
+) -> Records:
+    """The records of any task but `language`. Raises TextError."""
+    if task.name == "tag":
+        return read_tagged(paths, answers=answers, encoding=encoding)
+    if task.name == "classify":
+        return read_labelled(paths, label=task.label, answers=answers, encoding=encoding)
+    if task.name == "translate":
+        return read_pairs(paths, answers=answers, encoding=encoding)
+    if task.name == "next-line":
+        return read_next_lines(paths, text, answers=answers, encoding=encoding)
+    return read_series(paths, column=task.column, encoding=encoding)

@@ -1,0 +1,142 @@
+"""Records as training data: what is held out, minibatches of records of similar length, and scores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ostinato.errors import TextError
+from ostinato.models.task_models import Arrays, Example, TaskModel
+from ostinato.settings import TaskSettings, TrainingSettings
+from ostinato.text.records import Records
+
+SPLIT_SEED = 20260101
+"""What is held out does not depend on the training seed."""
+
+SCORED = 2000
+"""Records of the training part that are scored at an evaluation, and of the held-out part."""
+
+_BUCKET = 32
+"""Minibatches whose records are sorted by length together, so that little of them is padding."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Inputs and targets, one each a record."""
+
+    inputs: Sequence[Any]
+    targets: Sequence[Any]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+def divide(records: Records, task: TaskSettings, share: float) -> tuple[Part, Part]:
+    """The records to learn from, and those held out: a share of the groups, or the end of a series.
+
+    Raises TextError where too little is left to learn from.
+    """
+    if task.name == "forecast":
+        return _divide_series(records.inputs[0], task, share)
+    groups = np.array(records.groups)
+    count = len(np.unique(groups))
+    chosen = np.random.Generator(np.random.PCG64(SPLIT_SEED)).permutation(count)
+    held = np.isin(groups, chosen[: max(1, round(share * count))]) if share else np.zeros(len(groups), np.bool_)
+    if held.all():
+        raise TextError(f"{len(groups)} records are too few to hold some out: give more, or set text.heldout=0")
+    return _part(records, ~held), _part(records, held)
+
+
+def _part(records: Records, mask: npt.NDArray[np.bool_]) -> Part:
+    at = np.flatnonzero(mask)
+    return Part([records.inputs[k] for k in at], [records.targets[k] for k in at])
+
+
+def _divide_series(series: npt.NDArray[np.float64], task: TaskSettings, share: float) -> tuple[Part, Part]:
+    """Windows of `history` values and the `horizon` after them; those held out end in the last values."""
+    held = max(task.horizon, round(share * len(series))) if share else 0
+    cut, span = len(series) - held, task.history + task.horizon
+    if cut < span:
+        raise TextError(
+            f"the series is too short: {len(series)} values, {held} of them held out, but a window needs "
+            f"{task.history} + {task.horizon}; set a smaller task.history or task.horizon, or give more values"
+        )
+    firsts = range(cut - span + 1), range(cut - task.history, len(series) - span + 1)
+    train, heldout = (
+        Part([series[a : a + task.history] for a in starts], [series[a + task.history : a + span] for a in starts])
+        for starts in firsts
+    )
+    return train, heldout if share else Part([], [])
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The minibatches of one epoch."""
+
+    model: TaskModel[Any]
+    examples: Sequence[Example]
+    rows: Sequence[npt.NDArray[np.intp]]
+    carries_state: bool = False
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, k: int) -> Arrays:
+        return self.model.batch([self.examples[row] for row in self.rows[k]])
+
+
+class TaskData:
+    """Implements `trainer.TrainingData`. The settings are resolved: batch_size is a number."""
+
+    def __init__(self, model: TaskModel[Any], train: Part, heldout: Part, settings: TrainingSettings) -> None:
+        self.model, self.train, self.heldout, self.settings = model, train, heldout, settings
+        self._train = [model.example(*record) for record in zip(train.inputs, train.targets, strict=True)]
+        self._heldout = [model.example(*record) for record in zip(heldout.inputs, heldout.targets, strict=True)]
+        self._lengths = np.array([model.length(example) for example in self._train])
+
+    def epoch(self, number: int) -> Epoch:
+        """Every record once, in an order that is a function of (seed, number)."""
+        assert self.settings.batch_size is not None
+        size = self.settings.batch_size
+        generator = np.random.Generator(np.random.PCG64([self.settings.seed, number]))
+        order = generator.permutation(len(self._train))
+        rows = []
+        for start in range(0, len(order), size * _BUCKET):
+            bucket = order[start : start + size * _BUCKET]
+            bucket = bucket[np.argsort(self._lengths[bucket], kind="stable")]
+            rows += [bucket[k : k + size] for k in range(0, len(bucket), size)]
+        return Epoch(self.model, self._train, [rows[k] for k in generator.permutation(len(rows))])
+
+    def targets(self, batch: Sequence[Any]) -> int:
+        """How many targets the loss is the mean of."""
+        return self.model.targets(batch)
+
+    def evaluate(self) -> tuple[float | None, dict[str, float]]:
+        """Mean held-out loss a target, and scores of at most SCORED records of each part, except for translations,
+        which take long to decode."""
+        scores = {}
+        if self.model.task.name not in ("translate", "next-line"):
+            for name, part in (("training", self.train), ("heldout", self.heldout)):
+                if len(part):
+                    found = self.model.scores(self.model.predict(part.inputs[:SCORED]), part.targets[:SCORED])
+                    scores.update({f"{name}_{measure}": value for measure, value in found.items()})
+        return (self._mean_loss() if self._heldout else None), scores
+
+    def _mean_loss(self) -> float:
+        size = 4 * (self.settings.batch_size or 1)
+        order = sorted(range(len(self._heldout)), key=lambda k: self.model.length(self._heldout[k]))
+        total, count = 0.0, 0
+        with self.model.evaluating():
+            for start in range(0, len(order), size):
+                batch = self.model.batch([self._heldout[k] for k in order[start : start + size]])
+                targets = self.model.targets(batch)
+                if targets:
+                    total += float(self.model.network.loss(*self.model.tensors(batch))[0]) * targets
+                    count += targets
+        return total / max(count, 1)
+
+    def heldout_targets(self) -> int:
+        """How many targets the held-out loss is the mean of."""
+        return self.model.targets(self.model.batch(self._heldout)) if self._heldout else 0

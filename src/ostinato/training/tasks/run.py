@@ -1,0 +1,135 @@
+"""A whole run of a task: from records to a model on disk, with the trainer, folder and resume of `training.run`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ostinato.errors import UsageError
+from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
+from ostinato.models.task_bundle import build_task_model
+from ostinato.models.task_models import ForecastModel, TaskModel
+from ostinato.settings import Recipe, to_mapping, to_toml
+from ostinato.text import BaseTokenizer, build
+from ostinato.text.records import Records
+from ostinato.training.checkpoint import load_checkpoint
+from ostinato.training.metrics import Row, read_metrics
+from ostinato.training.picture import draw_losses
+from ostinato.training.progress import Progress, Silent
+from ostinato.training.run import Result, check_folder, check_resume, result_of, resumed_recipe, stop_on_signals
+from ostinato.training.tasks.data import Part, TaskData, divide
+from ostinato.training.tasks.plan import resolve
+from ostinato.training.tasks.saving import TaskWriter
+from ostinato.training.trainer import Trainer
+
+
+def train_task(
+    records: Records,
+    *,
+    out: Path,
+    recipe: Recipe,
+    device: str = "auto",
+    resume: bool = False,
+    same_recipe: bool = True,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Result:
+    """Train the model of `recipe.task` on records into the folder `out`: as `training.run.train`, but for `text/`.
+
+    Raises UsageError, TextError, SettingsError, TrainingError, BundleError.
+    """
+    if recipe.task.name == "language":
+        raise UsageError("task.name is language: name another task, or train on texts")
+    prepare_torch()
+    watcher = Progress() if progress else Silent()
+    check_folder(out, resume=resume, overwrite=overwrite)
+    where = resolve_device(device)
+    recorded = load_checkpoint(out / "checkpoint").run if resume else None
+    if recorded is not None:
+        recipe = resumed_recipe(recipe, recorded, same_recipe)
+    for note in records.notes:
+        watcher.noted(note)
+    train, heldout = divide(records, recipe.task, recipe.text.heldout)
+    resolved = resolve(recipe, len(train))
+    run = {"fingerprint": records.fingerprint, "requested": to_mapping(recipe), "resolved": to_mapping(resolved),
+           "precision": recipe.training.precision, "threads": torch.get_num_threads()}  # fmt: skip
+    if recorded is not None:
+        resolved = check_resume(recipe, resolved, run, recorded, watcher)
+    assert resolved.model.hidden_size is not None
+    precision = resolve_precision(
+        resolved.training.precision, where, hidden_size=resolved.model.hidden_size, cell=resolved.model.cell
+    )
+    settings = dataclasses.replace(resolved.training, precision=precision)
+
+    torch.manual_seed(settings.seed)
+    model, features = _build(records, train, resolved)
+    model.network.to(where)
+    data = TaskData(model, train, heldout, settings)
+    writer = TaskWriter(out / "model", model, resolved, records, data, features)
+    recorder = _Recorder(watcher, writer, out, resolved.task.name)
+    trainer = Trainer(model.network, data, settings, folder=out, device=where, watcher=recorder, run=run)
+    (out / "recipe.toml").write_text(to_toml(resolved), "utf-8")
+    watcher.noted(
+        f"{resolved.task.name}: {len(train):,} records to learn from, {len(heldout):,} held out; "
+        f"{resolved.model.cell} {resolved.model.layers} × {resolved.model.hidden_size}, "
+        f"{model.network.parameter_count:,} parameters, {precision} on {where}"
+    )
+    if resume:
+        trainer.resume()
+        watcher.noted(f"resumed at step {trainer.position.step}")
+    with stop_on_signals(trainer) as received:
+        outcome = trainer.train()
+    recorder.finish()
+    return result_of(out, outcome, received)
+
+
+def _build(records: Records, train: Part, recipe: Recipe) -> tuple[TaskModel[Any], int]:
+    """The new model, and the width of its input vectors. It learns vocabulary and scaling from the training part; the
+    classes are all there are, so that a rare one is known even where it is held out."""
+    task, first = recipe.task, train.inputs[0]
+    numeric = isinstance(first, np.ndarray)
+    features = first.shape[1] if numeric and first.ndim == 2 else 0
+    tokenizer = build("byte", []) if numeric else _tokenizer(train, recipe)
+    labels: list[str] = []
+    if task.name == "classify":
+        labels = sorted(set(records.targets))
+    elif task.name == "tag":
+        labels = sorted({tag for target in records.targets for tag in target})
+    model = build_task_model(task, recipe.model, tokenizer, labels=labels, features=features)
+    if isinstance(model, ForecastModel):
+        series = records.inputs[0][: len(train) + task.history + task.horizon - 1]
+        model.network.check(series)
+        model.network.standardise(series)
+    elif features:
+        model.network.encoder.standardise(np.concatenate(list(train.inputs)))
+    return model, features
+
+
+def _tokenizer(train: Part, recipe: Recipe) -> BaseTokenizer:
+    pieces = ["".join(value) if isinstance(value, list) else value for value in train.inputs]
+    if recipe.task.name in ("translate", "next-line"):
+        pieces += train.targets
+    return build(recipe.text.tokenizer, (f"{piece}\n" for piece in pieces), recipe.text.min_count)
+
+
+class _Recorder:
+    """Passes events on to the progress display and saves the best model."""
+
+    def __init__(self, watcher: Progress | Silent, writer: TaskWriter, out: Path, task: str) -> None:
+        self.watcher, self.writer, self.out, self.task = watcher, writer, out, task
+        self.stepped, self.noted = watcher.stepped, watcher.noted
+
+    def evaluated(self, row: Row, best: bool) -> None:
+        """Show and save."""
+        self.watcher.evaluated(row, best)
+        if best:
+            self.writer.save(row)
+
+    def finish(self) -> None:
+        """The picture of the losses; the display is done."""
+        unit = "squared error, scaled" if self.task == "forecast" else "nats per target"
+        title = f"{self.task}: {', '.join(self.writer.records.names)}"
+        draw_losses(read_metrics(self.out / "metrics.jsonl"), self.out / "loss", title=title, unit=unit)
+        self.watcher.finished()
