@@ -240,3 +240,13 @@ def test_resume_through_the_command_line(verses, tmp_path):
     assert "holds a run already" in refused.stderr
     resumed = run("train", verses, "-o", tmp_path / "m", "--steps", 9, "--resume", "--quiet", "--json")
     assert json.loads(resumed.stdout)["steps"] == 9
+
+
+def test_bench_runs_at_a_tiny_size(capsys):
+    assert main(["bench", "--hidden", "16", "--vocabulary", "20", "--rounds", "1", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert {"ostinato fp32", "ostinato int8"} <= {row["name"] for row in report["rows"]}
+    assert main(["bench", "--hidden", "16", "--vocabulary", "20", "--rounds", "1"]) == 0
+    assert "tokens/s" in capsys.readouterr().out
+    code, line = failing(capsys, "bench", "--rounds", "0")
+    assert (code, "--rounds must be 1 or more, got 0" in line) == (2, True)
