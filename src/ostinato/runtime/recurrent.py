@@ -107,12 +107,12 @@ class RecurrentModel:
 
     def select(self, state: FloatArray, rows: npt.NDArray[np.intp]) -> FloatArray:
         """The state of the given rows, in that order."""
-        selected: FloatArray = state[:, rows]
-        return selected
+        return state[:, rows]
 
     def hidden(self, state: FloatArray) -> FloatArray:
         """The last layer's h in `state`, (B, H): what the next token is predicted from."""
-        return state[self._recurrent.shape.layers - 1]
+        last: FloatArray = state[self._recurrent.shape.layers - 1]
+        return last
 
     def score(self, ids: Ids) -> npt.NDArray[np.float64]:
         """log P(ids[t] | END_OF_DOCUMENT, ids[:t]) in nats for every t, (T,) float64. Raises UsageError."""
