@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, name) < 1:
             raise UsageError(f"--{name} must be 1 or more, got {getattr(args, name)}")
     kernels = choose_isa()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for cell in ("lstm", "gru", "rnn"):
         times = _measured(_contenders(cell, args.hidden, args.vocabulary), args.rounds)
         rows += [{"cell": cell, "name": name, "microseconds": round(t * 1e6, 2)} for name, t in times.items()]
