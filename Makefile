@@ -49,7 +49,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.train: $(BUILD_INPUTS) | $(BIN)/python
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[train]'
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,form]'
 	@touch $@
 
 $(VENV)/.dev: $(BUILD_INPUTS) | $(BIN)/python
