@@ -53,7 +53,7 @@ def run(model, monkeypatch, commands, *options):
     parser = argparse.ArgumentParser()
     suggest.add_arguments(parser)
     monkeypatch.setattr("sys.stdin", io.StringIO(commands))
-    return suggest.run(parser.parse_args([str(model), "--seed", "1", *options]))
+    return suggest.run(parser.parse_args([str(model), *options, "--seed", "1"]))
 
 
 def test_suggest_through_a_pipe(model, monkeypatch, capsys, tmp_path):

