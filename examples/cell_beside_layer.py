@@ -48,10 +48,10 @@ def main() -> None:
             "bias_hh_l0": model.b_hh,
         }
     )
-    wave = torch.sin(torch.arange(0, 201) * 0.2).reshape(1, 201, 1)
-    x, y = wave[:, :-1], wave[:, 1:]  # the target is the next value of the same wave: it stands still
+    waves = torch.sin(torch.arange(101) * 0.2 + torch.arange(4)[:, None])[..., None]  # (4, 101, 1), four phases
+    x, y = waves[:, :-1], waves[:, 1:]  # the target is the next value of the same wave: it stands still
 
-    ours, theirs = model.hidden(x, model.init_hidden(1)), layer(x)[0]
+    ours, theirs = model.hidden(x, model.init_hidden(4)), layer(x)[0]
     ours.square().mean().backward()
     theirs.square().mean().backward()
     print("same outputs:  ", torch.allclose(ours, theirs, atol=1e-6))

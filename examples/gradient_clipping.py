@@ -55,8 +55,9 @@ def main() -> None:
         print(f"{len(ids)} tokens, vocabulary {V}: a model that knows nothing has perplexity {V}")
         for name, theta in (("θ = 0.01", 0.01), ("no clipping", math.inf)):
             perplexity, largest = train(ids, V, theta)
-            shown = f"{perplexity:.0f}" if perplexity < 1e6 else "more than a million"
-            print(f"{name:11}  perplexity {shown} after 25 epochs, largest gradient norm {largest:.1f}")
+            shown = f"{perplexity:.0f}" if perplexity < 1e6 else "above a million"
+            grown = f"{largest:.1f}" if largest < 100 else "above 100"
+            print(f"{name:11}  perplexity {shown} after 25 epochs, largest gradient norm {grown}")
 
     gradients = [torch.nn.Parameter(torch.zeros(3)), torch.nn.Parameter(torch.zeros(2))]
     gradients[0].grad, gradients[1].grad = torch.tensor([0.3, 0.0, 0.4]), torch.tensor([1.2, 0.0])

@@ -48,17 +48,16 @@ def parity(length: int) -> tuple[Tensor, Tensor]:
 
 def recall(delay: int) -> tuple[Tensor, Tensor]:
     """Symbols 0 .. 3 are to be remembered, 4 and 5 are noise; the target stands at the last step alone."""
-    x = torch.randint(4, 6, (delay + 1, 64))
-    x[0] = torch.randint(4, (64,))
+    x = torch.randint(4, 6, (delay + 1, 32))
+    x[0] = torch.randint(4, (32,))
     return x, x[:1]
 
 
 def main() -> None:
     torch.manual_seed(1)
     network = Network("rnn", 2, 2, 16)
-    learn(network, lambda: parity(10), steps=300, rate=0.02)
-    far = accuracy(network, *parity(500))
-    print(f"parity, trained on 10 bits: {far:.0%} at 500 bits, in a state of 16 numbers")
+    learn(network, lambda: parity(10), steps=200, rate=0.02)
+    print(f"parity, trained on 10 bits: {accuracy(network, *parity(500)):.0%} at 500 bits, in a state of 16 numbers")
     bits, odd = parity(500)
     window = (bits[2:] * 4 + bits[1:-1] * 2 + bits[:-2]).flatten()
     right = sum(int(odd[2:].flatten()[window == w].bincount().max()) for w in range(8))
