@@ -2,11 +2,13 @@
 
 import dataclasses
 import secrets
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +16,13 @@ import numpy.typing as npt
 from ostinato.bundle import MANIFEST, Bundle, read_bundle, write_folder
 from ostinato.errors import MissingExtraError, TextError, UsageError
 from ostinato.evaluation import Evaluation, evaluate
-from ostinato.evaluation.novelty import Novelty, TrainingText, measure, open_training_text
-from ostinato.generation import Composed, Form, Sampler, Stop, compose, write, write_backward
+from ostinato.generation import Sampler, Stop, write
 from ostinato.protocols import END_OF_DOCUMENT, Ids, StepModel
-from ostinato.settings import apply_overrides, load_recipe, with_budget
-from ostinato.text import BaseTokenizer, open_corpus
+
+if TYPE_CHECKING:
+    from ostinato.evaluation.novelty import Novelty, TrainingText
+    from ostinato.generation import Composed, Form
+    from ostinato.text import BaseTokenizer
 
 
 class WriteOptions(TypedDict, total=False):
@@ -33,7 +37,7 @@ class WriteOptions(TypedDict, total=False):
     min_p: float
     repetition_penalty: float
     title: str | None
-    form: Form | None
+    form: "Form | None"
     seed: int | None
 
 
@@ -51,7 +55,6 @@ class Model:
         """Read the bundle at `path`, or in the output folder of a run. Raises BundleError."""
         self._bundle: Bundle = read_bundle(Path(path))
         self._precision = precision
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def __repr__(self) -> str:
         return f"<ostinato.Model {self._bundle.kind} {str(self.path)!r}>"
@@ -77,7 +80,7 @@ class Model:
         return self._bundle.tensors
 
     @property
-    def tokenizer(self) -> BaseTokenizer:
+    def tokenizer(self) -> "BaseTokenizer":
         """Cuts text into the model's tokens."""
         return self._bundle.tokenizer
 
@@ -105,7 +108,7 @@ class Model:
         min_p: float = 0.0,
         repetition_penalty: float = 1.0,
         title: str | None = None,
-        form: Form | None = None,
+        form: "Form | None" = None,
         seed: int | None = None,
         count: int | None = None,
     ) -> str | list[str]:
@@ -130,6 +133,8 @@ class Model:
         options["stop"] = Stop(lines=lines, tokens=tokens, texts=(stop,) if isinstance(stop, str) else tuple(stop))
         options["heading"] = self.heading
         if self.backward:
+            from ostinato.generation import write_backward
+
             written = write_backward(self.step_model, self.tokenizer, prompt, **options)
         else:
             written = write(self.step_model, self.tokenizer, prompt, title=title, **options)
@@ -138,7 +143,7 @@ class Model:
 
     def compose(
         self,
-        form: Form,
+        form: "Form",
         prompt: str = "",
         *,
         count: int = 1,
@@ -147,12 +152,14 @@ class Model:
         seed: int = 0,
         search: Literal["sample", "beam"] = "sample",
         step_model: StepModel | None = None,
-    ) -> list[Composed]:
+    ) -> "list[Composed]":
         """`count` texts of the given form, with what it took to find them; see `generation.compose`.
 
         `step_model` (such as a `CopyLimit` of this model's) is asked in place of the model's own. Raises UsageError
         for a form that contradicts itself, GenerationError for one that could not be met.
         """
+        from ostinato.generation import compose
+
         if count < 1:
             raise UsageError(f"count must be 1 or more, got {count}")
         return [
@@ -200,11 +207,14 @@ class Model:
         return evaluate(self.step_model, self.ids(text), len(text), split="given")
 
     @cached_property
-    def training_text(self) -> TrainingText:
+    def training_text(self) -> "TrainingText":
         """The text the model was trained on, to look copies up in.
 
         Raises UsageError where the run's folder does not hold it any more.
         """
+        from ostinato.evaluation.novelty import open_training_text
+        from ostinato.text import open_corpus
+
         folder = self.path.parent / "text"
         try:
             corpus = open_corpus(folder)
@@ -218,8 +228,10 @@ class Model:
             )
         return open_training_text(corpus.train.ids, folder)
 
-    def novelty(self, text: str) -> Novelty:
+    def novelty(self, text: str) -> "Novelty":
         """What of `text` the model copied from its training text. Raises UsageError where that is gone."""
+        from ostinato.evaluation.novelty import measure
+
         return measure(self.training_text, self._read(text), self.tokenizer)
 
     def save(self, path: str | Path) -> None:
@@ -259,25 +271,29 @@ def train(
     """
     if not texts:
         raise UsageError("no text given: name at least one file, folder, zip, or lyrics-zh / lyrics-en")
+    from ostinato.settings import apply_overrides, load_recipe, with_budget
+
     chosen = apply_overrides(load_recipe(recipe), [f"{k}={_toml_value(v)}" for k, v in (settings or {}).items()])
     chosen = with_budget(chosen, minutes=minutes, epochs=epochs, steps=steps, seed=seed)
-    temporary = tempfile.TemporaryDirectory(prefix="ostinato-") if out is None else None
-    folder = Path(out) if out is not None else Path(temporary.name) / "run"  # type: ignore[union-attr]
+    folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="ostinato-")) / "run"
     if chosen.ngram.smoothing != "none":
         from ostinato.ngram_run import train_ngram
 
         train_ngram([str(t) for t in texts], out=folder, recipe=chosen, overwrite=overwrite, encoding=encoding)
-        model = Model(folder)
-        model._temporary = temporary
-        return model
+        return _owner(Model(folder), temporary=out is None)
     try:
         from ostinato.training.run import train as run
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"training needs {error.name}: pip install 'ostinato[train]'") from None
     run([str(t) for t in texts], out=folder, recipe=chosen, device=device, resume=resume, overwrite=overwrite,
         encoding=encoding, progress=progress)  # fmt: skip
-    model = Model(folder)
-    model._temporary = temporary
+    return _owner(Model(folder), temporary=out is None)
+
+
+def _owner(model: Model, *, temporary: bool) -> Model:
+    """`model`, which takes its folder with it when it goes if that is temporary."""
+    if temporary:
+        weakref.finalize(model, shutil.rmtree, model.path.parents[1], ignore_errors=True)
     return model
 
 

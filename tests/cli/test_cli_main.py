@@ -60,7 +60,13 @@ def test_help_of_every_command(command, capsys):
 
 
 def test_wrong_use_exits_2(capsys):
-    for arguments in ([], ["sing"], ["write"], ["train", "x", "--steps", "many"]):
+    wrong = (
+        ["write", "m", "a", "b"],
+        ["write", "m", "--loud", "1"],
+        ["write", "m", "--lines", "1", "a", "b"],
+        ["info", "--x"],
+    )
+    for arguments in ([], ["sing"], ["write"], ["train", "x", "--steps", "many"], *wrong):
         with pytest.raises(SystemExit) as exit_:
             main(arguments)
         assert exit_.value.code == 2
@@ -69,7 +75,7 @@ def test_wrong_use_exits_2(capsys):
 
 def test_write_streams_and_repeats(model):
     first = run("write", model, "风在", "--lines", 3, "--seed", 5)
-    again = run("write", model, "风在", "--lines", 3, "--seed", 5)
+    again = run("write", model, "--lines", 3, "--seed", 5, "风在")
     assert first.returncode == 0, first.stderr
     assert first.stdout == again.stdout
     title, *lines = first.stdout.rstrip("\n").split("\n")

@@ -153,7 +153,7 @@ def test_a_prompt_is_read_once_and_a_token_costs_one_step():
     write(model, CHARACTERS, "春天的桥上", stop=Stop(tokens=10))
     assert len(model.read) == 1 + 5 + 9  # the start, the prompt, and every drawn token but the last
     model = hashed()
-    write(model, CHARACTERS, "春天的桥上", stop=Stop(tokens=10), count=4)
+    write(model, CHARACTERS, "春天的桥上", stop=Stop(tokens=10, lines=99), count=4)  # no row ends before its lines
     assert model.read == [1] * 5 + [4] * 10
 
 

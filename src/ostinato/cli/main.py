@@ -42,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((a for a in arguments if a in COMMANDS), None)
-    args = build_parser(command).parse_args(arguments)
+    parser = build_parser(command)
+    args, rest = parser.parse_known_args(arguments)
+    _take_rest(parser, args, rest)
     try:
         code: int = import_module(f"ostinato.cli.{args.command}").run(args)
         sys.stdout.flush()
@@ -66,6 +68,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"a fault of ostinato itself: {type(error).__name__}: {error} (OSTINATO_TRACEBACK=1 shows where)", 1
         )
     return code
+
+
+def _take_rest(parser: argparse.ArgumentParser, args: argparse.Namespace, rest: list[str]) -> None:
+    """Give what stands after the options to an optional positional, which argparse takes for absent before them."""
+    if any(argument.startswith("-") and argument != "-" for argument in rest):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest and getattr(args, "prompt", None) == "" and len(rest) == 1:
+        args.prompt = rest[0]
+    elif rest and args.command == "score" and args.text == ["-"]:
+        args.text = rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
 
 
 def _fail(message: str, code: int) -> int:

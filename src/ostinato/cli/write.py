@@ -58,8 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write to standard output: free texts as they are written, texts in form when they are done."""
     from ostinato.api import Model
-    from ostinato.evaluation.novelty_limit import CopyLimit
-    from ostinato.generation import Sampler, Stop, generate, write_backward
+    from ostinato.generation import Sampler, Stop, generate
 
     sampler = Sampler(temperature=args.temperature, top_k=args.top_k, top_p=args.top_p, min_p=args.min_p,
                       repetition_penalty=args.repetition_penalty)  # fmt: skip
@@ -69,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
     model = Model(args.model, precision=args.precision)
     step_model = model.step_model
     if args.max_copy is not None:
+        from ostinato.evaluation.novelty_limit import CopyLimit
+
         step_model = CopyLimit(step_model, model.training_text, args.max_copy)
     if form is not None:
         _refuse_without_use(args)
@@ -81,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
         "sampler": sampler, "stop": stop, "count": args.count, "seed": seed, "heading": model.heading
     }  # fmt: skip
     if model.backward:
+        from ostinato.generation import write_backward
+
         events: Iterable[Any] = write_backward(step_model, model.tokenizer, args.prompt, **options)
     else:
         events = generate(step_model, model.tokenizer, args.prompt, title=args.title, **options)

@@ -1,11 +1,18 @@
-"""Writing with a model: freely, or in a given form."""
+"""Writing with a model: freely, or in a given form.
 
-from ostinato.generation.backward import write_backward
-from ostinato.generation.compose import Composed, compose, next_lines
-from ostinato.generation.form import Form
-from ostinato.generation.loop import BlockModel, Piece, Written, generate, write
-from ostinato.generation.sampling import Sampler
-from ostinato.generation.stopping import Stop
+Names are loaded when they are first used: reading a tokenizer or writing freely needs few of them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ostinato.generation.backward import write_backward
+    from ostinato.generation.composing import Composed, compose, next_lines
+    from ostinato.generation.form import Form
+    from ostinato.generation.loop import BlockModel, Piece, Written, generate, write
+    from ostinato.generation.sampling import Sampler
+    from ostinato.generation.stopping import Stop
 
 __all__ = [
     "BlockModel",
@@ -21,3 +28,26 @@ __all__ = [
     "write",
     "write_backward",
 ]
+
+_HOMES = {
+    "write_backward": "ostinato.generation.backward",
+    "Composed": "ostinato.generation.composing",
+    "compose": "ostinato.generation.composing",
+    "next_lines": "ostinato.generation.composing",
+    "Form": "ostinato.generation.form",
+    "BlockModel": "ostinato.generation.loop",
+    "Piece": "ostinato.generation.loop",
+    "Written": "ostinato.generation.loop",
+    "generate": "ostinato.generation.loop",
+    "write": "ostinato.generation.loop",
+    "Sampler": "ostinato.generation.sampling",
+    "Stop": "ostinato.generation.stopping",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

@@ -1,11 +1,18 @@
-"""Texts in: reading files, cutting them into documents and tokens, and dividing them for training and evaluation."""
+"""Texts in: reading files, cutting them into documents and tokens, and dividing them for training and evaluation.
 
-from ostinato.text.corpus import Corpus, Split, open_corpus, prepare
-from ostinato.text.documents import Piece, cut_documents, resolve_documents
-from ostinato.text.encodings import detect
-from ostinato.text.sources import CORPORA, Source, Texts, read_texts
-from ostinato.text.tokenizers import BaseTokenizer, build, default_min_count, from_json
-from ostinato.text.utf8 import FIRST_BYTE, FIRST_CHARACTER, TextStream, Utf8State
+Names are loaded when they are first used: reading a tokenizer or writing freely needs few of them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ostinato.text.corpus import Corpus, Split, open_corpus, prepare
+    from ostinato.text.documents import Piece, cut_documents, resolve_documents
+    from ostinato.text.encodings import detect
+    from ostinato.text.sources import CORPORA, Source, Texts, read_texts
+    from ostinato.text.tokenizers import BaseTokenizer, build, default_min_count, from_json
+    from ostinato.text.utf8 import FIRST_BYTE, FIRST_CHARACTER, TextStream, Utf8State
 
 __all__ = [
     "CORPORA",
@@ -29,3 +36,34 @@ __all__ = [
     "read_texts",
     "resolve_documents",
 ]
+
+_HOMES = {
+    "Corpus": "ostinato.text.corpus",
+    "Split": "ostinato.text.corpus",
+    "open_corpus": "ostinato.text.corpus",
+    "prepare": "ostinato.text.corpus",
+    "Piece": "ostinato.text.documents",
+    "cut_documents": "ostinato.text.documents",
+    "resolve_documents": "ostinato.text.documents",
+    "detect": "ostinato.text.encodings",
+    "CORPORA": "ostinato.text.sources",
+    "Source": "ostinato.text.sources",
+    "Texts": "ostinato.text.sources",
+    "read_texts": "ostinato.text.sources",
+    "BaseTokenizer": "ostinato.text.tokenizers",
+    "build": "ostinato.text.tokenizers",
+    "default_min_count": "ostinato.text.tokenizers",
+    "from_json": "ostinato.text.tokenizers",
+    "FIRST_BYTE": "ostinato.text.utf8",
+    "FIRST_CHARACTER": "ostinato.text.utf8",
+    "TextStream": "ostinato.text.utf8",
+    "Utf8State": "ostinato.text.utf8",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

@@ -33,7 +33,7 @@ _LEADS = [(0xC2, 0xDF, 1), (0xE0, 0xEF, 2), (0xE0, 0xE0, 4), (0xED, 0xED, 5), (0
 def _automaton() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
     """(8, 256) allowed and (8, 256) next state of every byte in every state."""
     allowed = np.zeros((8, 256), np.bool_)
-    allowed[0, :0x80] = True
+    allowed[0, [0x09, 0x0A, *range(0x20, 0x7F)]] = True  # control characters would act on a terminal
     following = np.zeros((8, 256), np.uint8)
     for low, high, state in _LEADS:
         allowed[0, low : high + 1] = True
@@ -59,8 +59,9 @@ class Utf8State:
     def allowed(self) -> npt.NDArray[np.bool_]:
         """(V,) bool, read-only: True for tokens after which the text is still the start of valid UTF-8.
 
-        Between characters everything but continuation bytes and the never valid C0, C1, F5 .. FF; inside one only
-        the right continuation bytes, so not END_OF_DOCUMENT either.
+        Between characters everything but continuation bytes, the never valid C0, C1, F5 .. FF, and the bytes of control
+        characters other than tab and newline; inside one only the right continuation bytes, so not END_OF_DOCUMENT
+        either.
         """
         mask = self._masks.get(self.state)
         if mask is None:
