@@ -256,3 +256,11 @@ def test_bench_runs_at_a_tiny_size(capsys):
     assert "tokens/s" in capsys.readouterr().out
     code, line = failing(capsys, "bench", "--rounds", "0")
     assert (code, "--rounds must be 1 or more, got 0" in line) == (2, True)
+
+
+def test_the_card_says_what_int8_costs(model, capsys):
+    assert main(["info", str(model)]) == 0
+    assert "int8 weights: perplexity" in capsys.readouterr().out
+    assert main(["info", str(model), "--json"]) == 0
+    int8 = json.loads(capsys.readouterr().out)["int8"]
+    assert int8["perplexity"] == pytest.approx(int8["fp32"], rel=0.02)

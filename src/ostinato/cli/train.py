@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if recipe.ngram.smoothing != "none":
         return _count(args, recipe)
     try:
+        from ostinato.api import measure_int8
         from ostinato.training.run import train
         from ostinato.training.tasks import train_task
     except ModuleNotFoundError as error:
@@ -67,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     }
     if recipe.task.name == "language":
         result = train(args.text, encoding=args.encoding, **options)
+        measure_int8(out)
     else:
         result = train_task(read_records(recipe.task, args.text, recipe.text, encoding=args.encoding), **options)
     if args.json:

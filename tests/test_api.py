@@ -1,0 +1,82 @@
+"""The Python interface as the README shows it."""
+
+import gc
+import json
+
+import pytest
+
+import ostinato
+
+SMALL = {"model.hidden_size": 16, "model.embedding_size": 8, "training.batch_size": 4, "training.window": 16}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, verses_text):
+    path = tmp_path_factory.mktemp("api") / "verses.txt"
+    path.write_text(verses_text, "utf-8")
+    settings = {**SMALL, "text.documents": "^# "}
+    return ostinato.train(path, out=path.parent / "m", steps=30, settings=settings, progress=False)
+
+
+def test_write(model):
+    text = model.write("风", lines=2, temperature=0.8, seed=7)
+    assert text.startswith("风")
+    assert text == model.write("风", lines=2, temperature=0.8, seed=7)
+    assert len(model.write("风", tokens=5, count=3, seed=7)) == 3
+    assert model.write(tokens=3) is not None
+    with pytest.raises(ostinato.UsageError, match="temperature must be 0 or more"):
+        model.write("风", temperature=-1)
+
+
+def test_write_in_form(model):
+    pytest.importorskip("pypinyin")
+    from ostinato.generation import Form
+
+    text = model.write(lines=2, form=Form(length=5, acrostic="风雨", language="zh"), seed=1)
+    assert [line[0] for line in text.split("\n")] == ["风", "雨"]
+    assert all(len(line) == 5 for line in text.split("\n"))
+
+
+def test_score_save_and_load(model, tmp_path):
+    figure = model.score("风在山里等你").bits_per_character
+    model.save(tmp_path / "copy")
+    again = ostinato.load(tmp_path / "copy")
+    assert again.score("风在山里等你").bits_per_character == figure
+    assert json.dumps(again.config) == json.dumps(model.config)
+    assert repr(again).startswith("<ostinato.Model recurrent")
+    int8 = ostinato.load(tmp_path / "copy", precision="int8").score("风在山里等你").bits_per_character
+    assert int8 == pytest.approx(figure, rel=0.02)
+
+
+def test_novelty_needs_the_training_text(model, tmp_path):
+    assert model.novelty("风在春里等你").longest.length > 1
+    model.save(tmp_path / "copy")
+    with pytest.raises(ostinato.UsageError, match="copies cannot be found"):
+        ostinato.load(tmp_path / "copy").novelty("风")
+
+
+def test_a_backward_model_writes_towards_its_prompt(verses):
+    settings = {**SMALL, "text.direction": "backward"}
+    model = ostinato.train(verses, steps=10, settings=settings, progress=False)
+    assert model.write("等你", tokens=6, seed=1).endswith("等你")
+    folder = model.path.parents[1]
+    assert folder.exists()
+    del model
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_ngram_models_are_models_too(verses):
+    model = ostinato.train(verses, recipe="kneser-ney", settings={"ngram.order": 3}, progress=False)
+    assert model.score("风在山里等你").perplexity > 1
+    assert isinstance(model.write("风", tokens=5, seed=1), str)
+
+
+def test_wrong_calls():
+    with pytest.raises(ostinato.UsageError, match="no text given"):
+        ostinato.train()
+    with pytest.raises(ostinato.SettingsError, match="has no field 'sell'"):
+        ostinato.train("lyrics-zh", settings={"model.sell": "gru"})
+    with pytest.raises(AttributeError, match="has no attribute 'compose'"):
+        ostinato.compose  # noqa: B018
+    assert "train" in dir(ostinato)
