@@ -137,8 +137,8 @@ def test_adamw_leaves_everything_where_the_norm_is_not_finite(isa):
     parameter, first, second = (np.ones(100, np.float32) for _ in range(3))
     gradient = np.ones(100, np.float32)
     norm = ctypes.c_double()
-    tensor = AdamTensor(address(parameter), address(first), address(second), address(gradient), 100)
-    call = AdamCall(1, 2, ctypes.pointer(tensor), 0.1, 0.9, 0.99, 1e-8, 0.0, 1.0, 1, ctypes.pointer(norm))
+    tensor = AdamTensor(address(parameter), address(first), address(second), address(gradient), 100, 0.0)
+    call = AdamCall(1, 2, ctypes.pointer(tensor), 0.1, 0.9, 0.99, 1e-8, 1.0, 1, ctypes.pointer(norm))
     for poison in (np.nan, np.inf):
         gradient[77] = poison
         kernels.adamw(call)

@@ -9,6 +9,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from ostinato import settings
 from ostinato.cells import CELLS
 from ostinato.errors import UsageError
+from ostinato.kernels.load import available
+from ostinato.kernels.train import train_kernels
 from ostinato.layers import BACKENDS, GRU, LSTM, RNN, choose, select_backend
 
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN")
@@ -31,7 +33,7 @@ def _operators(run):
 def test_training_an_lstm_on_a_cpu_goes_through_onednn(bf16, keywords):
     if bf16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("this CPU has no bf16 in oneDNN")
-    layers = LSTM(4, 6, 2, **keywords)
+    layers = LSTM(4, 6, 2, **keywords, backend="torch")
     x = torch.randn(5, 3, 4, requires_grad=True)
 
     def run():
@@ -43,11 +45,23 @@ def test_training_an_lstm_on_a_cpu_goes_through_onednn(bf16, keywords):
     assert {"aten::mkldnn_rnn_layer", "aten::mkldnn_rnn_layer_backward"} <= operators
 
 
-def test_auto_is_the_cell_itself_for_a_single_step_and_the_operator_for_many():
-    cell = CELLS["lstm"]
-    assert choose(cell, torch.empty(1, 2, 3), hidden_size=4) == "reference"
-    assert choose(cell, torch.empty(2, 2, 3), hidden_size=4) == "torch"
-    assert select_backend("auto", cell, torch.empty(2, 2, 3), hidden_size=4).name == "torch"
+@pytest.mark.parametrize(
+    ("isa", "cell", "name"),
+    [("numpy", "gru", "torch"), ("portable", "gru", "torch"), ("avx2", "lstm", "torch"), ("avx2", "gru", "native"),
+     ("avx512", "lstm", "native")],
+)  # fmt: skip
+def test_auto_is_the_cell_itself_for_a_single_step_and_what_was_measured_for_many(monkeypatch, isa, cell, name):
+    if isa not in available():
+        pytest.skip(f"this machine has no {isa}")
+    monkeypatch.setenv("OSTINATO_ISA", isa)
+    train_kernels.cache_clear()
+    try:
+        assert choose(CELLS[cell], torch.empty(1, 2, 3), hidden_size=4) == "reference"
+        assert choose(CELLS[cell], torch.empty(2, 2, 3), hidden_size=4) == name
+        assert choose(CELLS[cell], torch.empty(2, 2, 3).double(), hidden_size=4) == "torch"
+        assert select_backend("auto", CELLS[cell], torch.empty(2, 2, 3), hidden_size=4).name == name
+    finally:
+        train_kernels.cache_clear()
 
 
 def test_weight_drop_is_one_mask_a_call():

@@ -103,19 +103,26 @@ def test_closure():
     assert float(NativeAdamW([parameter]).step(closure)) == 3.0
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (
-            [{"params": [torch.ones(1, requires_grad=True)]}, {"params": [torch.ones(2, requires_grad=True)]}],
-            "one group",
-        ),
-        ([torch.ones(2, dtype=torch.float64, requires_grad=True)], "contiguous float32 parameters on the CPU"),
-    ],
-)
-def test_refuses(given, message):
-    with pytest.raises(UsageError, match=message):
-        NativeAdamW(given)
+def test_refuses_other_dtypes():
+    with pytest.raises(UsageError, match="contiguous float32 parameters on the CPU"):
+        NativeAdamW([torch.ones(2, dtype=torch.float64, requires_grad=True)])
+
+
+def test_groups_differ_in_weight_decay_alone():
+    ours, theirs = parameters(), parameters()
+    us, them = (
+        make([{"params": p[:2], "weight_decay": 0.5}, {"params": p[2:], "weight_decay": 0.0}], lr=0.1)
+        for make, p in ((NativeAdamW, ours), (torch.optim.AdamW, theirs))
+    )
+    for p in (*ours, *theirs):
+        p.grad = torch.ones_like(p)
+    us.step()
+    them.step()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+    us.param_groups[1]["lr"] = 0.2
+    with pytest.raises(UsageError, match="differ in weight decay alone"):
+        us.step()
 
 
 def test_needs_kernels(monkeypatch):

@@ -160,3 +160,22 @@ def test_gradients_that_are_not_asked_for():
     _, (_, c_last) = torch_backend.run(CELLS["lstm"], x, (h, c), [w])
     c_last.sum().backward()
     torch.testing.assert_close(reference, w.weight_hh.grad, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(5, 1, 3, 7), (1, 5, 3, 7), (1, 1, 3, 1), (4, 3, 3, 7)])
+@pytest.mark.parametrize("given", ["batch first", "expanded", "part"])
+def test_incoming_gradients_of_any_layout(shape, given):
+    """A gradient of one row is contiguous whatever its stride along the batch says."""
+    x, state, weights = layer("gru", shape, 2)
+    steps, batch, _, hidden = shape
+    dy = {
+        "batch first": torch.randn(batch, steps, hidden).transpose(0, 1),
+        "expanded": torch.randn(1).expand(steps, batch, hidden),
+        "part": torch.randn(steps, batch, 2 * hidden)[..., hidden:],
+    }[given]
+    gradients = []
+    for run in (native.run, torch_backend.run):
+        weight = weights[0].weight_hh.clone().requires_grad_()
+        y, _ = run(CELLS["gru"], x, state, [weights[0]._replace(weight_hh=weight)])
+        gradients.append(torch.autograd.grad(y, weight, dy)[0])
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)

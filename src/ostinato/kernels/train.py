@@ -50,6 +50,7 @@ class AdamTensor(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("parameter", "first", "second", "gradient")),
         ("count", ctypes.c_int64),
+        ("weight_decay", ctypes.c_double),
     ]
 
 
@@ -58,7 +59,7 @@ class AdamCall(ctypes.Structure):
 
     _fields_ = [
         *(("tensors", ctypes.c_int64), ("threads", ctypes.c_int64), ("list", ctypes.POINTER(AdamTensor))),
-        *((name, ctypes.c_double) for name in ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay", "clip")),
+        *((name, ctypes.c_double) for name in ("learning_rate", "beta1", "beta2", "epsilon", "clip")),
         *(("step", ctypes.c_int64), ("norm", ctypes.POINTER(ctypes.c_double))),
     ]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ostinato.cells import Cell, CellWeights
 from ostinato.errors import UsageError
-from ostinato.layers import reference, torch_backend
+from ostinato.layers import native, reference, torch_backend
 
 
 class RunLayer(Protocol):
@@ -76,11 +76,12 @@ def select_backend(name: str, cell: Cell, x: Tensor, *, hidden_size: int) -> Bac
 def choose(cell: Cell, x: Tensor, *, hidden_size: int) -> str:
     """What `auto` means for this work: the name of the backend expected to be fastest.
 
-    A single step on a CPU goes through the cell itself: the fused operators reorder their weights on every call.
+    A single step on a CPU goes through the cell itself: the fused operators reorder their weights on every call. The
+    rest was measured (docs/decisions/072): our kernels where they are faster than torch's, torch elsewhere.
     """
     if x.device.type == "cpu" and len(x) == 1:
         return "reference"
-    return "torch"
+    return "native" if native.is_faster(cell, x) else "torch"
 
 
 def _native() -> Backend:

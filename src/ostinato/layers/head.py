@@ -39,6 +39,11 @@ def token_losses(features: Tensor, weight: Tensor, bias: Tensor | None, targets:
         return losses
 
 
+def applies(features: Tensor, weight: Tensor) -> bool:
+    """Whether the kernels compute this head: float32 (or bfloat16 under autocast), CPU, and kernels that are here."""
+    return kernels_for(features, (weight,)) is not None
+
+
 def _kernels(features: Tensor, weight: Tensor, targets: Tensor) -> TrainKernels | None:
     if len(targets) == 0 or int(targets.min()) < 0 or int(targets.max()) >= len(weight):
         given = f"{int(targets.min())} to {int(targets.max())}" if len(targets) else "none"

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ostinato.cells import Cell, CellWeights
+from ostinato.kernels.load import choose_isa
 from ostinato.kernels.train import CELLS, LayerCall, TrainKernels, share_pool, train_kernels
 from ostinato.layers import torch_backend
 
@@ -57,6 +58,18 @@ def kernels_for(x: Tensor, state: tuple[Tensor, ...]) -> TrainKernels | None:
     return train_kernels("bf16" if autocast else "fp32")
 
 
+def is_faster(cell: Cell, x: Tensor) -> bool:
+    """Whether `run` was measured to beat torch's own layers for this work on this CPU (docs/decisions/072).
+
+    In bf16 always. In fp32 with AVX-512; with AVX2 alone for all cells but the LSTM, which torch computes in one
+    operator that has AVX-512 where we have not.
+    """
+    if kernels_for(x, ()) is None:
+        return False
+    isa = choose_isa().isa
+    return isa not in ("portable", "avx2") or (isa == "avx2" and cell.name != "lstm")
+
+
 class _Layer(torch.autograd.Function):
     """One direction of one layer. Arguments: x (T, B, I), or its input products (T, B, G·H) with weight_ih None."""
 
@@ -87,8 +100,11 @@ class _Layer(torch.autograd.Function):
         weight_ih, bias_ih = given[1], given[3]
         call = _call(ctx.cell, ctx.reverse, given)
         if dy is not None:
-            dy = dy if dy.stride()[1:] == (dy.stride(0) // len(dy[0]), 1) and dy.stride(0) else dy.contiguous()
-            call.dy_stride = dy.stride(1)
+            _, batch, hidden_size = dy.shape
+            # Part of a wider array (two directions side by side) is read as it lies. A contiguous one may have any
+            # stride along an axis of length 1.
+            part = not dy.is_contiguous() and dy.stride() == (batch * dy.stride(1), dy.stride(1), 1) and dy.stride(1)
+            dy, call.dy_stride = (dy, dy.stride(1)) if part else (dy.contiguous(), hidden_size)
         results = [None if t is None else torch.empty_like(t) for t in given]
         if weight_ih is not None and not ctx.needs_input_grad[0]:
             results[0] = None

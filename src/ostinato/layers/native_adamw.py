@@ -17,7 +17,7 @@ class NativeAdamW(torch.optim.Optimizer):
 
     Same equations, same state (`step`, `exp_avg`, `exp_avg_sq`) and the same result to float32 rounding. After a step
     `norm` holds the gradient's norm before clipping; where it is not finite the step changed nothing. For float32
-    parameters on the CPU, in one group; `available` says whether the kernels are there.
+    parameters on the CPU; groups may differ in weight decay alone. `available` says whether the kernels are there.
     """
 
     norm = 0.0
@@ -36,9 +36,7 @@ class NativeAdamW(torch.optim.Optimizer):
         if kernels is None:
             raise UsageError("NativeAdamW needs the compiled kernels, which are not here: use torch.optim.AdamW")
         super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "clip": clip})
-        if len(self.param_groups) != 1:
-            raise UsageError(f"NativeAdamW takes one group of parameters, got {len(self.param_groups)}")
-        for parameter in self.param_groups[0]["params"]:
+        for parameter in (p for group in self.param_groups for p in group["params"]):
             if parameter.dtype != torch.float32 or parameter.device.type != "cpu" or not parameter.is_contiguous():
                 raise UsageError(
                     f"NativeAdamW needs contiguous float32 parameters on the CPU, got {parameter.dtype} on "
@@ -58,8 +56,11 @@ class NativeAdamW(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        (group,) = self.param_groups
-        used = [parameter for parameter in group["params"] if parameter.grad is not None]
+        group, *others = self.param_groups
+        if any(other[name] != group[name] for other in others for name in ("lr", "betas", "eps", "clip")):
+            raise UsageError("NativeAdamW needs groups that differ in weight decay alone: use torch.optim.AdamW")
+        decays = {p: each["weight_decay"] for each in self.param_groups for p in each["params"]}
+        used = [parameter for parameter in decays if parameter.grad is not None]
         if not used:
             return loss
         for parameter in used:
@@ -73,7 +74,14 @@ class NativeAdamW(torch.optim.Optimizer):
         gradients = [p.grad.to_dense() if p.grad.is_sparse else p.grad.contiguous() for p in used]
         tensors = (AdamTensor * len(used))(
             *(
-                AdamTensor(p.data_ptr(), s["exp_avg"].data_ptr(), s["exp_avg_sq"].data_ptr(), g.data_ptr(), p.numel())
+                AdamTensor(
+                    p.data_ptr(),
+                    s["exp_avg"].data_ptr(),
+                    s["exp_avg_sq"].data_ptr(),
+                    g.data_ptr(),
+                    p.numel(),
+                    decays[p],
+                )
                 for p, s, g in zip(used, states, gradients, strict=True)
             )
         )
@@ -81,7 +89,7 @@ class NativeAdamW(torch.optim.Optimizer):
         call = AdamCall(
             tensors=len(used), list=tensors, threads=torch.get_num_threads(), step=steps.pop() + 1, clip=group["clip"],
             learning_rate=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1], epsilon=group["eps"],
-            weight_decay=group["weight_decay"], norm=ctypes.pointer(norm),
+            norm=ctypes.pointer(norm),
         )  # fmt: skip
         share_torch_threads()
         self._kernels.adamw(call)

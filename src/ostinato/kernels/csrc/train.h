@@ -54,14 +54,15 @@ struct AdamTensor {
   float *parameter, *first, *second;
   const float* gradient;
   int64_t count;
+  double weight_decay;
 };
 
 struct AdamCall {
   int64_t tensors, threads;
   const AdamTensor* list;
-  double learning_rate, beta1, beta2, epsilon, weight_decay, clip;  // clip: largest global norm, 0 for none
-  int64_t step;                                                     // 1 for the first
-  double* norm;                                                     // result: the gradient's norm before clipping
+  double learning_rate, beta1, beta2, epsilon, clip;  // clip: largest global norm, 0 for none
+  int64_t step;                                      // 1 for the first
+  double* norm;                                      // result: the gradient's norm before clipping
 };
 
 struct Table {

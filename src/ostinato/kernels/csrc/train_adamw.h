@@ -65,9 +65,8 @@ void adamw(const AdamCall& call) {
     // Loshchilov and Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
     const double correction1 = 1 - pow(call.beta1, double(call.step)), correction2 = 1 - pow(call.beta2, double(call.step));
     const float step = float(call.learning_rate / correction1), root = float(1 / sqrt(correction2)), epsilon = float(call.epsilon);
-    const float keep = float(1 - call.learning_rate * call.weight_decay);
     const float b1 = float(call.beta1), b2 = float(call.beta2), rest1 = float(1 - call.beta1), rest2 = float(1 - call.beta2);
-    auto update = [&](float* p, float* m, float* v, const float* gradient) {
+    auto update = [&](float* p, float* m, float* v, const float* gradient, float keep) {
       const V g = load(gradient) * scale;
       const V first = load(m) * b1 + g * rest1, second = load(v) * b2 + g * g * rest2;
       store(m, first);
@@ -75,13 +74,14 @@ void adamw(const AdamCall& call) {
       store(p, load(p) * keep - first * step / (square_root(second) * root + epsilon));
     };
     for_pieces(team, call, [&](const AdamTensor& t, int64_t begin, int64_t end) {
+      const float keep = float(1 - call.learning_rate * t.weight_decay);
       int64_t i = begin;
-      for (; i + kWidth <= end; i += kWidth) update(t.parameter + i, t.first + i, t.second + i, t.gradient + i);
+      for (; i + kWidth <= end; i += kWidth) update(t.parameter + i, t.first + i, t.second + i, t.gradient + i, keep);
       if (i == end) return;
       float p[kWidth] = {}, m[kWidth] = {}, v[kWidth] = {}, g[kWidth] = {};
       const size_t bytes = size_t(end - i) * sizeof(float);
       memcpy(p, t.parameter + i, bytes), memcpy(m, t.first + i, bytes), memcpy(v, t.second + i, bytes), memcpy(g, t.gradient + i, bytes);
-      update(p, m, v, g);
+      update(p, m, v, g, keep);
       memcpy(t.parameter + i, p, bytes), memcpy(t.first + i, m, bytes), memcpy(t.second + i, v, bytes);
     });
   });

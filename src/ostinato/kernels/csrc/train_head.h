@@ -87,10 +87,9 @@ struct Head {
   // use(v, count, panel, wide, c): logits without bias of words v .. v + count and 16·wide rows, 32 floats between words.
   template <class Use>
   void logits(int64_t first, Element* left, const Memory& m, Use use) const {
-    alignas(64) float scratch[kScratch];
     const int64_t count = least(kStrip, vocabulary - first), tiles = ceil_div(count, E::kRows);
     E::pack_left(left, {0, tiles}, F, [&](int64_t v) { return first + v < vocabulary ? call.weight + (first + v) * F : nullptr; });
-    product<E>(left, count, {0, tiles}, m.x, {0, panels}, F, scratch, use);
+    product<E>(left, count, {0, tiles}, m.x, {0, panels}, F, use);
   }
 
   void sum_strip(int64_t first, const Memory& m, float* tops, float* sum, Element* left) const {
@@ -142,7 +141,6 @@ struct Head {
     Element* d_right = m.d_right + team.rank * panels * E::panel(kStrip);
     Element* columns = m.weight_columns + team.rank * E::left_size(F, kStrip);
     const int64_t count = least(kStrip, vocabulary - first), tiles = ceil_div(count, E::kRows);
-    alignas(64) float scratch[kScratch];
     alignas(64) float dbias[kStrip][kWidth] = {};
     const float scale = float(call.scale);
     logits(first, weights(team, m), m, [&](int64_t v, int64_t words, int64_t panel, int wide, float* c) {
@@ -170,7 +168,7 @@ struct Head {
       for (float lane : dbias[i]) total += lane;
       call.dbias[first + i] = total;
     }
-    product<E>(d_left, count, {0, tiles}, m.x_columns, {0, ceil_div(F, kBlock)}, N, scratch,
+    product<E>(d_left, count, {0, tiles}, m.x_columns, {0, ceil_div(F, kBlock)}, N,
                [&](int64_t v, int64_t words, int64_t panel, int wide, float* c) {
                  for (int64_t i = 0; i < words; ++i)
                    for (int p = 0; p < wide; ++p) {
@@ -179,7 +177,7 @@ struct Head {
                    }
                });
     E::pack_left_transposed(columns, {0, ceil_div(F, E::kRows)}, call.weight + first * F, F, F, count);
-    product<E>(columns, F, {0, ceil_div(F, E::kRows)}, d_right, {0, panels}, count, scratch,
+    product<E>(columns, F, {0, ceil_div(F, E::kRows)}, d_right, {0, panels}, count,
                [&](int64_t f, int64_t features, int64_t panel, int wide, float* c) {
                  for (int64_t i = 0; i < features; ++i)
                    for (int at = 0; at < wide * kBlock; at += kWidth) {

@@ -127,7 +127,6 @@ struct Layer {
   void forward_on(const Team& team, const Forward& f) const {
     const Range blocks = team.share(s.blocks);
     float* gates = keeps_gates() ? call.gates : f.gates;
-    alignas(64) float scratch[kScratch];
     bias(blocks, f);
     if (call.w_ih) {
       E::pack_left(f.x, team.share(round_up(ceil_div(s.rows, E::kRows), E::kTiles)), s.I,
@@ -136,7 +135,7 @@ struct Layer {
       E::pack_right_transposed(f.w_ih, panels, s.I, [&](int64_t i) { return gate(call.w_ih, f.gate_rows[i], s.I); });
       team.wait();
       E::configure(E::kRows);
-      product<E>(f.x, s.rows, {0, ceil_div(s.rows, E::kRows)}, f.w_ih, panels, s.I, scratch,
+      product<E>(f.x, s.rows, {0, ceil_div(s.rows, E::kRows)}, f.w_ih, panels, s.I,
                  [&](int64_t row, int64_t rows, int64_t panel, int wide, const float* c) {
                    for (int p = 0; p < wide; ++p) {
                      const int64_t block = (panel + p) / s.G, slot = (panel + p) % s.G;
@@ -176,27 +175,38 @@ struct Layer {
     last_state(blocks);
   }
 
+  // The gates of one block and tile are computed while the next one's products are: see `product`.
   void forward_step(int64_t i, Range blocks, const Forward& f, float* gates) const {
-    alignas(64) float scratch[2 * 16 * 4 * kBlock];
-    const int64_t panels = s.G, stride = panels * kBlock, t = s.time(i);
+    alignas(64) float scratch[2][2 * 16 * 4 * kBlock];
+    int turn = 0;
+    int64_t ready_block = -1, ready_tile = 0;
     for (int64_t block = blocks.begin; block < blocks.end; ++block)
       for (int64_t tile = 0; tile < step.n; tile += E::kTiles) {
         const int tall = int(least(E::kTiles, step.n - tile));
         const Element* left = f.state[i & 1] + tile * step.rows * E::stride(s.H);
-        for (int64_t p = 0; p < panels; p += E::kPanels)
-          E::tile(left, E::stride(s.H), tall, step.rows, f.w_hh + (block * panels + p) * E::panel(s.H),
-                  int(least(E::kPanels, panels - p)), s.H, scratch + p * kBlock, stride);
-        for (int64_t each = tile; each < tile + tall; ++each) {
-          Block h[kBlock] = {};
-          for (int64_t r = 0; r < step.rows_in(each); ++r) {
-            const int64_t b = each * step.rows + r;
-            float* gate = gates + (t * s.B + b) * s.gate_width() + block * s.slots * kBlock;
-            h[r] = unit_forward(i, b, block, scratch + ((each - tile) * step.rows + r) * stride, gate, f.bias_n + block * kBlock);
-            store_block(call.y + (t * s.B + b) * s.H + block * kBlock, h[r], s.units(block));
-          }
-          E::put(f.state[(i + 1) & 1], each, step.rows, s.H, block * kBlock, h);
-        }
+        for (int64_t p = 0; p < s.G; p += E::kPanels)
+          E::tile(left, E::stride(s.H), tall, step.rows, f.w_hh + (block * s.G + p) * E::panel(s.H), int(least(E::kPanels, s.G - p)),
+                  s.H, scratch[turn] + p * kBlock, s.G * kBlock);
+        turn ^= 1;
+        if (ready_block >= 0) units_forward(i, ready_block, ready_tile, scratch[turn], f, gates);
+        ready_block = block;
+        ready_tile = tile;
       }
+    if (ready_block >= 0) units_forward(i, ready_block, ready_tile, scratch[turn ^ 1], f, gates);
+  }
+
+  void units_forward(int64_t i, int64_t block, int64_t tile, const float* c, const Forward& f, float* gates) const {
+    const int64_t t = s.time(i);
+    for (int64_t each = tile; each < least(tile + E::kTiles, step.n); ++each) {
+      Block h[kBlock] = {};
+      for (int64_t r = 0; r < step.rows_in(each); ++r, c += s.G * kBlock) {
+        const int64_t b = each * step.rows + r;
+        float* gate = gates + (t * s.B + b) * s.gate_width() + block * s.slots * kBlock;
+        h[r] = unit_forward(i, b, block, c, gate, f.bias_n + block * kBlock);
+        store_block(call.y + (t * s.B + b) * s.H + block * kBlock, h[r], s.units(block));
+      }
+      E::put(f.state[(i + 1) & 1], each, step.rows, s.H, block * kBlock, h);
+    }
   }
 
   // One row of one block: the recurrent products `c` and the input products in `gate` to h, gates kept in place.
@@ -288,19 +298,29 @@ struct Layer {
 
   // dh += W_hh^T d(gates of step i): what step i - 1 gets through the recurrent weights.
   void through_weights(int64_t i, Range blocks, const Backward& m) const {
-    alignas(64) float scratch[kScratch];
+    alignas(64) float scratch[2][kScratch];
     const int64_t gates = s.panel_width();
+    int turn = 0;
+    int64_t ready_block = -1, ready_tile = 0;
+    auto add = [&](const float* c) {
+      const int64_t first = ready_tile * step.rows, last = least(first + E::kTiles * step.rows, s.B);
+      const int64_t wide = least(E::kPanels, blocks.end - ready_block) * kBlock;
+      for (int64_t b = first; b < last; ++b, c += 32) {
+        float* dh = m.dh + b * s.width() + ready_block * kBlock;
+        for (int64_t at = 0; at < wide; at += kWidth) store(dh + at, load(dh + at) + load(c + at));
+      }
+    };
     for (int64_t block = blocks.begin; block < blocks.end; block += E::kPanels)
       for (int64_t tile = 0; tile < step.n; tile += E::kTiles) {
         const int tall = int(least(E::kTiles, step.n - tile)), wide = int(least(E::kPanels, blocks.end - block));
         E::tile(m.state[i & 1] + tile * step.rows * E::stride(gates), E::stride(gates), tall, step.rows,
-                m.w_hh + block * E::panel(gates), wide, gates, scratch, 32);
-        const int64_t first = tile * step.rows, last = least(first + tall * step.rows, s.B);
-        for (int64_t b = first; b < last; ++b) {
-          float* dh = m.dh + b * s.width() + block * kBlock;
-          for (int at = 0; at < wide * kBlock; at += kWidth) store(dh + at, load(dh + at) + load(scratch + (b - first) * 32 + at));
-        }
+                m.w_hh + block * E::panel(gates), wide, gates, scratch[turn], 32);
+        turn ^= 1;
+        if (ready_block >= 0) add(scratch[turn]);
+        ready_block = block;
+        ready_tile = tile;
       }
+    if (ready_block >= 0) add(scratch[turn ^ 1]);
   }
 
   // Step i of one block: from dh (and dc) to the gradients of the gates' sums; dh is left with what bypasses the weights.
@@ -368,7 +388,6 @@ struct Layer {
   }
 
   void weight_gradients(const Team& team, Range blocks, const Backward& m) const {
-    alignas(64) float scratch[kScratch];
     const int64_t gates = s.panel_width(), stride = E::record_stride(gates);
     const bool gru = call.cell == kGru;
     const Range inputs = team.share(ceil_div(s.I, kBlock)), tiles = team.share(ceil_div(gates, E::kRows));
@@ -404,11 +423,11 @@ struct Layer {
         }
       };
     };
-    product<E>(m.left_h, gates, tiles, m.h, {0, s.blocks}, s.rows, scratch, rows_of(call.dw_hh, s.H));
+    product<E>(m.left_h, gates, tiles, m.h, {0, s.blocks}, s.rows, rows_of(call.dw_hh, s.H));
     if (!call.w_ih) return;
-    product<E>(m.left, gates, tiles, m.x, {0, ceil_div(s.I, kBlock)}, s.rows, scratch, rows_of(call.dw_ih, s.I));
+    product<E>(m.left, gates, tiles, m.x, {0, ceil_div(s.I, kBlock)}, s.rows, rows_of(call.dw_ih, s.I));
     if (call.dx)
-      product<E>(left, s.rows, {0, row_tiles}, m.w_ih, inputs, gates, scratch,
+      product<E>(left, s.rows, {0, row_tiles}, m.w_ih, inputs, gates,
                  [&](int64_t row, int64_t rows, int64_t panel, int wide, const float* c) {
                    for (int64_t r = 0; r < rows; ++r) copy(call.dx + (row + r) * s.I, c + r * 32, panel, wide, s.I);
                  });
