@@ -69,7 +69,7 @@ def translation(data: Path, out: Path, *, attention: bool = True) -> dict[str, A
     records = read_pairs([str(data / "cmn-eng.txt")])
     train, test = divide(records, Recipe().task, 0.1)
     settings = ["text.heldout=0.03", "text.tokenizer=word", "model.hidden_size=192", "model.embedding_size=192",
-                "model.tied=true", "training.batch_size=64", "training.epochs=8",
+                "model.tied=true", "training.batch_size=64", "training.epochs=5", "model.backend=torch",
                 f"task.attention={str(attention).lower()}"]  # fmt: skip
     model = trained(as_records(train, "cmn-eng"), out, "translate", *settings)
     result: dict[str, Any] = {"attention": attention, "pairs": [len(train), len(test)]}

@@ -41,8 +41,8 @@ def beam_search(
 ) -> list[list[int]]:
     """The best ended target of each source (B, S) among `beam` hypotheses, by log P / (ids with the end)^penalty.
 
-    A hypothesis ends when its end is among the `beam` best continuations; a source is done when `beam` have ended or
-    its length limit is reached. Beam 1 is `greedy`. Raises UsageError for a beam below 1.
+    A hypothesis ends when its end is among the `beam` best continuations; a source is done when `beam` have ended and
+    the best that has not is worse than the best that has, or when its length limit is reached. Beam 1 is `greedy`. Raises UsageError for a beam below 1.
     """
     if beam < 1:
         raise UsageError(f"beam must be at least 1, got {beam}")
@@ -76,7 +76,10 @@ def beam_search(
             rows += [b * K + parent for _, parent, _ in chosen]
             following += [token for _, _, token in chosen]
             kept += [total for total, _, _ in chosen]
-            if not done[b] and (len(ended[b]) >= K or len(written[b][0]) >= limits[b]):
+            length = len(written[b][0])
+            best_ended = max((score for score, _ in ended[b]), default=-torch.inf)
+            beaten = len(ended[b]) >= K and chosen[0][0] / length**length_penalty <= best_ended
+            if not done[b] and (beaten or length >= limits[b]):
                 done[b] = True
                 if len(ended[b]) < K:
                     ended[b] += [

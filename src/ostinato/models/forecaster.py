@@ -32,8 +32,8 @@ class Forecaster(SavedModule):
         self.history, self.horizon, self.season, self.logarithm = (
             task.history, task.horizon, task.season, task.logarithm,
         )  # fmt: skip
-        self.register_buffer("mean", torch.zeros(()))
-        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("mean", torch.zeros(1))
+        self.register_buffer("scale", torch.ones(1))
         self.encoder = SequenceEncoder(settings, features=2 if task.season else 1, bidirectional=False)
         self.head = torch.nn.Linear(self.encoder.output_size, task.horizon)
         initialise(self, settings.initialisation, forget_bias=settings.forget_bias)

@@ -1,0 +1,174 @@
+"""Records: every form in, and a clear line for what is wrong."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ostinato.errors import TextError
+from ostinato.settings import TaskSettings, TextSettings
+from ostinato.text.records import read_labelled, read_next_lines, read_pairs, read_records, read_series, read_tagged
+
+TS = """# a comment
+@problemName steps
+@timeStamps false
+@dimensions 2
+@classLabel true up down
+@data
+1.0,2.0,3.0:0.5,0.25,0:up
+4,5:6,7:down
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(name, text):
+        path = tmp_path / name
+        path.write_text(text if isinstance(text, str) else "".join(json.dumps(row) + "\n" for row in text), "utf-8")
+        return [str(path)]
+
+    return write
+
+
+def test_tags(file):
+    lines = read_tagged(file("a.tsv", "hello\tohlol\n\nab\txy\n"))
+    assert (lines.inputs[0], lines.targets) == (list("hello"), [list("ohlol"), list("xy")])
+    objects = read_tagged(file("a.jsonl", [{"tokens": ["New", "York"], "tags": ["B-place", "I-place"]}]))
+    assert (objects.inputs, objects.targets) == ([["New", "York"]], [["B-place", "I-place"]])
+    plain = read_tagged(file("b.txt", "hello\n"), answers=False)
+    assert (plain.inputs, plain.targets) == ([list("hello")], [])
+    assert read_tagged(file("b.jsonl", [{"tokens": ["a"]}]), answers=False).inputs == [["a"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.tsv", "hello\tohlo\n", "line 1 has 5 tokens and 4 tags: give one tag a token"),
+        ("a.tsv", "hello\n", "line 1 has 1 columns: write text TAB tags"),
+        ("a.tsv", "\t\n\tx\n", "line 2 is empty: give a text and its tags"),
+        ("a.jsonl", [{"tokens": "ab", "tags": ["x"]}], 'must be {"tokens": \\[texts\\]'),
+        ("a.jsonl", [["a"]], "must be a JSON object"),
+        ("a.jsonl", "{", "line 1 is not JSON"),
+        ("a.tsv", "\n\n", "holds no records"),
+    ],
+)
+def test_wrong_tags(file, name, text, message):
+    with pytest.raises(TextError, match=message):
+        read_tagged(file(name, text))
+
+
+def test_classes_of_texts(file):
+    csv = read_labelled(file("a.csv", 'label,text\ngood,"oh, well"\nbad,no\n'))
+    assert (csv.inputs, csv.targets) == (["oh, well", "no"], ["good", "bad"])
+    tsv = read_labelled(file("a.tsv", "text\tmood\nx\t1\ny\t2\n"), label="mood")
+    assert (tsv.inputs, tsv.targets) == (["x", "y"], ["1", "2"])
+    jsonl = read_labelled(file("a.jsonl", [{"text": "x", "label": 1}, {"text": "y", "label": "b"}]))
+    assert jsonl.targets == ["1", "b"]
+    assert read_labelled(file("a.txt", "one\ntwo\n"), answers=False).inputs == ["one", "two"]
+    assert read_labelled(file("b.tsv", "text\nx\n"), answers=False).targets == []
+
+
+def test_classes_of_series(file):
+    ts = read_labelled(file("a.ts", TS))
+    assert ts.targets == ["up", "down"]
+    np.testing.assert_array_equal(ts.inputs[0], np.array([[1, 0.5], [2, 0.25], [3, 0]], np.float32))
+    assert [case.shape for case in ts.inputs] == [(3, 2), (2, 2)]
+    bare = TS.replace("@classLabel true up down", "@classLabel false").replace(":up", "").replace(":down", "")
+    unlabelled = read_labelled(file("b.ts", bare), answers=False)
+    assert (unlabelled.inputs[1].shape, unlabelled.targets) == ((2, 2), [])
+    rows = [{"features": [[1, 2], [3, 4]], "label": "a"}, {"features": [[5, 6]], "label": "b"}]
+    assert [case.shape for case in read_labelled(file("a.jsonl", rows)).inputs] == [(2, 2), (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "text,label\nx,1\ny,2,3\n", "line 3 has 3 columns, the header has 2"),
+        ("a.csv", "text,mood\nx,1\n", "has no column 'label': its header has text, mood"),
+        ("a.csv", "label,words\nx,1\n", "has no column 'text'"),
+        ("a.csv", "text,label\nx,1\ny,1\n", "has only the class '1': there must be two or more"),
+        ("a.csv", "text,label\nx,\ny,1\n", "line 2 has an empty label"),
+        ("a.csv", "text,label\n", "holds no records"),
+        ("a.jsonl", [{"text": "x"}], "has no 'label': its fields are text"),
+        ("a.jsonl", [{"label": "x"}], 'must have either "text" or "features"'),
+        ("a.jsonl", [{"label": "x", "text": 3}], '"text" must be a text, got 3'),
+        ("a.jsonl", [{"label": "x", "features": [[1], [2, 3]]}], "each a list of as many numbers"),
+        ("a.jsonl", [{"label": "x", "features": [[1, None]]}], "is not finite"),
+        ("a.jsonl", [{"label": "x", "features": [[1]]}, {"label": "y", "text": "a"}], "must be alike: .* 1 features"),
+        ("a.ts", TS.replace("@data", "data"), "has no line @data"),
+        ("a.ts", TS.replace("@timeStamps false", "@timeStamps true"), "has timestamps"),
+        ("a.ts", TS.replace("@classLabel true up down", "@classLabel false"), "has no classes"),
+        ("a.ts", TS.replace("0.25,", "?,"), "line 7 has a value that is not a number"),
+        ("a.ts", TS.replace("0.25,", "NaN,"), "line 7 has a value that is not a number"),
+        ("a.ts", TS.replace("0.25,", ""), "line 7 has dimensions of 3, 2 steps"),
+    ],
+)
+def test_wrong_classes(file, name, text, message):
+    with pytest.raises(TextError, match=message):
+        read_labelled(file(name, text))
+
+
+def test_pairs(file):
+    found = read_pairs(file("a.txt", "Hi.\t嗨。\nRun.\t跑\nHi.\t你好。\n"))
+    assert (found.inputs[2], found.targets[2], found.groups) == ("Hi.", "你好。", [0, 1, 0])
+    assert read_pairs(file("a.jsonl", [{"source": "a", "target": "b"}])).targets == ["b"]
+    assert read_pairs(file("b.txt", "a\nb\n"), answers=False).inputs == ["a", "b"]
+    assert read_pairs(file("b.jsonl", [{"source": "a"}]), answers=False).targets == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.tsv", "a\tb\nc\t \n", "line 2 has an empty side"),
+        ("a.tsv", "\tb\n", "line 1 has an empty side"),
+        ("a.tsv", "a\tb\tc\n", "line 1 has 3 columns: write source TAB target"),
+        ("a.tsv", "a\n", "line 1 has 1 columns"),
+        ("a.jsonl", [{"source": "a"}], 'must be {"source": text, "target": text}'),
+    ],
+)
+def test_wrong_pairs(file, name, text, message):
+    with pytest.raises(TextError, match=message):
+        read_pairs(file(name, text))
+
+
+def test_next_lines(file):
+    path = file("songs.txt", "# 一\n风\n雨\n\n晴\n# 二\n山\n海\n")
+    found = read_next_lines(path, TextSettings(documents="^# "))
+    assert (found.inputs, found.targets, found.groups) == (["风", "雨", "山"], ["雨", "晴", "海"], [0, 0, 1])
+    assert read_next_lines(path, TextSettings(), answers=False).inputs[:2] == ["# 一", "风"]
+    with pytest.raises(TextError, match="has no document with two lines"):
+        read_next_lines(file("one.txt", "one\n\n"), TextSettings(documents="files"))
+
+
+def test_series(file):
+    path = file("a.csv", '"year","sun spots","other"\n1700,5,1\n1701,11,2\n')
+    np.testing.assert_array_equal(read_series(path, column="sun spots").inputs[0], [5, 11])
+    np.testing.assert_array_equal(read_series(path).inputs[0], [1, 2])
+
+
+@pytest.mark.parametrize("gap", ["", "nan", "?", "inf"])
+def test_a_gap_in_a_series(file, gap):
+    with pytest.raises(TextError, match=rf"line 3: value is '{gap.replace('?', '.')}', not a number: fill the gap"):
+        read_series(file("a.csv", f"t,value\n1,5\n2,{gap}\n"))
+
+
+def test_wrong_series(file):
+    with pytest.raises(TextError, match="has no column 'x': its header has t, value"):
+        read_series(file("a.csv", "t,value\n1,5\n"), column="x")
+    with pytest.raises(TextError, match="line 2 has 1 columns, the header has 2"):
+        read_series(file("a.csv", "t,value\n1\n"))
+    with pytest.raises(TextError, match="one file, got 2"):
+        read_series(file("a.csv", "t\n1\n") * 2)
+
+
+def test_one_door_for_all_tasks(file):
+    series = file("a.csv", "t,v\n1,5\n2,6\n")
+    assert read_records(TaskSettings(name="forecast", column="t"), series, TextSettings()).inputs[0].tolist() == [1, 2]
+    for name, reader in (("tag", read_tagged), ("translate", read_pairs)):
+        path = file("p.tsv", "ab\tcd\n")
+        found = read_records(TaskSettings(name=name), path, TextSettings())
+        assert (found, found.fingerprint) == (reader(path), reader(path).fingerprint)
+    labelled = file("l.tsv", "text\tmood\nx\t1\ny\t2\n")
+    assert read_records(TaskSettings(name="classify", label="mood"), labelled, TextSettings()).targets == ["1", "2"]
+    lines = file("n.txt", "a\nb\n")
+    assert read_records(TaskSettings(name="next-line"), lines, TextSettings()).targets == ["b"]
