@@ -41,8 +41,9 @@ def beam_search(
 ) -> list[list[int]]:
     """The best ended target of each source (B, S) among `beam` hypotheses, by log P / (ids with the end)^penalty.
 
-    A hypothesis ends when its end is among the `beam` best continuations; a source is done when `beam` have ended and
-    the best that has not is worse than the best that has, or when its length limit is reached. Beam 1 is `greedy`. Raises UsageError for a beam below 1.
+    A hypothesis ends when its end is among the `beam` best continuations. A source is done when `beam` have ended and
+    the best that has not is worse than the best that has, or when its length limit is reached. Beam 1 is `greedy`.
+    Raises UsageError for a beam below 1.
     """
     if beam < 1:
         raise UsageError(f"beam must be at least 1, got {beam}")
