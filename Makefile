@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/ostinato/kernels/csrc/*)
 DEMO := runs/demo
 
-.PHONY: demo test check format lint types imports tests bench wheel clean help
+.PHONY: demo test check format lint types imports tests bench wheel sanitize clean help
 
 help:
 	@echo "make demo    train on the bundled lyrics for two minutes, then write new ones"
 	@echo "make test    the tests"
 	@echo "make check   format, lint, types, import rules, tests"
 	@echo "make bench   side by side with other libraries"
+	@echo "make sanitize   the C++ kernels' tests under sanitizers"
 
 demo: $(VENV)/.train
 	$(BIN)/ostinato train lyrics-zh -o $(DEMO) --minutes 2 --overwrite
@@ -42,6 +43,14 @@ bench: $(VENV)/.dev
 
 wheel: $(VENV)/.dev
 	$(BIN)/pip wheel -q --no-deps -w dist .
+
+# The kernels under AddressSanitizer and UndefinedBehaviourSanitizer.
+sanitize: $(VENV)/.dev
+	cmake -S . -B build/sanitize -DOSTINATO_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
+	cmake --build build/sanitize
+	OSTINATO_LIBRARY=build/sanitize/libostinato.so ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
+	  LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
+	  $(BIN)/python -m pytest tests/kernels/test_kernels_load.py tests/kernels/test_kernels_recurrent.py tests/runtime
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
