@@ -1,0 +1,213 @@
+"""Training speed on this machine: recurrent layers and whole language-model steps, ours beside torch's.
+
+    python benchmarks/train.py [--quick] [--threads N] [--rounds N] [--shapes TxBxIxH ...] [--steps VxExLxH ...]
+                               [--precisions fp32 bf16] [--json FILE]
+
+Layers: forward and backward of one layer, GFLOP/s counted as 6·T·B·(I + H)·G·H. Torch's best mode of a precision is
+the faster of autocast and a module converted to bfloat16. Steps: a tied LSTM language model with clipping and AdamW.
+All take turns, round after round; figures are medians. The peak is torch's product of two square matrices in the same
+run: a yardstick, not a limit (our kernels may pass it). Peak memory of a step is measured in a process of its own,
+beyond imports, model, gradient and moments. Figures go to standard output as Markdown tables.
+"""
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from ostinato.cells import CELLS
+from ostinato.kernels.load import choose_isa
+from ostinato.layers import GRU, LSTM, RNN, native
+from ostinato.layers.head import linear_cross_entropy
+from ostinato.layers.native_adamw import NativeAdamW
+
+OURS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
+THEIRS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
+SHAPES = ("35x32x256x256", "35x20x650x650", "100x64x512x512", "128x64x1024x1024")
+STEPS = ("10000x400x2x20x35", "33278x650x2x20x35", "100x512x1x32x64")
+
+
+def interleaved(candidates: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Median seconds of each, after two rounds that do not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for turn in range(rounds + 2):
+        for name, run in candidates.items():
+            start = time.perf_counter()
+            run()
+            if turn > 1:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def peak(precision: str, size: int, rounds: int) -> float:
+    """GFLOP/s of torch's product of two square matrices."""
+    a = torch.randn(size, size).to(torch.bfloat16 if precision == "bf16" else torch.float32)
+    return 2 * size**3 / interleaved({"product": lambda: a @ a}, rounds)["product"] / 1e9
+
+
+def layer_pass(module: torch.nn.Module, steps: int, batch: int, inputs: int, *, autocast: bool) -> Callable[[], None]:
+    dtype = next(module.parameters()).dtype
+    x = torch.randn(steps, batch, inputs, dtype=dtype, requires_grad=True)
+    parameters = [x, *module.parameters()]
+
+    def run() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            y, _ = module(x)
+        torch.autograd.grad(y, parameters, torch.ones_like(y))
+
+    return run
+
+
+def layers(cell: str, shape: str, precision: str, rounds: int) -> dict[str, Any]:
+    """One row of the table of layers."""
+    steps, batch, inputs, hidden = (int(n) for n in shape.split("x"))
+    bf16 = precision == "bf16"
+    theirs = THEIRS[cell](inputs, hidden)
+    candidates = {
+        "native": layer_pass(OURS[cell](inputs, hidden, backend="native"), steps, batch, inputs, autocast=bf16),
+        "torch": layer_pass(theirs, steps, batch, inputs, autocast=bf16),
+    }
+    if bf16:
+        converted = THEIRS[cell](inputs, hidden).bfloat16()
+        candidates["torch bfloat16"] = layer_pass(converted, steps, batch, inputs, autocast=False)
+    seconds = interleaved(candidates, rounds)
+    best = min(value for name, value in seconds.items() if name != "native")
+    work = 6 * steps * batch * (inputs + hidden) * CELLS[cell].gates * hidden / 1e9
+    return {
+        "cell": cell, "shape": shape, "precision": precision,
+        "native_ms": seconds["native"] * 1e3, "torch_ms": best * 1e3,
+        "native_gflops": work / seconds["native"], "torch_gflops": work / best, "ratio": best / seconds["native"],
+    }  # fmt: skip
+
+
+class Model(torch.nn.Module):
+    """A tied LSTM language model: ours, or as one would write it with torch alone."""
+
+    def __init__(self, vocabulary: int, size: int, depth: int, *, ours: bool) -> None:
+        super().__init__()
+        self.ours = ours
+        self.weight = torch.nn.Parameter(torch.randn(vocabulary, size) * 0.05)
+        self.bias = torch.nn.Parameter(torch.zeros(vocabulary))
+        self.layers = LSTM(size, size, depth, backend="native") if ours else torch.nn.LSTM(size, size, depth)
+
+    def forward(self, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        y, _ = self.layers(functional.embedding(ids, self.weight, sparse=self.ours))
+        if self.ours:
+            return linear_cross_entropy(y.flatten(0, 1), self.weight, self.bias, targets.flatten())
+        return functional.cross_entropy(functional.linear(y.flatten(0, 1), self.weight, self.bias), targets.flatten())
+
+
+def training_step(shape: str, name: str) -> Callable[[], None]:
+    """A whole step of `name`: "native bf16", "torch fp32", ..."""
+    vocabulary, size, depth, batch, length = (int(n) for n in shape.split("x"))
+    library, precision = name.split()
+    torch.manual_seed(0)
+    model = Model(vocabulary, size, depth, ours=library == "native")
+    optimizer: torch.optim.Optimizer
+    if library == "native":
+        optimizer = NativeAdamW(model.parameters(), 1e-3, clip=1.0)
+    else:
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
+    ids, targets = torch.randint(vocabulary, (2, length, batch))
+
+    def run() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            loss = model(ids, targets)
+        optimizer.zero_grad()
+        loss.backward()
+        if library != "native":
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    return run
+
+
+def memory(shape: str, name: str, threads: int) -> float:
+    """MB at the peak of a step beyond imports and 16 bytes a parameter (itself, gradient, AdamW's two moments)."""
+    if not Path("/proc/self/clear_refs").exists():
+        return float("nan")
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_memory, (shape, name, threads))
+
+
+def _memory(shape: str, name: str, threads: int) -> float:
+    torch.set_num_threads(threads)
+    training_step("10x8x1x2x3", name)()  # libraries load what they load late
+    before = _status("VmRSS")
+    run = training_step(shape, name)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    for _ in range(3):
+        run()
+    vocabulary, size, depth, *_ = (int(n) for n in shape.split("x"))
+    parameters = vocabulary * (size + 1) + depth * (8 * size * size + 8 * size)
+    return _status("VmHWM") - before - 16 * parameters / 2**20
+
+
+def _status(field: str) -> float:
+    """MB, from the kernel's record of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def steps(shape: str, precisions: list[str], rounds: int, threads: int) -> list[dict[str, Any]]:
+    """The rows of one model in the table of steps."""
+    _, _, _, batch, length = (int(n) for n in shape.split("x"))
+    names = [f"{library} {precision}" for precision in precisions for library in ("native", "torch")]
+    seconds = interleaved({name: training_step(shape, name) for name in names}, rounds)
+    return [
+        {"shape": shape, "name": name, "ms": value * 1e3, "tokens_per_second": batch * length / value,
+         "memory_mb": memory(shape, name, threads)}
+        for name, value in seconds.items()
+    ]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes and one round: does it run?")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--cells", nargs="+", default=list(OURS), choices=list(OURS))
+    parser.add_argument("--shapes", nargs="*", default=list(SHAPES), metavar="TxBxIxH")
+    parser.add_argument("--steps", nargs="*", default=list(STEPS), metavar="VxExLxBxT")
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
+    parser.add_argument("--json", help="also write the figures here")
+    given = parser.parse_args()
+    if given.quick:
+        given.rounds, given.shapes, given.steps = 1, ["5x4x16x16"], ["50x16x1x4x5"]
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(given.threads)
+    if native.kernels_for(torch.empty(1), ()) is None:
+        raise SystemExit(f"no compiled kernels here: {choose_isa().why}")
+    figures: dict[str, Any] = {"isa": choose_isa().isa, "threads": given.threads, "layers": [], "steps": []}
+    print(f"{choose_isa().isa}, {given.threads} threads, torch {torch.__version__}\n")
+    figures["peak_gflops"] = {p: peak(p, 64 if given.quick else 2048, given.rounds) for p in given.precisions}
+    print("product of 2048² matrices:", ", ".join(f"{p} {v:.0f} GFLOP/s" for p, v in figures["peak_gflops"].items()))
+    print("\n| cell | T×B×I×H | precision | native ms | torch ms | native GFLOP/s | torch GFLOP/s | ratio |")
+    print("|---|---|---|---|---|---|---|---|")
+    for shape in given.shapes:
+        for precision in given.precisions:
+            for cell in given.cells:
+                row = layers(cell, shape, precision, given.rounds)
+                figures["layers"].append(row)
+                numbers = f"{row['native_ms']:.1f} | {row['torch_ms']:.1f} | {row['native_gflops']:.0f}"
+                numbers += f" | {row['torch_gflops']:.0f} | {row['ratio']:.2f}"
+                print(f"| {cell} | {shape} | {precision} | {numbers} |", flush=True)
+    print("\n| V×E×layers×B×T | | ms | tokens/s | MB |\n|---|---|---|---|---|")
+    for shape in given.steps:
+        for row in steps(shape, given.precisions, given.rounds, given.threads):
+            figures["steps"].append(row)
+            print(f"| {shape} | {row['name']} | {row['ms']:.1f} | {row['tokens_per_second']:.0f} "
+                  f"| {row['memory_mb']:.0f} |", flush=True)  # fmt: skip
+    if given.json:
+        Path(given.json).write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
