@@ -48,6 +48,17 @@ def test_score_save_and_load(model, tmp_path):
     assert int8 == pytest.approx(figure, rel=0.02)
 
 
+def test_saving_replaces_models_and_nothing_else(model, tmp_path):
+    model.save(tmp_path / "copy")
+    model.save(tmp_path / "copy")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.txt").write_text("mine")
+    for target in (tmp_path / "photos", tmp_path / "photos" / "cat.txt", model.path.parent):
+        with pytest.raises(ostinato.BundleError, match="holds something else than a saved model"):
+            model.save(target)
+    assert (tmp_path / "photos" / "cat.txt").read_text() == "mine"
+
+
 def test_novelty_needs_the_training_text(model, tmp_path):
     assert model.novelty("风在春里等你").longest.length > 1
     model.save(tmp_path / "copy")

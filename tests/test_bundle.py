@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,6 +154,8 @@ def test_any_changed_byte_of_a_tensor_file_is_harmless(tmp_path_factory, at, val
         '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}',
         '{"a":[]}',
         "[]",
+        '"x"',
+        "3",
     ],
 )
 def test_hostile_tensor_headers(tmp_path, header):
@@ -160,6 +163,26 @@ def test_hostile_tensor_headers(tmp_path, header):
     path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(16))
     with pytest.raises(BundleError, match="not a readable safetensors file"):
         TensorFile(path)
+
+
+def test_an_open_file_of_tensors_stays_itself_when_it_is_replaced(tmp_path):
+    save_to = tensor_writer({"a": np.arange(4, dtype=np.float32)})
+    write_folder(tmp_path / "m", {"t": save_to})
+    tensors = TensorFile(tmp_path / "m" / "t")
+    write_folder(tmp_path / "m", {"t": tensor_writer({"b": np.zeros(9), "a": np.ones(4, np.float32)})})
+    assert tensors["a"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_model_in_the_working_folder(bundle, monkeypatch):
+    monkeypatch.chdir(bundle)
+    assert read_bundle(Path()).kind == "recurrent"
+
+
+def test_a_file_in_the_way_is_left_alone(tmp_path):
+    (tmp_path / "f").write_text("mine")
+    with pytest.raises(BundleError, match="it is a file; name a folder"):
+        write_folder(tmp_path / "f", {"a": b""})
+    assert (tmp_path / "f").read_text() == "mine"
 
 
 def test_a_full_disk_leaves_the_old_model(bundle, monkeypatch):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.bundle import MANIFEST, Bundle, read_bundle, write_folder
-from ostinato.errors import MissingExtraError, TextError, UsageError
+from ostinato.errors import BundleError, MissingExtraError, TextError, UsageError
 from ostinato.evaluation import Evaluation, evaluate
 from ostinato.generation import Sampler, Stop, write
 from ostinato.protocols import END_OF_DOCUMENT, Ids, StepModel
@@ -238,7 +238,10 @@ class Model:
 
     def save(self, path: str | Path) -> None:
         """Copy the model to the folder `path`, atomically. Raises BundleError when it cannot be written."""
-        write_folder(Path(path), _files(self.path))
+        target = Path(path)
+        if target.exists() and not (target.is_dir() and ((target / MANIFEST).is_file() or not any(target.iterdir()))):
+            raise BundleError(f"cannot save to {target}: it holds something else than a saved model; name a new folder")
+        write_folder(target, _files(self.path))
 
 
 def load(path: str | Path, *, precision: str = "fp32") -> Model:
@@ -305,12 +308,15 @@ def measure_int8(folder: Path) -> None:
     from ostinato.text import open_corpus
 
     bundle = read_bundle(folder)
+    if bundle.kind != "recurrent":
+        return
     heldout = open_corpus(folder / "text").heldout.ids[:_INT8_TOKENS]
     loss = precision_loss(bundle, heldout if len(heldout) else None)
     config = {**bundle.config, "int8": {"perplexity": loss.int8, "fp32": loss.fp32, "tokens": loss.tokens}}
     files = _files(bundle.path)
     files["config.json"] = (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode("utf-8")
-    files["card.md"] = (bundle.card.rstrip() + f"\n\n{loss}\n").encode("utf-8")
+    card = "\n".join(line for line in bundle.card.splitlines() if not line.startswith("int8 weights:")).rstrip()
+    files["card.md"] = f"{card}\n\n{loss}\n".encode()
     write_folder(bundle.path, files)
 
 

@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -48,7 +49,10 @@ def write_folder(path: Path, files: Mapping[str, FileContent]) -> None:
 
     Raises BundleError when the disk is full or not writable; the old folder is then untouched.
     """
+    path = path.absolute()
     fresh = path.with_name(f".{path.name}.new")
+    if path.exists() and not path.is_dir():
+        raise BundleError(f"cannot save {path}: it is a file; name a folder")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         recover_folder(path)
@@ -97,6 +101,7 @@ def verify_folder(path: Path) -> None:
 
 def recover_folder(path: Path) -> None:
     """Finish an exchange that was cut short between its two renames (only where the system has no atomic exchange)."""
+    path = path.absolute()
     aside = path.with_name(f".{path.name}.old")
     if aside.is_dir() and not path.exists():
         os.rename(aside, path)
@@ -170,32 +175,32 @@ class TensorFile(Mapping[str, Array]):
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._bytes: Array = np.zeros(0, np.uint8)
         self._entries: dict[str, tuple[str, tuple[int, ...], int]] = {}
         self.metadata: dict[str, str] = {}
         try:
-            self._read_header(path.stat().st_size)
+            # All of it is mapped at once: the file may be replaced by a newer one while this one is in use.
+            self._bytes = np.memmap(path, np.uint8, "r").view(np.ndarray)
+            self._read_header(len(self._bytes))
         except FileNotFoundError:
             raise BundleError(f"{path} is missing: the model is incomplete; copy the whole folder again") from None
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise BundleError(f"{path} is not a readable safetensors file ({error}); copy or train it again") from None
 
     def _read_header(self, size: int) -> None:
-        with self._path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= min(size - 8, _HEADER_LIMIT):
-                raise ValueError(f"header of {length} bytes in a file of {size}")
-            header = json.loads(file.read(length).decode("utf-8"))
+        length = int.from_bytes(self._bytes[:8].tobytes(), "little")
+        if not 2 <= length <= min(size - 8, _HEADER_LIMIT):
+            raise ValueError(f"header of {length} bytes in a file of {size}")
+        header = json.loads(self._bytes[8 : 8 + length].tobytes().decode("utf-8"))
+        if not isinstance(header, dict):
+            raise TypeError("its header is no object")
         self.metadata = header.pop("__metadata__", {})
         start = 8 + length
         for name, entry in header.items():
             dtype, shape, (begin, end) = _DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
             if not all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
                 raise ValueError(f"tensor {name!r} has a negative or fractional size")
-            count = 1
-            for n in shape:
-                count *= n
-            if end - begin != count * np.dtype(dtype).itemsize or start + end > size:
+            if end - begin != math.prod(shape) * np.dtype(dtype).itemsize or start + end > size:
                 raise ValueError(f"tensor {name!r} does not fit the file")
             self._entries[name] = (dtype, shape, start + begin)
 
@@ -203,8 +208,8 @@ class TensorFile(Mapping[str, Array]):
         dtype, shape, offset = self._entries[name]
         if 0 in shape:
             return np.zeros(shape, dtype)
-        mapped = np.memmap(self._path, dtype=dtype, mode="r", offset=offset, shape=shape)
-        return mapped.view(np.ndarray)
+        count = math.prod(shape) * np.dtype(dtype).itemsize
+        return self._bytes[offset : offset + count].view(dtype).reshape(shape)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

@@ -1,7 +1,6 @@
 """A whole n-gram run: from texts to a model on disk. The counterpart of `training.run`; needs no torch."""
 
 import math
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from ostinato.bundle import write_bundle
 from ostinato.errors import TrainingError
 from ostinato.evaluation import Evaluation, baselines, evaluate
 from ostinato.ngram import NgramModel, fit_ngram, unseen_note
+from ostinato.run_folder import check_folder, empty_folder
 from ostinato.settings import NgramSettings, Recipe, to_toml
 from ostinato.text import Corpus, prepare
 from ostinato.text.description import describe
@@ -66,20 +66,15 @@ def train_ngram(
 
     Raises TextError, SettingsError, TrainingError where `out` holds a run already, and BundleError.
     """
-    if out.exists() and not out.is_dir():
-        raise TrainingError(f"the output folder {out} is a file; choose another with -o")
-    if any((out / name).exists() for name in ("model", "checkpoint", "metrics.jsonl")):
-        if not overwrite:
-            raise TrainingError(f"{out} holds a run already: --overwrite replaces it, -o names another")
-        for name in ("model", "checkpoint"):
-            shutil.rmtree(out / name, ignore_errors=True)
-        (out / "metrics.jsonl").unlink(missing_ok=True)
+    check_folder(out, overwrite=overwrite)
     corpus = prepare(texts, recipe.text, out / "text", encoding=encoding)
     started = time.perf_counter()
     model = fit_settings(corpus, recipe.ngram)
     seconds = time.perf_counter() - started
     evaluation, notes = _evaluate(model, corpus)
     notes = [*corpus.notes, *model.settings["notes"], *notes]
+    if overwrite:
+        empty_folder(out)
     save_ngram(out / "model", model, corpus, recipe.name, seconds, evaluation, notes)
     try:
         (out / "recipe.toml").write_text(to_toml(recipe), "utf-8")

@@ -6,6 +6,7 @@ time given.
 """
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -102,7 +103,7 @@ class TrainingSettings:
         0.0, "decay of the exponential moving average of the weights (0: none)", low=0.0, high=1.0
     )
     precision: str = _setting("auto", "arithmetic of the matrix products", among=PRECISIONS)
-    seed: int = _setting(1, "seed of initial weights, sampling and dropout", low=0)
+    seed: int = _setting(1, "seed of initial weights, sampling and dropout", low=0, high=2**63 - 1)
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,8 @@ def _check(section: str, setting: "dataclasses.Field[Any]", annotation: Any, val
         raise SettingsError(f"{where}: {name} must be {names}, got {value!r}")
     if limits["among"] and value not in limits["among"]:
         raise SettingsError(f"{where}: {name} must be one of {', '.join(limits['among'])}, got {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SettingsError(f"{where}: {name} must be a finite number, got {value!r}")
     low, high = limits["low"], limits["high"]
     if value is not None and ((low is not None and not value >= low) or (high is not None and not value <= high)):
         bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"

@@ -88,13 +88,47 @@ def test_resume_extends_a_run_and_takes_the_recorded_recipe(verses, tmp_path):
 def test_resume_refuses_another_recipe_or_text_and_loses_nothing(verses, tmp_path):
     out = tmp_path / "out"
     train(verses, out)
-    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file() and p.parent.name != "text"}
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     with pytest.raises(TrainingError, match=r"another recipe: model.cell was lstm, now gru"):
         train(verses, out, "model.cell=gru", resume=True)
     verses.write_text(verses.read_text("utf-8") + "# 新\n一行\n", "utf-8")
-    with pytest.raises(TrainingError, match="cannot resume with another text"):
+    with pytest.raises(TextError, match="cannot resume with another text"):
         train(verses, out, resume=True)
     assert {p: p.read_bytes() for p in before} == before
+
+
+def test_overwriting_begins_when_everything_was_read(verses, tmp_path):
+    train(verses, tmp_path / "out")
+    before = (tmp_path / "out" / "model" / "model.safetensors").read_bytes()
+    with pytest.raises(TextError, match="does not exist"):
+        train(tmp_path / "typo.txt", tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out" / "model" / "model.safetensors").read_bytes() == before
+    with pytest.raises(UsageError, match="give one of them"):
+        train(verses, tmp_path / "out", overwrite=True, resume=True)
+
+
+def test_a_run_inside_the_folder_of_texts_is_not_read_as_text(verses, tmp_path):
+    texts = tmp_path / "songs"
+    texts.mkdir()
+    verses.rename(texts / "verses.txt")
+    train(texts, texts / "out")
+    assert train(texts, texts / "out", steps=25, resume=True).position.step == 25
+
+
+@pytest.mark.parametrize("seed", [20240601, 2**63 - 1])
+def test_any_seed_trains(verses, tmp_path, seed):
+    assert train(verses, tmp_path, f"training.seed={seed}", steps=2).position.step == 2
+
+
+def test_a_run_that_ends_with_an_epoch_says_its_training_loss(verses, tmp_path):
+    chosen = with_budget(
+        recipe("text.heldout=0", "training.evaluate_every=2"), minutes=None, epochs=3, steps=None, seed=1
+    )
+    result = running.train([str(verses)], out=tmp_path, recipe=chosen, progress=False)
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    assert len(rows) == 2
+    assert all(row["train_loss"] > 0 for row in rows)
+    assert result.position.best_step == result.position.step
 
 
 def test_resume_without_a_checkpoint(verses, tmp_path):

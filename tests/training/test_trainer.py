@@ -100,6 +100,9 @@ def test_early_stopping_after_evaluations_without_improvement(tmp_path):
     assert outcome.reason == "early"
     assert outcome.position.stale == 2
     assert outcome.position.step < 500
+    again = trainer(tmp_path, steps=500, learning_rate=1e-12, patience=2, evaluate_every=0.1)
+    again.resume()
+    assert again.train().position.step == outcome.position.step
 
 
 def test_minutes_end_a_run(tmp_path):

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from ostinato.errors import UsageError
+from ostinato.run_folder import check_folder
 from ostinato.settings import TOKENIZERS, apply_overrides, load_recipe, with_budget
 
 
@@ -15,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `compare`."""
     parser.add_argument("text", nargs="+", metavar="TEXT", help="file, folder, zip, -, lyrics-zh or lyrics-en")
     parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="keep the mixture, the network and a picture")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run that is in DIR")
     parser.add_argument("--order", type=int, default=5, metavar="N", help="the longest n-grams (default: 5)")
     parser.add_argument(
         "--tokenizer", action="append", metavar="T", help="how to cut the text; several are compared by bits/char"
@@ -52,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
         apply_overrides(load_recipe(args.recipe), args.set), minutes=args.minutes or None, epochs=None, steps=None,
         seed=args.seed,
     )  # fmt: skip
+    if args.out is not None:
+        check_folder(args.out, overwrite=args.overwrite)
     comparisons = []
     with contextlib.ExitStack() as stack:
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostinato-")))

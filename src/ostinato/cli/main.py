@@ -78,6 +78,8 @@ def _take_rest(parser: argparse.ArgumentParser, args: argparse.Namespace, rest: 
         args.prompt = rest[0]
     elif rest and args.command == "score" and args.text == ["-"]:
         args.text = rest
+    elif rest and args.command == "predict" and args.input == ["-"]:
+        args.input = rest
     elif rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
 

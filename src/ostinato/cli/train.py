@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         if error.name not in ("torch", "matplotlib"):
             raise
         raise MissingExtraError(f"training needs {error.name}: pip install 'ostinato[train]'") from None
-    names_recipe = bool(args.recipe or args.set)
+    names_recipe = bool(args.recipe or args.set or args.task or args.seed is not None)
     out = _folder(args)
     if args.resume and not names_recipe and (out / "recipe.toml").is_file():
         before = load_recipe(str(out / "recipe.toml"))  # says how to read the data, and what for
@@ -99,4 +99,4 @@ def _count(args: argparse.Namespace, recipe: Recipe) -> int:
 def _folder(args: argparse.Namespace) -> Path:
     """The output folder that was asked for, or one named after the first text."""
     first = args.text[0]
-    return args.out or Path(f"{Path(first).stem if first != '-' else 'stdin'}-model")
+    return args.out or Path(f"{Path(first).resolve().stem if first != '-' else 'stdin'}-model")

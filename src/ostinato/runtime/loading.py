@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ostinato.bundle import Bundle, read_bundle
-from ostinato.errors import BundleError
+from ostinato.errors import BundleError, UsageError
 from ostinato.protocols import StepModel
 from ostinato.runtime.recurrent import load_recurrent
 from ostinato.runtime.window import load_window
@@ -22,6 +22,8 @@ def load(
     bundle = source if isinstance(source, Bundle) else read_bundle(Path(source))
     if bundle.kind == "recurrent":
         return load_recurrent(bundle, precision=precision, isa=isa, threads=threads)
+    if precision != "fp32" and bundle.kind in ("ngram", "window"):
+        raise UsageError(f"a model of kind {bundle.kind} has no {precision} weights: leave precision at fp32")
     if bundle.kind == "ngram":
         from ostinato.ngram import from_arrays
 

@@ -90,11 +90,13 @@ def prepare(
     *,
     encoding: str | None = None,
     tokenizer: BaseTokenizer | None = None,
+    expected: str | None = None,
 ) -> Corpus:
     """Read, divide and encode texts into `directory`, or reuse what lies there if it is of the same text and settings.
 
-    `tokenizer` is used as it is instead of building one. The vocabulary is that of the training split. Memory does not
-    grow with the text. Raises TextError (sources, too short a text, a full disk) and SettingsError.
+    `tokenizer` is used as it is instead of building one. `expected` is the fingerprint that the text must have; with
+    another one nothing is written. The vocabulary is that of the training split. Memory does not grow with the text.
+    Raises TextError (sources, too short or another text, a full disk) and SettingsError.
     """
     texts = read_texts(paths, encoding)
     settings = dataclasses.replace(
@@ -109,6 +111,8 @@ def prepare(
 
     survey = _survey(documents())
     fingerprint = _fingerprint(survey.digest, settings, tokenizer)
+    if expected is not None and fingerprint != expected:
+        raise TextError("cannot resume with another text: give the same files as before, or start anew with -o")
     folder = Path(directory)
     if (ready := _reusable(folder, fingerprint)) is not None:
         return dataclasses.replace(ready, names=texts.names, notes=texts.notes)

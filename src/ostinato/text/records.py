@@ -203,6 +203,8 @@ def read_series(paths: Sequence[str], *, column: str = "auto", encoding: str | N
     if len(paths) != 1:
         raise TextError(f"a series comes from one file, got {len(paths)}")
     texts = read_texts(paths, encoding)
+    if len(texts.sources) != 1:
+        raise TextError(f"a series comes from one file, {', '.join(texts.names)} holds {len(texts.sources)}")
     (source,) = texts.sources
     header, rows = _table(source)
     if column != "auto" and column not in header:
@@ -255,6 +257,7 @@ def _tabbed(source: Source, least: int, most: int, form: str) -> Iterator[tuple[
 def _table(source: Source) -> tuple[list[str], Iterator[tuple[str, list[str]]]]:
     """The header and the rows of a CSV or TSV file, each row with its place and as wide as the header."""
     delimiter = "," if _ending(source) == ".csv" else "\t"
+    csv.field_size_limit(1 << 30)
     reader = csv.reader(io.StringIO("".join(source.pieces())), delimiter=delimiter)
 
     def rows(header: list[str]) -> Iterator[tuple[str, list[str]]]:

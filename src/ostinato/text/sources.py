@@ -180,7 +180,7 @@ def _in_folder(folder: Path, notes: list[str]) -> Iterator[tuple[str, Opener]]:
 
     other = texts = 0
     for root, folders, files in os.walk(folder, onerror=fail):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not _is_ours(Path(root, name)))
         for file in (Path(root, name) for name in sorted(files) if not name.startswith(".")):
             if file.is_file() and _seems_text(file.name, opener := _file_opener(file)):
                 texts += 1
@@ -188,6 +188,11 @@ def _in_folder(folder: Path, notes: list[str]) -> Iterator[tuple[str, Opener]]:
             else:
                 other += 1
     _report(str(folder), texts, other, notes)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether it is the output of a run or part of it, which is no text to learn from."""
+    return any((folder / name).is_file() for name in ("manifest.json", "corpus.json", "metrics.jsonl"))
 
 
 def _in_zip(path: Path, notes: list[str], inside: str = "") -> Iterator[tuple[str, Opener]]:

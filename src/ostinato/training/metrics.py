@@ -1,6 +1,7 @@
 """`metrics.jsonl`: one row an evaluation, append-only, also across a resume."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,10 @@ class MetricsFile:
             return
         self._last_step = row.step
         data = asdict(row)
+        data |= data.pop("scores")
+        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in data.items()}
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(data | data.pop("scores")) + "\n")
+            file.write(json.dumps(finite) + "\n")
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 import signal
 import threading
 import time
@@ -19,6 +18,7 @@ from ostinato.errors import TrainingError
 from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
 from ostinato.models.language_model import LanguageModel
 from ostinato.models.window_mlp import build_language_model
+from ostinato.run_folder import check_folder, empty_folder
 from ostinato.settings import Recipe, recipe_from_mapping, to_mapping, to_toml
 from ostinato.text import Corpus, prepare
 from ostinato.training import plan
@@ -104,7 +104,8 @@ def train(
     recorded = load_checkpoint(out / "checkpoint").run if resume else None
     if recorded is not None:
         recipe = resumed_recipe(recipe, recorded, same_recipe)
-    corpus = prepare(texts, recipe.text, out / "text", encoding=encoding)
+    expected = None if recorded is None else recorded["fingerprint"]
+    corpus = prepare(texts, recipe.text, out / "text", encoding=encoding, expected=expected)
     for note in corpus.notes:
         watcher.noted(note)
     size = plan.CorpusSize(corpus.train.tokens, corpus.heldout.tokens, corpus.tokenizer.vocabulary_size)
@@ -134,6 +135,8 @@ def train(
         watcher=recorder,
         run=run,
     )
+    if overwrite:
+        empty_folder(out)
     (out / "recipe.toml").write_text(to_toml(resolved), "utf-8")
     watcher.noted(_headline(corpus, model, resolved, precision, where))
     if resume:
@@ -143,31 +146,6 @@ def train(
         outcome = trainer.train()
     recorder.finish()
     return result_of(out, outcome, received)
-
-
-def check_folder(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make the output folder, empty it if asked to. Raises TrainingError where it holds a run or is not writable."""
-    if out.exists() and not out.is_dir():
-        raise TrainingError(f"the output folder {out} is a file; choose another with -o")
-    started = out.is_dir() and any((out / name).exists() for name in ("model", "checkpoint", "metrics.jsonl"))
-    if started and overwrite and not resume:
-        for name in ("model", "checkpoint", "text"):
-            shutil.rmtree(out / name, ignore_errors=True)
-        for name in ("metrics.jsonl", "loss.svg", "loss.png", "recipe.toml"):
-            (out / name).unlink(missing_ok=True)
-    elif started and not resume:
-        raise TrainingError(
-            f"{out} holds a run already: --resume goes on with it, --overwrite replaces it, -o names another"
-        )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise TrainingError(
-            f"cannot write to the output folder {out}: {error.strerror}; choose another with -o"
-        ) from None
 
 
 def _without_budget(mapping: dict[str, Any]) -> dict[str, Any]:

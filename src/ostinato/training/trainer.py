@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from ostinato.errors import TrainingError
+from ostinato.generation.random import mix
 from ostinato.models.device import autocast
 from ostinato.settings import TrainingSettings
 from ostinato.training.averaging import Average
@@ -169,6 +170,8 @@ class Trainer:
             self.save()
             last_saved = time.perf_counter()
 
+        if self.settings.patience and self.position.stale >= self.settings.patience:
+            return Outcome("early", self.position)
         while True:
             epoch = self.data.epoch(self.position.epoch)
             while self.position.batch < len(epoch):
@@ -189,12 +192,12 @@ class Trainer:
                     last_saved = time.perf_counter()
             else:
                 p = self.position
-                p.epoch, p.batch, p.loss_sum, p.loss_tokens, self.state = p.epoch + 1, 0, 0.0, 0, None
+                p.epoch, p.batch, self.state = p.epoch + 1, 0, None
                 continue
             break
         if self.interrupted:
             self.save()  # before the evaluation, which an uninterrupted run would not have made here
-            if evaluated_at != self.position.step:
+            if self.position.best_step == 0:  # a model to write with; else `model/` stays what it would have been
                 self._evaluate(metrics, 0.0)
             return Outcome("interrupted", self.position)
         if evaluated_at != self.position.step:
@@ -204,7 +207,9 @@ class Trainer:
     def _step(self, batch: Sequence[Any], progress: float, carries_state: bool) -> float:
         """One minibatch: forward, backward, clip, update. Returns its mean loss."""
         s, p = self.settings, self.position
-        torch.manual_seed((s.seed << 40) + p.step)
+        torch.manual_seed(mix(mix(s.seed) ^ p.step) >> 1)  # torch takes 63 bits
+        if p.batch == 0:
+            p.loss_sum, p.loss_tokens = 0.0, 0
         assert s.learning_rate is not None
         rate = s.learning_rate * schedule_factor(s.schedule, progress, s.warmup) * s.plateau_factor**p.plateau.cuts
         set_learning_rate(self.optimizer, rate)
@@ -239,7 +244,7 @@ class Trainer:
         if p.skipped_in_a_row >= SKIPS_ALLOWED:
             raise TrainingError(
                 f"training diverged: the loss or its gradient was not finite {SKIPS_ALLOWED} times in a row "
-                f"(step {p.step}); lower training.learning_rate or training.clip; the weights before that are saved"
+                f"(step {p.step}); lower training.learning_rate, or clip gradients with training.clip"
             )
 
     def _evaluate(self, metrics: MetricsFile, tokens_per_second: float) -> None:

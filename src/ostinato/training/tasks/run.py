@@ -11,6 +11,7 @@ from ostinato.errors import UsageError
 from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
 from ostinato.models.task_bundle import build_task_model
 from ostinato.models.task_models import ForecastModel, TaskModel
+from ostinato.run_folder import check_folder, empty_folder
 from ostinato.settings import Recipe, to_mapping, to_toml
 from ostinato.text import BaseTokenizer, build
 from ostinato.text.records import Records
@@ -18,7 +19,7 @@ from ostinato.training.checkpoint import load_checkpoint
 from ostinato.training.metrics import Row, read_metrics
 from ostinato.training.picture import draw_losses
 from ostinato.training.progress import Progress, Silent
-from ostinato.training.run import Result, check_folder, check_resume, result_of, resumed_recipe, stop_on_signals
+from ostinato.training.run import Result, check_resume, result_of, resumed_recipe, stop_on_signals
 from ostinato.training.tasks.data import Part, TaskData, divide
 from ostinato.training.tasks.plan import resolve
 from ostinato.training.tasks.saving import TaskWriter
@@ -70,6 +71,8 @@ def train_task(
     writer = TaskWriter(out / "model", model, resolved, records, data, features)
     recorder = _Recorder(watcher, writer, out, resolved.task.name)
     trainer = Trainer(model.network, data, settings, folder=out, device=where, watcher=recorder, run=run)
+    if overwrite:
+        empty_folder(out)
     (out / "recipe.toml").write_text(to_toml(resolved), "utf-8")
     watcher.noted(
         f"{resolved.task.name}: {len(train):,} records to learn from, {len(heldout):,} held out; "
