@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 from ostinato.text.width import display_width, fit
 
-COLUMN, LINE, MARGIN, COLUMNS = 8.0, 20, 18, 100
+COLUMN, LINE, MARGIN, COLUMNS = 8.0, 20, 18, 128
 COLOURS = {"command": "#7ee787", "plain": "#d7dce2", "dim": "#8b949e", "verse": "#ffd7a8"}
 
 
@@ -26,7 +26,7 @@ def line_svg(text: str, kind: str, y: int) -> str:
 def screen(train: str, written: str) -> list[tuple[str, str]]:
     """The lines to show, each with its kind: the run's beginning and end, then what was written."""
     log = [line for line in train.splitlines() if line.strip() and "tokens/s" not in line]
-    shown = log[:2] + [line for line in log[2:] if line.startswith("step")][:1] + ["…"] + log[-9:]
+    shown = log[:2] + [line for line in log[2:] if line.startswith("step")][:1] + ["…"] + log[-8:]
     rows = [("$ ostinato train lyrics-zh --minutes 2", "command")]
     rows += [(fit(line, COLUMNS), "verse" if line.startswith("    ") else "dim") for line in shown]
     rows += [("", "plain"), ("$ ostinato write lyrics-zh-model 分开 --lines 8", "command")]
