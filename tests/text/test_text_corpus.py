@@ -273,3 +273,13 @@ def test_tinyshakespeare_has_its_usual_split(tmp_path: Path) -> None:
     assert (prepared.train.characters, prepared.heldout.characters) == (1_003_854, 111_540)
     assert len(prepared.tokenizer.characters) == 65
     assert (prepared.train.ids[-1], prepared.heldout.ids[-1]) == (0, 0)
+
+
+def test_of_a_very_long_text_no_more_is_held_out_than_can_be_read_again_and_again() -> None:
+    from ostinato.text.split import MOST, plan_split
+
+    tail = plan_split(1, 50 * MOST, 0.1)
+    assert tail.cut == pytest.approx(49 * MOST, abs=1)
+    documents = plan_split(1000, 50 * MOST, 0.1)
+    assert documents.mask.sum() == 20
+    assert plan_split(1, 10 * MOST, 0.1).share == 0.1

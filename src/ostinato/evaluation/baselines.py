@@ -6,6 +6,9 @@ from ostinato.errors import TextError
 from ostinato.evaluation.perplexity import Evaluation, from_log_probabilities
 from ostinato.protocols import Ids
 
+_MOST_TOKENS = 20_000_000
+"""Enough to know how frequent tokens are; the rest of a mapped text need not be read."""
+
 
 def uniform(ids: Ids, vocabulary_size: int, characters: int, split: str = "held-out") -> Evaluation:
     """Every token equally likely: log V nats a token, perplexity V."""
@@ -14,7 +17,9 @@ def uniform(ids: Ids, vocabulary_size: int, characters: int, split: str = "held-
 
 
 def unigram(training: Ids, ids: Ids, vocabulary_size: int, characters: int, split: str = "held-out") -> Evaluation:
-    """Tokens as frequent as in `training`, one added to every count so that none is impossible (Laplace)."""
+    """Tokens as frequent as in (the first _MOST_TOKENS of) `training`, one added to every count so that none is
+    impossible (Laplace)."""
+    training = training[:_MOST_TOKENS]
     _check(training, vocabulary_size)
     _check(ids, vocabulary_size)
     counts = np.bincount(training, minlength=vocabulary_size).astype(np.float64) + 1

@@ -13,6 +13,8 @@ from ostinato.text.documents import Piece
 TRAIN, HELDOUT = 0, 1
 SEED = 20260101
 SHORTEST = 20
+MOST = 2_000_000
+"""Characters: of a very long text no larger part is held out, since every evaluation reads all of it."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,15 @@ def _cut_in_two(piece: Piece, at: int) -> Iterator[tuple[int, Piece]]:
 
 
 def plan_split(documents: int, characters: int, share: float) -> SplitPlan:
-    """Hold out `share` of the documents, at least one, or of the characters when there is only one document.
+    """Hold out `share` of the documents, at least one, or of the characters when there is only one document; a smaller
+    share of a text so long that this would be more than MOST characters.
 
     Raises TextError for a single document of fewer than 20 characters: either part would be next to nothing.
     """
     nothing = np.zeros(0, np.bool_)
     if share == 0:
         return SplitPlan("none", share, nothing)
+    share = min(share, MOST / characters)
     if documents > 1:
         return SplitPlan("documents", share, _chosen(documents, max(1, round(share * documents))))
     if characters < SHORTEST:
