@@ -19,7 +19,7 @@ from ostinato.models.device import prepare_torch, resolve_device, resolve_precis
 from ostinato.models.language_model import LanguageModel
 from ostinato.models.window_mlp import build_language_model
 from ostinato.run_folder import check_folder, empty_folder
-from ostinato.settings import Recipe, recipe_from_mapping, to_mapping, to_toml
+from ostinato.settings import Recipe, TrainingSettings, recipe_from_mapping, to_mapping, to_toml
 from ostinato.text import Corpus, prepare
 from ostinato.training import plan
 from ostinato.training.checkpoint import Position, load_checkpoint
@@ -113,15 +113,7 @@ def train(
         torch.get_num_threads(), fast_bf16=resolve_precision("auto", where, hidden_size=512) == "bf16"
     )
     resolved = plan.resolve(recipe, size, speed)
-    run = {"fingerprint": corpus.fingerprint, "requested": to_mapping(recipe), "resolved": to_mapping(resolved),
-           "precision": recipe.training.precision, "threads": torch.get_num_threads()}  # fmt: skip
-    if recorded is not None:
-        resolved = check_resume(recipe, resolved, run, recorded, watcher)
-    assert resolved.model.hidden_size is not None
-    precision = resolve_precision(
-        resolved.training.precision, where, hidden_size=resolved.model.hidden_size, cell=resolved.model.cell
-    )
-    settings = dataclasses.replace(resolved.training, precision=precision)
+    resolved, settings, run = settle(recipe, resolved, corpus.fingerprint, recorded, where, watcher)
 
     torch.manual_seed(settings.seed)
     model = build_language_model(resolved.model, size.vocabulary_size).to(where)
@@ -138,7 +130,7 @@ def train(
     if overwrite:
         empty_folder(out)
     (out / "recipe.toml").write_text(to_toml(resolved), "utf-8")
-    watcher.noted(_headline(corpus, model, resolved, precision, where))
+    watcher.noted(_headline(corpus, model, resolved, settings.precision, where))
     if resume:
         trainer.resume()
         watcher.noted(f"resumed at step {trainer.position.step}")
@@ -146,6 +138,26 @@ def train(
         outcome = trainer.train()
     recorder.finish()
     return result_of(out, outcome, received)
+
+
+def settle(
+    recipe: Recipe,
+    resolved: Recipe,
+    fingerprint: str,
+    recorded: dict[str, Any] | None,
+    device: torch.device,
+    watcher: Progress | Silent,
+) -> tuple[Recipe, TrainingSettings, dict[str, Any]]:
+    """The recipe in force (the `recorded` run's where one is resumed), its training settings with the precision
+    decided, and the run's description for the checkpoint. Raises TrainingError and UsageError."""
+    run = {"fingerprint": fingerprint, "requested": to_mapping(recipe), "resolved": to_mapping(resolved),
+           "precision": recipe.training.precision, "threads": torch.get_num_threads()}  # fmt: skip
+    if recorded is not None:
+        resolved = check_resume(recipe, resolved, run, recorded, watcher)
+    m = resolved.model
+    assert m.hidden_size is not None
+    precision = resolve_precision(resolved.training.precision, device, hidden_size=m.hidden_size, cell=m.cell)
+    return resolved, dataclasses.replace(resolved.training, precision=precision), run
 
 
 def _without_budget(mapping: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A whole run of a task: from records to a model on disk, with the trainer, folder and resume of `training.run`."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +7,18 @@ import numpy as np
 import torch
 
 from ostinato.errors import UsageError
-from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
+from ostinato.models.device import prepare_torch, resolve_device
 from ostinato.models.task_bundle import build_task_model
 from ostinato.models.task_models import ForecastModel, TaskModel
 from ostinato.run_folder import check_folder, empty_folder
-from ostinato.settings import Recipe, to_mapping, to_toml
+from ostinato.settings import Recipe, to_toml
 from ostinato.text import BaseTokenizer, build
 from ostinato.text.records import Records
 from ostinato.training.checkpoint import load_checkpoint
 from ostinato.training.metrics import Row, read_metrics
 from ostinato.training.picture import draw_losses
 from ostinato.training.progress import Progress, Silent
-from ostinato.training.run import Result, check_resume, result_of, resumed_recipe, stop_on_signals
+from ostinato.training.run import Result, result_of, resumed_recipe, settle, stop_on_signals
 from ostinato.training.tasks.data import Part, TaskData, divide
 from ostinato.training.tasks.plan import resolve
 from ostinato.training.tasks.saving import TaskWriter
@@ -54,15 +53,7 @@ def train_task(
         watcher.noted(note)
     train, heldout = divide(records, recipe.task, recipe.text.heldout)
     resolved = resolve(recipe, len(train))
-    run = {"fingerprint": records.fingerprint, "requested": to_mapping(recipe), "resolved": to_mapping(resolved),
-           "precision": recipe.training.precision, "threads": torch.get_num_threads()}  # fmt: skip
-    if recorded is not None:
-        resolved = check_resume(recipe, resolved, run, recorded, watcher)
-    assert resolved.model.hidden_size is not None
-    precision = resolve_precision(
-        resolved.training.precision, where, hidden_size=resolved.model.hidden_size, cell=resolved.model.cell
-    )
-    settings = dataclasses.replace(resolved.training, precision=precision)
+    resolved, settings, run = settle(recipe, resolved, records.fingerprint, recorded, where, watcher)
 
     torch.manual_seed(settings.seed)
     model, features = _build(records, train, resolved)
@@ -77,7 +68,7 @@ def train_task(
     watcher.noted(
         f"{resolved.task.name}: {len(train):,} records to learn from, {len(heldout):,} held out; "
         f"{resolved.model.cell} {resolved.model.layers} × {resolved.model.hidden_size}, "
-        f"{model.network.parameter_count:,} parameters, {precision} on {where}"
+        f"{model.network.parameter_count:,} parameters, {settings.precision} on {where}"
     )
     if resume:
         trainer.resume()
