@@ -22,10 +22,11 @@ def weight_drop(weight: Tensor, p: float) -> Tensor:
     return weight * _mask(weight.shape, p, weight) if p else weight
 
 
-def embedding_dropout(ids: Tensor, weight: Tensor, p: float) -> Tensor:
+def embedding_dropout(ids: Tensor, weight: Tensor, p: float, *, sparse: bool = False) -> Tensor:
     """Rows of `weight`, (V, E), for `ids` of any shape: (*ids.shape, E). A token that is dropped is zero everywhere in
-    this batch, and the others are scaled by 1/(1-p) (Gal and Ghahramani, 2016; Merity et al., 2018, section 4.3)."""
-    vectors = functional.embedding(ids, weight)
+    this batch, and the others are scaled by 1/(1-p) (Gal and Ghahramani, 2016; Merity et al., 2018, section 4.3).
+    `sparse`: the gradient in `weight` is a sparse tensor of the rows used."""
+    vectors = functional.embedding(ids, weight, sparse=sparse)
     return vectors * _mask((len(weight),), p, weight)[ids].unsqueeze(-1) if p else vectors
 
 

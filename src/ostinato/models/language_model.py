@@ -90,7 +90,9 @@ class LanguageModel(SavedModule):
         p = self.dropout if self.training else 0.0
         if self.embedding is not None:
             q = self.settings.embedding_dropout if self.training else 0.0
-            x = dropout(embedding_dropout(x, self.embedding.weight, q), p, locked=self.settings.locked_dropout)
+            # Tied, the head's gradient is dense and the rows used here are added to it; alone they stay dense.
+            vectors = embedding_dropout(x, self.embedding.weight, q, sparse=self.head.weight is None)
+            x = dropout(vectors, p, locked=self.settings.locked_dropout)
         h, state = self.recurrent(x, state)
         h = dropout(h, p, locked=self.settings.locked_dropout)
         return (h if self.projection is None else self.projection(h)), self._kept(state)

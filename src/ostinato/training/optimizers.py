@@ -1,16 +1,21 @@
 """Optimizers by name, gradient clipping, and their state as plain arrays."""
 
+import math
 from collections.abc import Iterable
 
 import torch
 
+from ostinato.layers.native_adamw import NativeAdamW
 from ostinato.settings import TrainingSettings
 
 
 def build_optimizer(
     parameters: Iterable[torch.nn.Parameter], settings: TrainingSettings, learning_rate: float
 ) -> torch.optim.Optimizer:
-    """SGD, Adam (L2 penalty) or AdamW (decoupled decay, of matrices alone; biases are not decayed)."""
+    """SGD, Adam (L2 penalty) or AdamW (decoupled decay, of matrices alone; biases are not decayed).
+
+    AdamW on a CPU is `NativeAdamW`, which clips in the same passes, where the kernels are here.
+    """
     parameters = list(parameters)
     if settings.optimizer == "sgd":
         return torch.optim.SGD(
@@ -22,7 +27,24 @@ def build_optimizer(
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    if NativeAdamW.available() and all(p.device.type == "cpu" and p.dtype == torch.float32 for p in parameters):
+        return NativeAdamW([group for group in groups if group["params"]], lr=learning_rate, clip=settings.clip)
     return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+
+
+def clipped_step(optimizer: torch.optim.Optimizer, clip: float) -> float:
+    """One step with the gradient's global norm clipped to `clip` (0: not; Pascanu et al. 2013, algorithm 1).
+
+    Returns the norm before clipping; where it is not finite, no weight was changed.
+    """
+    if isinstance(optimizer, NativeAdamW):
+        optimizer.step()
+        return optimizer.norm
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    norm = float(torch.nn.utils.clip_grad_norm_(parameters, clip or math.inf, foreach=True))
+    if math.isfinite(norm):
+        optimizer.step()
+    return norm
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:

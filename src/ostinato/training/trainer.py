@@ -19,6 +19,7 @@ from ostinato.training.checkpoint import Checkpoint, Position, load_checkpoint, 
 from ostinato.training.metrics import MetricsFile, Row
 from ostinato.training.optimizers import (
     build_optimizer,
+    clipped_step,
     load_optimizer_tensors,
     optimizer_tensors,
     set_learning_rate,
@@ -220,13 +221,11 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         mean.backward()
         loss = float(mean.detach())
-        limit = s.clip if s.clip else math.inf
-        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit, foreach=True))
-        if not (math.isfinite(loss) and math.isfinite(norm)):
+        norm = clipped_step(self.optimizer, s.clip) if math.isfinite(loss) else math.nan
+        if not math.isfinite(norm):
             self._skip(loss, norm)
             return loss
         p.skipped_in_a_row = 0
-        self.optimizer.step()
         if self.average is not None:
             self.average.update(self.model, p.step)
         self.state = self.model.detach(state) if carries_state else None
