@@ -1,11 +1,11 @@
 """AdamW in one call for all parameters, clipping included."""
 
 import ctypes
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
 from ostinato.errors import UsageError
 from ostinato.kernels.train import AdamCall, AdamTensor, train_kernels
@@ -24,7 +24,7 @@ class NativeAdamW(torch.optim.Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Tensor],
+        parameters: ParamsT,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
