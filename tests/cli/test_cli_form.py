@@ -1,5 +1,6 @@
 import argparse
 import io
+import re
 
 import pytest
 
@@ -77,8 +78,46 @@ def test_suggest_ends_with_its_input(model, monkeypatch, capsys):
     assert "cannot save /no/such/folder/x: No such file or directory" in got.err
 
 
-def test_what_suggest_cannot_keep(model, monkeypatch):
-    with pytest.raises(UsageError, match="for the rest use write"):
-        run(model, monkeypatch, "", "--include", "雨")
+def test_suggest_keeps_words_and_last_characters(model, monkeypatch, capsys):
+    code = run(
+        model,
+        monkeypatch,
+        "1\n1\nq\n",
+        "--lines",
+        "2",
+        "--length",
+        "4",
+        "--include",
+        "桥，雨",
+        "--acrostic-end",
+        "山海",
+    )
+    got = capsys.readouterr()
+    first, second = got.out.split()
+    assert code == 0
+    assert "桥" in got.out
+    assert "雨" in got.out
+    assert (first[-1], second[-1]) == ("山", "海")
+    assert got.err.startswith("  still wanted: 桥, 雨\n  1  ")
+    assert "to include" not in got.err
+    run(model, monkeypatch, "=风\nq\n", "--include", "雨")
+    assert capsys.readouterr().err.endswith("ostinato: the text is without 雨, which it was to include\n")
+
+
+def test_suggest_fills_in_a_form_line_by_line(model, monkeypatch, capsys, tmp_path):
+    (tmp_path / "form.txt").write_text("__在山里\n你等\n\n风__春\n", "utf-8")
+    assert run(model, monkeypatch, "1\n1\n1\n\n2\nq\n", "--form", str(tmp_path / "form.txt")) == 0
+    got = capsys.readouterr()
+    assert re.fullmatch("..在山里\n你等\n\n风..春\n", got.out)
+    assert "every line is written" in got.err
+    assert "no candidate '2'" in got.err
+
+
+def test_what_suggest_cannot_do(model, monkeypatch, tmp_path):
+    (tmp_path / "form.txt").write_text("__在山里", "utf-8")
+    with pytest.raises(UsageError, match="a template and a prompt cannot both begin the text"):
+        run(model, monkeypatch, "", "风", "--form", str(tmp_path / "form.txt"))
+    with pytest.raises(UsageError, match="standard input has the commands of suggest: give the form as a file"):
+        run(model, monkeypatch, "__在山里", "--form", "-")
     with pytest.raises(UsageError, match="candidates must be 1 or more, got 0"):
         run(model, monkeypatch, "", "--candidates", "0")

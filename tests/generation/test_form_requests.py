@@ -1,4 +1,4 @@
-"""Random form requests over four models: every text has its form, or the request is refused with the reason.
+"""Random form requests over five models: every text has its form, or the request is refused with the reason.
 
 OSTINATO_FORM_REQUESTS=1000 asks for that many.
 """
@@ -25,8 +25,9 @@ from ostinato.ngram import fit_ngram
 from ostinato.settings import TextSettings
 from ostinato.text import prepare
 
-REQUESTS = int(os.environ.get("OSTINATO_FORM_REQUESTS", "32"))
-ORDERS = {("zh", "character"): 5, ("zh", "word"): 3, ("en", "character"): 8, ("en", "word"): 3}
+REQUESTS = int(os.environ.get("OSTINATO_FORM_REQUESTS", "40"))
+ORDERS = {("zh", "character"): 5, ("zh", "word"): 3, ("en", "character"): 8, ("en", "word"): 3,
+          ("en", "whitespace"): 3}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_random_requests_are_met_or_refused(models, language, kind):
     assert outcomes["met"] >= 0.7 * sum(outcomes.values())
 
 
-@pytest.mark.parametrize(("language", "kind"), [("zh", "character"), ("en", "word")])
+@pytest.mark.parametrize(("language", "kind"), [("zh", "character"), ("en", "word"), ("en", "whitespace")])
 def test_models_that_read_backwards_write_in_form(models, language, kind):
     model, tokenizer = models(language, kind, "backward")
     options = {"lines": 4, "length": 7 if language == "zh" else 8, "rhyme": "AABA"}

@@ -31,27 +31,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Propose lines and obey commands until `q` or the end of input; the text then goes to standard output."""
     from ostinato.api import Model
-    from ostinato.generation import Form, Sampler, next_lines
+    from ostinato.generation import Form, Proposer, Sampler
     from ostinato.generation.suggest import HELP, Session
 
     if args.candidates < 1:
         raise UsageError(f"candidates must be 1 or more, got {args.candidates}")
+    if str(args.form) == "-":
+        raise UsageError("standard input has the commands of suggest: give the form as a file")
     form = form_of(args) or Form(lines=args.lines)
-    if form.include or form.template or form.acrostic_end:
-        raise UsageError("suggest keeps lengths, rhymes, acrostics and banned words; for the rest use write")
+    if form.template is not None and args.prompt:
+        raise UsageError("a template and a prompt cannot both begin the text: write the prompt into the template")
     model = Model(args.model, precision=args.precision)
     if model.backward:
         raise UsageError("this model reads from right to left and cannot propose what follows: use write")
-    seed = secrets.randbits(32) if args.seed is None else args.seed
-    sampler = Sampler(temperature=args.temperature)
+    if args.title is not None and not model.heading:
+        raise UsageError("this model's texts have no titles: leave the title out")
+    proposer = Proposer(
+        model.step_model, model.tokenizer, form, sampler=Sampler(temperature=args.temperature), words=model.known_words,
+        seed=secrets.randbits(32) if args.seed is None else args.seed, heading=model.heading, title=args.title,
+    )  # fmt: skip
 
     def propose(lines: list[str], time: int) -> list[str]:
-        return next_lines(
-            model.step_model, model.tokenizer, form, lines, count=args.candidates, sampler=sampler, seed=seed, row=time,
-            words=model.known_words, heading=model.heading, title=args.title or (lines[0] if lines else ""),
-        )  # fmt: skip
+        if wanted := proposer.wanted(lines):
+            _show(f"  still wanted: {', '.join(wanted)}")
+        return proposer(lines, count=args.candidates, row=time)
 
-    session = Session(propose, _edit, _show, _save, lines=[line for line in args.prompt.split("\n") if line])
+    session = Session(propose, _edit, _show, _save, proposer.ends_stanza)
+    session.lines += [line for line in args.prompt.split("\n") if line]
     if sys.stdin.isatty():
         _show(HELP)
     _attempt(session.ask)
@@ -60,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
             pass
     if session.text:
         print(session.text)
+        if wanted := proposer.wanted(session.lines):
+            _show(f"ostinato: the text is without {', '.join(wanted)}, which it was to include")
     return 0
 
 

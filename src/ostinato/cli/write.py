@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     if model.backward:
         from ostinato.generation import write_backward
 
-        events: Iterable[Any] = write_backward(step_model, model.tokenizer, args.prompt, **options)
+        events: Iterable[Any] = write_backward(step_model, model.tokenizer, args.prompt, title=args.title, **options)
     else:
         events = generate(step_model, model.tokenizer, args.prompt, title=args.title, **options)
     if args.count == 1 and not args.json and not model.backward:

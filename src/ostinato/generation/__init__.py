@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ostinato.generation.backward import write_backward
-    from ostinato.generation.composing import Composed, compose, next_lines
+    from ostinato.generation.composing import Composed, compose
     from ostinato.generation.form import Form
     from ostinato.generation.loop import BlockModel, Piece, Written, generate, write
+    from ostinato.generation.proposing import Proposer, next_lines
     from ostinato.generation.sampling import Sampler
     from ostinato.generation.stopping import Stop
 
@@ -19,6 +20,7 @@ __all__ = [
     "Composed",
     "Form",
     "Piece",
+    "Proposer",
     "Sampler",
     "Stop",
     "Written",
@@ -33,13 +35,14 @@ _HOMES = {
     "write_backward": "ostinato.generation.backward",
     "Composed": "ostinato.generation.composing",
     "compose": "ostinato.generation.composing",
-    "next_lines": "ostinato.generation.composing",
     "Form": "ostinato.generation.form",
     "BlockModel": "ostinato.generation.loop",
     "Piece": "ostinato.generation.loop",
     "Written": "ostinato.generation.loop",
     "generate": "ostinato.generation.loop",
     "write": "ostinato.generation.loop",
+    "Proposer": "ostinato.generation.proposing",
+    "next_lines": "ostinato.generation.proposing",
     "Sampler": "ostinato.generation.sampling",
     "Stop": "ostinato.generation.stopping",
 }

@@ -22,15 +22,19 @@ def write_backward(
     count: int = 1,
     seed: int = 0,
     heading: str = "",
+    title: str | None = None,
 ) -> list[Written]:
     """`count` texts that end with `prompt`. Nothing can be shown before a text is finished: its end is written first.
 
     `stop.lines` counts from the end. A text that reaches the beginning of its document has the title it found there, if
-    its first line begins with `heading`. Raises UsageError for stop strings, and as `write` does.
+    its first line begins with `heading`; none can be given, as it is read last. Raises UsageError for a title, for stop
+    strings, and as `write` does.
     """
     sampler, stop = sampler or Sampler(), stop or Stop()
     if count < 1:
         raise UsageError(f"count must be 1 or more, got {count}")
+    if title is not None:
+        raise UsageError(f"a model that reads from right to left finds the title last: leave the title {title!r} out")
     if stop.texts:
         raise UsageError("a model that reads from right to left cannot stop at a text: ask for lines or tokens")
     check_seed(seed)

@@ -1,7 +1,7 @@
 """Writing a whole text in form: line by line, going back where a line cannot be written, and never without end."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, cast
@@ -60,56 +60,6 @@ class Composed:
         return self.text
 
 
-def next_lines(
-    model: StepModel,
-    tokenizer: Tokenizer,
-    form: Form,
-    lines: Sequence[str],
-    *,
-    count: int = 5,
-    sampler: Sampler | None = None,
-    seed: int = 0,
-    row: int = 0,
-    heading: str = "",
-    title: str = "",
-    particles: int = PARTICLES,
-    words: frozenset[str] | None = None,
-) -> list[str]:
-    """Up to `count` different lines that may follow `lines` (blank ones part stanzas) in a text of the given form.
-
-    The form begins anew after its last line. Words to include stay with whoever picks the lines. Raises UsageError for
-    an unclear form, GenerationError where no line was found in 3 tries.
-    """
-    language = form.language or language_of_vocabulary(tokenizer) or _spoken_language(model, tokenizer, False)
-    definite = outline(form, language)
-    lexicon = _lexicon(cast(Any, tokenizer), form.scheme, form.tones, language, False, words)
-    writing = _Composing(
-        model, lexicon, definite, sampler or Sampler(), Draws(check_seed(seed), row), "sample", particles
-    )
-    written = [line for line in lines if line.strip()]
-    number = len(written) % len(definite.lines)
-    spec = definite.lines[number]
-    group = Group(spec.keys) if spec.rhyme else None
-    for earlier, line in zip(definite.lines[:number], written[len(written) - number :], strict=True):
-        if (
-            group is not None
-            and earlier.rhyme == spec.rhyme
-            and (group.keys is None or group.accepts(line, lexicon.sounds))
-        ):
-            group = group.with_line(line, lexicon.sounds)
-    context = open_context(tokenizer, "".join(line + "\n" for line in lines), heading, title if heading else None)
-    cursor = _opened(model, context.read)
-    found: list[tuple[str, Candidate]] = []
-    for _ in range(3):
-        found += writing.candidates(number, cursor, group, written, (), max(particles, 4 * count))
-        chosen = writing.distinct(found, count)
-        if len(chosen) == count:
-            break
-    if not chosen:
-        raise writing.refusal()
-    return [line for line, _ in chosen]
-
-
 @dataclass(frozen=True)
 class _Step:
     """The text up to and with one line, in the order drawn."""
@@ -139,9 +89,10 @@ def compose(
 
     prompt: earlier lines, which are read but not part of the form, and the beginning of the first line. heading, title:
     as in `generate`. backward: the model reads from right to left; lines are then written from the last, each from its
-    rhyme. search: "sample" (see `search.sample_lines`) or "beam". row: the text's number among several of one seed.
-    words: for a model that spells (letters, bytes), the words it may write, such as `words_of` its training text; None
-    for all that the dictionary has. A model that forbids tokens (-inf), such as `CopyLimit`, keeps forbidding them.
+    rhyme, and neither earlier lines nor a title can be given. search: "sample" (see `search.sample_lines`) or "beam".
+    row: the text's number among several of one seed. words: for a model that spells (letters,
+    bytes), the words it may write, such as `words_of` its training text; None for all that the dictionary has. A model
+    that forbids tokens (-inf), such as `CopyLimit`, keeps forbidding them.
 
     The work is bounded: STARTS · (SPARE_TRIES + 3 · lines) tries for a line, each of at most 2 · particles candidates
     of at most TOKENS_A_UNIT · length + TOKENS_A_LINE tokens. Raises UsageError for a form that is unclear or
@@ -149,17 +100,21 @@ def compose(
     """
     if particles < 1 or search not in ("sample", "beam"):
         raise UsageError(f"particles must be 1 or more and search sample or beam, got {particles} and {search!r}")
-    language = form.language or language_of_vocabulary(tokenizer) or _spoken_language(model, tokenizer, backward)
+    language = form.language or language_written(model, tokenizer, backward=backward)
     *earlier, first = prompt.split("\n")
+    if backward and (earlier or title is not None):
+        what = "a title" if title is not None else f"lines before the text, {earlier[0]!r}"
+        raise UsageError(
+            f"a model that reads from right to left cannot know what comes before a text, and was given {what}: "
+            "leave it out, or use a model that reads from left to right"
+        )
     definite = outline(form, language, prompt=first)
-    lexicon = _lexicon(cast(Any, tokenizer), form.scheme, form.tones, language, backward, words)
-    writing = _Composing(
-        model, lexicon, definite, sampler or Sampler(), Draws(check_seed(seed), row), search, particles
-    )
+    lexicon = lexicon_of(cast(Any, tokenizer), form.scheme, form.tones, language, backward, words)
+    writing = Composing(model, lexicon, definite, sampler or Sampler(), Draws(check_seed(seed), row), search, particles)
     if not backward and heading and title is None and not earlier:
         title = write(model, tokenizer, sampler=sampler, stop=Stop(tokens=1), seed=seed + row, heading=heading)[0].title
-    context = open_context(tokenizer, "".join(line + "\n" for line in earlier), "" if backward else heading, title)
-    steps = writing.run(_opened(model, (END_OF_DOCUMENT,) if backward else context.read))
+    context = open_context(tokenizer, lexicon.as_read(earlier), "" if backward else heading, title)
+    steps = writing.run(open_cursor(model, (END_OF_DOCUMENT,) if backward else context.read))
     if backward:
         steps.reverse()
     lines = tuple(step.line for step in steps)
@@ -177,28 +132,33 @@ def compose(
     )
 
 
-def _opened(model: StepModel, read: tuple[int, ...]) -> Cursor:
+def open_cursor(model: StepModel, read: tuple[int, ...]) -> Cursor:
+    """The place after the ids `read`, at least one."""
     state = model.initial_state(1)
     for token_id in read[:-1]:
         _, state = model.step(np.array([token_id], np.uint32), state)
     return Cursor(state, read[-1:])
 
 
-def _spoken_language(model: StepModel, tokenizer: Tokenizer, backward: bool) -> Language:
-    """The language a model without letters in its vocabulary writes."""
+def language_written(model: StepModel, tokenizer: Tokenizer, *, backward: bool = False) -> Language:
+    """The language of the vocabulary, or of a sample of what the model writes where that has no letters."""
+    of_vocabulary = language_of_vocabulary(tokenizer)
+    if of_vocabulary is not None:
+        return of_vocabulary
     writer = write_backward if backward else write
     return language_of(writer(model, tokenizer, stop=Stop(tokens=120))[0].text)
 
 
 @lru_cache(maxsize=8)
-def _lexicon(
+def lexicon_of(
     tokenizer: Any, scheme: str, tones: bool, language: Language, backward: bool, words: frozenset[str] | None
 ) -> Lexicon:
+    """The words of a form's rhyme scheme and language; the last few are kept."""
     return Lexicon(tokenizer, Sounds(scheme, tones=tones), language, backward=backward, words=words)
 
 
-class _Composing:
-    """One call of `compose`."""
+class Composing:
+    """One call of `compose` or of a `Proposer`: `number` is a line's place in the outline, in reading order."""
 
     def __init__(
         self,
@@ -221,7 +181,7 @@ class _Composing:
     def run(self, opened: Cursor) -> list[_Step]:
         """The lines in the order drawn."""
         for _ in range(STARTS):
-            include = self._assign_words()
+            include = self.assign_words(self._outline.include, range(len(self._outline.lines)))
             steps = self._start(opened, include)
             if steps is not None:
                 return steps
@@ -258,7 +218,7 @@ class _Composing:
         number = self._order[len(steps)]
         spec = self._outline.lines[number]
         groups = steps[-1].groups if steps else {}
-        group = groups.get(spec.rhyme, Group(self._given.get(spec.rhyme, spec.keys))) if spec.rhyme else None
+        group = (groups.get(spec.rhyme) or self.new_group(spec)) if spec.rhyme else None
         cursor = self._cursor(opened, steps, spec)
         others = [step.line for step in steps]
         found = self.candidates(number, cursor, group, others, include, self._particles * (2 if failed else 1))
@@ -294,7 +254,7 @@ class _Composing:
             self._note(number, "rhyme and length together" if group else "words of that length and beginning")
         found = []
         for candidate in candidates:
-            line = self._text(candidate)
+            line = self._lexicon.line(candidate.ids)
             wrong = fault(line, spec, self._outline, group=group, include=include, others=others)
             if wrong is None:
                 found.append((line, candidate))
@@ -341,6 +301,10 @@ class _Composing:
         partners = 0 if group.keys is not None else self._outline.group_sizes[spec.rhyme]
         return Condition(group.keys, partners, not_words=group.words)
 
+    def new_group(self, spec: LineSpec) -> Group:
+        """The group a line rhymes with, before it has a line."""
+        return Group(self._given.get(spec.rhyme, spec.keys))
+
     def _rhymes_of_ends(self) -> dict[str, frozenset[str]]:
         """For groups with letters that lines must end with: the rhymes that have a word for each of them."""
         given: dict[str, frozenset[str]] = {}
@@ -357,18 +321,20 @@ class _Composing:
             given[spec.rhyme] = keys
         return given
 
-    def _text(self, candidate: Candidate) -> str:
-        ids = np.array(candidate.ids, np.uint32)
-        text = self._lexicon.tokenizer.decode(ids[::-1] if self._lexicon.backward else ids)
-        return text.strip("\n")
+    def assign_words(
+        self, words: Sequence[str], numbers: Iterable[int], *, all_of_them: bool = True
+    ) -> dict[int, tuple[str, ...]]:
+        """A line of `numbers` for each word that must be in the text: any that has room, drawn at random.
 
-    def _assign_words(self) -> dict[int, tuple[str, ...]]:
-        """A line for each word that must be in the text: any that has room, drawn at random."""
+        Raises UsageError for a word without room, unless not `all_of_them` need a line.
+        """
+        numbers = list(numbers)
         assigned: dict[int, tuple[str, ...]] = {}
         units = self._outline.sounds.units
-        for word in self._outline.include:
+        for word in words:
             places = []
-            for number, spec in enumerate(self._outline.lines):
+            for number in numbers:
+                spec = self._outline.lines[number]
                 others = assigned.get(number, ())
                 given = sum(map(units, others)) + (units(spec.start) if len(spec.start) > 1 else 0)
                 room = (
@@ -378,6 +344,8 @@ class _Composing:
                 )
                 if given + units(word) + bool(spec.start) <= room:
                     places.append((len(others), number))
+            if not places and not all_of_them:
+                continue
             if not places:
                 raise UsageError(f"contradictory form: no line has room for {word!r}")
             # lines with fewer given words first: two in one line are hard to write

@@ -179,7 +179,7 @@ class Line:
         ends = tail & (after >= segment.low) & (after <= segment.high)
         shortest = int(lexicon.units[tail].min(initial=segment.high + 1))
         goes_on = after + shortest <= segment.high
-        if lexicon.language == "en":
+        if lexicon.marks_first:
             if not lexicon.backward:
                 fits = (ends | goes_on) & (lexicon.blank != (first and segment.edge))
             elif segment.edge:
@@ -222,7 +222,7 @@ class Line:
         used = track.used + int(lexicon.units[row])
         ready = bool(segment.low <= used <= segment.high and lexicon.matching(segment.tail)[row])
         closed = False
-        if lexicon.backward and lexicon.language == "en" and segment.edge:
+        if lexicon.backward and lexicon.marks_first and segment.edge:
             closed = not lexicon.blank[row]
             ready = ready and closed
         return Track(track.segment, used, words=track.words + 1, ready=ready, closed=closed)

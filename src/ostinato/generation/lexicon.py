@@ -1,25 +1,27 @@
 """The words a model may write freely in a line of given form, with their lengths and rhymes, as a trie over token ids.
 
-Where the vocabulary has words (`character` in Chinese, `word`), they are the words; where words have to be spelled,
-the words come from a dictionary: the characters of GB 2312 for bytes in Chinese, the CMU dictionary for letters in
-English. A word that no rule can measure is never written freely, only where a form asks for it by its letters.
+Where the vocabulary has words (`character` in Chinese, `word`, `whitespace`), they are the words; where words have to
+be spelled, the words come from a dictionary: the characters of GB 2312 for bytes in Chinese, the CMU dictionary for
+letters in English. A word that no rule can measure is never written freely, only where a form asks for it by its
+letters.
 
 The trie is a sorted table: a node is a range of rows that share their first ids. That makes masks a few NumPy
 operations, and the 126,000 words of the English dictionary cost no Python object each.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.errors import UsageError
 from ostinato.protocols import Tokenizer
 from ostinato.text.sounds import Language, Sounds, language_of
 from ostinato.text.sounds_en import WORD
 from ostinato.text.sounds_zh import HAN
+from ostinato.text.tokenizers.whitespace import WhitespaceTokenizer
 from ostinato.text.utf8 import FIRST_CHARACTER
 
 Rows = npt.NDArray[np.bool_]
@@ -28,6 +30,8 @@ INSIDE = {"zh": "，、", "en": ",;"}
 """Punctuation that may stand between two words of a line."""
 ENDING = {"zh": "，。？！", "en": ",.?!;"}
 """Punctuation that may end a line."""
+_ATTACHED = "，。、？！；：…,.?!;:"
+"""Punctuation that may be part of a word between blanks."""
 _SINGLE_LETTERS = frozenset("aio")
 
 
@@ -52,7 +56,8 @@ class Lexicon:
     `words`: where words are spelled, only these, in lower case (None: all of the dictionary), see `words_of`.
 
     ids: (N, L+1) int32, the tokens of each word in the order they are drawn, 0 after its end; lengths, units: (N,);
-    blank: (N,) bool, whether the word brings the blank before it along. `backward`: tokens are drawn from the last on.
+    blank: (N,) bool, whether the word brings the blank before it along; marks_first: whether that tells a line's first
+    word from the others. `backward`: tokens are drawn from the last on.
     """
 
     def __init__(
@@ -64,8 +69,8 @@ class Lexicon:
         backward: bool = False,
         words: frozenset[str] | None = None,
     ) -> None:
-        if tokenizer.kind == "whitespace":
-            raise UsageError("writing in form needs a model with a character, word or byte tokenizer, not whitespace")
+        self._spaced = tokenizer if isinstance(tokenizer, WhitespaceTokenizer) else None
+        self.marks_first = language == "en" and self._spaced is None
         self.tokenizer, self.sounds, self.language, self.backward = tokenizer, sounds, language, backward
         texts = self._words(words)
         table, lengths = self._table(texts)
@@ -73,13 +78,13 @@ class Lexicon:
         self.texts = [texts[row] for row in order]
         self.ids = np.asfortranarray(np.pad(table[order], ((0, 0), (0, 1))))  # searched by column
         self.lengths = lengths[order]
-        bare = [word.removeprefix(" ").lower() for word in self.texts]
+        bare = [word.removeprefix(" ").rstrip(_ATTACHED).lower() for word in self.texts]
         self._bare = sorted(set(bare))
         row_of = {word: row for row, word in enumerate(self._bare)}
         self._row = np.array([row_of[word] for word in bare], np.intp)  # conditions are asked of each bare word once
         self.units = np.array([self._units(word) for word in self._bare], np.int32)[self._row]
         self.blank: Rows = np.array([word[0] == " " for word in self.texts], np.bool_)
-        self.newline = self.encode("\n")
+        self.newline = self.encode(" \n" if self._padded else "\n")
         self.inside = self._punctuation(INSIDE[language])
         self.ending = self._punctuation(ENDING[language])
         self.matching = lru_cache(maxsize=512)(self._matching)
@@ -89,6 +94,38 @@ class Lexicon:
         """Ids of `text` in the order they are drawn."""
         ids = self.tokenizer.encode(text).tolist()
         return tuple(ids[::-1] if self.backward else ids)
+
+    @property
+    def _padded(self) -> bool:
+        return self._spaced is not None and self._spaced.padded
+
+    def encode_part(self, text: str, *, first: bool, last: bool) -> tuple[int, ...]:
+        """Ids of a given part of a line, in the order they are drawn: the line's `first` or `last` part, or words that
+        were drawn stand before and after it."""
+        if self._spaced is None:
+            return self.encode(" " * (self.language == "en" and not first and text[0].isalnum()) + text)
+        if self._padded:
+            ids = self.tokenizer.encode(f" {text}")
+            if not first and not text[0].isalnum() and ids[0] < self._spaced.first_word:
+                ids = self.tokenizer.encode(text)  # punctuation that is no word of its own follows one without a blank
+        else:  # what a known word beside it would imply or need
+            word = next(iter(self._spaced.words), "")
+            before = f"{word} " if word and not first and text[0].isalnum() else ""
+            after = f" {word}" if word and not last else ""
+            ids = self.tokenizer.encode(before + text + after)[bool(before) :]
+            ids = ids[:-1] if after else ids
+        return tuple(ids.tolist()[:: -1 if self.backward else 1])
+
+    def line(self, ids: Sequence[int]) -> str:
+        """The line whose ids, its newline included, were drawn in this order."""
+        text = self.tokenizer.decode(np.array(ids[:: -1 if self.backward else 1], np.uint32)).strip("\n")
+        return text.strip() if self._padded else text
+
+    def as_read(self, lines: Iterable[str]) -> str:
+        """Lines as the model's training text has them, each with its newline."""
+        if self._padded:
+            lines = (f" {line.strip()} " if line.strip() else " " for line in lines)
+        return "".join(f"{line}\n" for line in lines)
 
     @cached_property
     def _keys(self) -> list[frozenset[str]]:
@@ -141,11 +178,18 @@ class Lexicon:
 
     def _punctuation(self, marks: str) -> tuple[int, ...]:
         """The marks that are single tokens."""
+        if self._spaced is not None:
+            return tuple(self._tokens[mark] for mark in marks if mark in self._tokens)
         encoded = (self.tokenizer.encode(mark).tolist() for mark in marks)
         return tuple(ids[0] for ids in encoded if len(ids) == 1)
 
     def _words(self, spelled: frozenset[str] | None) -> list[str]:
         kind = self.tokenizer.kind
+        if self._spaced is not None:
+            bare = {word: word.rstrip(_ATTACHED) for word in self._tokens}
+            if self.language == "zh":
+                return [word for word, letters in bare.items() if letters and all(map(HAN.match, letters))]
+            return [word for word, letters in bare.items() if self._spoken(letters)]
         if self.language == "zh":
             if kind == "byte":
                 return [character for character in _gb2312() if spelled is None or character in spelled]
@@ -171,7 +215,8 @@ class Lexicon:
 
     @cached_property
     def _tokens(self) -> dict[str, int]:
-        known = range(FIRST_CHARACTER, self.tokenizer.vocabulary_size)
+        first = FIRST_CHARACTER if self._spaced is None else self._spaced.first_word
+        known = range(first, self.tokenizer.vocabulary_size)
         return {self.tokenizer.token(token_id): token_id for token_id in known}
 
     def _table(self, words: list[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:

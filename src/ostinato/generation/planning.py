@@ -108,8 +108,7 @@ class Planner:
         plan: list[Fixed | Free] = []
         for at, item in enumerate(items):
             if isinstance(item, str):
-                blank = lexicon.language == "en" and at > 0 and item[0].isalnum()
-                plan.append(Fixed(lexicon.encode(" " * blank + item)))
+                plan.append(Fixed(lexicon.encode_part(item, first=at == 0, last=at == len(items) - 1)))
                 continue
             head = self._head if at == 0 else ANYTHING
             tail = self._tail if at == len(items) - 1 else ANYTHING

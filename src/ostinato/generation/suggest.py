@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ostinato.errors import UsageError
 
 Propose = Callable[[list[str], int], list[str]]
-"""propose(lines, time): candidates for the line after `lines`; another `time` gives other ones."""
+"""propose(lines, time): candidates for the line after `lines`, none after the last; another `time` gives other ones."""
 
 HELP = """\
   N        take candidate N               e N      take candidate N, changed
@@ -20,13 +20,15 @@ HELP = """\
 class Session:
     """The state of one session: the text so far, the candidates for its next line, and every earlier text.
 
-    `edit` asks for a changed line, given the old one; `show` prints; `save` writes a text to a file.
+    `edit` asks for a changed line, given the old one; `show` prints; `save` writes a text to a file. `ends_stanza` says
+    after which line a blank one comes by itself.
     """
 
     propose: Propose
     edit: Callable[[str], str]
     show: Callable[[str], None]
     save: Callable[[str, str], None]
+    ends_stanza: Callable[[list[str]], bool] = lambda lines: False
     lines: list[str] = field(default_factory=list)
     candidates: list[str] = field(default_factory=list)
     _earlier: list[list[str]] = field(default_factory=list)
@@ -40,8 +42,10 @@ class Session:
     def ask(self) -> None:
         """Get and show new candidates."""
         self._time += 1
+        self.candidates = []  # of the line before; they go even where there are no new ones
         self.candidates = self.propose(self.lines, self._time)
-        self.show("\n".join(f"  {n}  {line}" for n, line in enumerate(self.candidates, 1)))
+        listed = "\n".join(f"  {n}  {line}" for n, line in enumerate(self.candidates, 1))
+        self.show(listed or "  every line is written: s FILE saves, u undoes, q finishes")
 
     def obey(self, command: str) -> bool:
         """Do what one line of input says; False when the session is finished. Raises UsageError for nonsense."""
@@ -78,10 +82,13 @@ class Session:
 
     def _candidate(self, number: str) -> str:
         if not number.isdecimal() or not 1 <= int(number) <= len(self.candidates):
-            raise UsageError(f"there is no candidate {number!r}: give a number from 1 to {len(self.candidates)}")
+            allowed = f"give a number from 1 to {len(self.candidates)}" if self.candidates else "there are none now"
+            raise UsageError(f"there is no candidate {number!r}: {allowed}")
         return self.candidates[int(number) - 1]
 
     def _add(self, line: str) -> None:
         self._earlier.append(list(self.lines))
         self.lines.append(line)
+        if self.ends_stanza(self.lines):
+            self.lines.append("")
         self.ask()
