@@ -205,6 +205,12 @@ class TestNextLines:
         assert "雨" in "".join(lines)
         assert propose(lines) == []
 
+    def test_beam_search_proposes_the_likeliest(self, zh):
+        propose = Proposer(*zh, Form(length=7, rhyme="AABA"), search="beam")
+        got = propose(["明月光在水中央"])
+        assert len(set(got)) == 5
+        assert propose(["明月光在水中央"], row=1) == got
+
     def test_stanzas_end_where_the_form_has_them_end(self, zh):
         propose = Proposer(*zh, Form(lines=2, stanzas=2))
         assert [propose.ends_stanza(["a"] * n) for n in range(5)] == [False, False, True, False, True]

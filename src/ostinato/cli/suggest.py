@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     proposer = Proposer(
         model.step_model, model.tokenizer, form, sampler=Sampler(temperature=args.temperature), words=model.known_words,
         seed=secrets.randbits(32) if args.seed is None else args.seed, heading=model.heading, title=args.title,
+        search=args.search,
     )  # fmt: skip
 
     def propose(lines: list[str], time: int) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from ostinato.generation.checking import Group
-from ostinato.generation.composing import PARTICLES, Composing, language_written, lexicon_of, open_cursor
+from ostinato.generation.composing import PARTICLES, Composing, Search, language_written, lexicon_of, open_cursor
 from ostinato.generation.context import open_context
 from ostinato.generation.form import Form, outline
 from ostinato.generation.random import check_seed
@@ -35,6 +35,7 @@ class Proposer:
         seed: int = 0,
         heading: str = "",
         title: str | None = None,
+        search: Search = "sample",
         particles: int = PARTICLES,
         words: frozenset[str] | None = None,
     ) -> None:
@@ -44,6 +45,7 @@ class Proposer:
         self._lexicon = lexicon_of(cast(Any, tokenizer), form.scheme, form.tones, language, False, words)
         self._model, self._tokenizer, self._sampler = model, tokenizer, sampler or Sampler()
         self._seed, self._heading, self._title, self._particles = check_seed(seed), heading, title, particles
+        self._search: Search = search
 
     def __call__(self, lines: Sequence[str], *, count: int = 5, row: int = 0) -> list[str]:
         """Up to `count` different lines that may follow `lines`; none if the template is complete.
@@ -57,7 +59,7 @@ class Proposer:
         number = len(written) % len(self._outline.lines)
         draws = Draws(self._seed, row)
         composing = Composing(
-            self._model, self._lexicon, self._outline, self._sampler, draws, "sample", self._particles
+            self._model, self._lexicon, self._outline, self._sampler, draws, self._search, self._particles
         )
         group = self._group(composing, number, written)
         title = (self._title if self._title is not None else (lines or [""])[0]) if self._heading else None
