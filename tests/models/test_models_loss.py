@@ -64,6 +64,7 @@ def test_a_hopeless_target_costs_a_finite_loss():
     assert weight.grad.isfinite().all()
 
 
+@pytest.mark.usefixtures("ways")
 def test_target_log_probabilities(monkeypatch):
     monkeypatch.setattr(loss, "LOGITS_AT_ONCE", 4 * V)
     features, weight, bias, targets = _inputs()

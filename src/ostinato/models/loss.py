@@ -35,6 +35,8 @@ def linear_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, targets
 
 def target_log_probabilities(features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
     """log softmax(W f + b)[target] in nats, (N,), without gradients; shapes and dtypes as `linear_cross_entropy`."""
+    if head.applies(features, weight):
+        return -head.token_losses(features, weight, bias, targets)
     rows = max(1, LOGITS_AT_ONCE // len(weight))
     scores = []
     for f, target in zip(torch.split(features, rows), torch.split(targets, rows), strict=True):
