@@ -42,6 +42,7 @@ SHOWS = {
     "carried_state.py": ["100 steps, differs by up to 0.000 nats", "5,050 steps, differs by up to 0.000 nats"],
     "checkpoint_and_resume.py": ["stopped at step 11", "bit for bit: True", "state.safetensors"],
     "ngram_tradeoff.py": ["impossible"],
+    "window_beside_state.py": ["5-grams", "LSTM"],
 }  # fmt: skip
 
 
@@ -89,6 +90,14 @@ def test_longer_ngrams_fit_the_training_text_and_meet_the_unseen(printed):
     assert training[0] > training[1] > training[2]
     assert smooth[0] > smooth[1] > smooth[2]
     assert rows[1][3] == rows[2][3] == "inf"
+
+
+def test_a_longer_window_predicts_better_and_a_state_best(printed):
+    bits, numbers = zip(
+        *(line.split()[-2:] for line in printed["window_beside_state.py"].splitlines()[4:]), strict=True
+    )
+    assert sorted(map(float, bits), reverse=True) == list(map(float, bits))
+    assert sorted(numbers[:-1]) == list(numbers[:-1])
 
 
 def test_ohlol_is_solved_for_18_of_20_seeds_both_ways(printed):
