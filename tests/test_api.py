@@ -86,6 +86,8 @@ def test_ngram_models_are_models_too(verses):
 def test_wrong_calls():
     with pytest.raises(ostinato.UsageError, match="no text given"):
         ostinato.train()
+    with pytest.raises(ostinato.UsageError, match=r"makes language models, got task.name = tag: .* --task tag"):
+        ostinato.train("tags.tsv", settings={"task.name": "tag"})
     with pytest.raises(ostinato.SettingsError, match="has no field 'sell'"):
         ostinato.train("lyrics-zh", settings={"model.sell": "gru"})
     with pytest.raises(AttributeError, match="has no attribute 'compose'"):

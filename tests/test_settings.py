@@ -6,14 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostinato.errors import SettingsError
+from ostinato.errors import BundleError, SettingsError
 from ostinato.settings import (
     SECTIONS,
+    ModelSettings,
     Recipe,
+    TextSettings,
     apply_overrides,
     load_recipe,
     recipe_from_mapping,
     recipe_names,
+    recorded_settings,
     to_mapping,
     to_toml,
     with_budget,
@@ -103,3 +106,16 @@ def test_any_valid_recipe_survives_toml(data):
 
     assert recipe_from_mapping(tomllib.loads(to_toml(recipe)), "x") == recipe
     assert recipe_from_mapping(to_mapping(recipe), "x") == recipe
+
+
+def test_recorded_settings():
+    table = {"tokenizer": "word", "min_count": None, "heldout": {"tokens": 5}, "names": ["a"], "split": {"share": 0.2}}
+    assert recorded_settings(TextSettings, {"text": table}, "m") == TextSettings(tokenizer="word", heldout=0.2)
+    assert recorded_settings(TextSettings, {"text": {"heldout": 12}}, "m") == TextSettings()
+    assert recorded_settings(ModelSettings, {}, "m") == ModelSettings()
+
+
+@pytest.mark.parametrize("table", [{"limit": "x"}, [], None, {"split": None}, {"split": {}}])
+def test_damaged_recorded_settings(table):
+    with pytest.raises(BundleError, match=r"^m holds no \[text\] settings that can be read"):
+        recorded_settings(TextSettings, {"text": table}, "m")

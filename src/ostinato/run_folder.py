@@ -6,7 +6,7 @@ from pathlib import Path
 from ostinato.errors import TrainingError, UsageError
 
 _SIGNS = ("model", "checkpoint", "metrics.jsonl")
-_FOLDERS = ("model", "checkpoint", "network", "heldout")
+_FOLDERS = ("model", "checkpoint", "network", "window", "heldout")
 _FILES = ("metrics.jsonl", "loss.svg", "loss.png", "recipe.toml", "compare.svg", "compare.png")
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ostinato.errors import SettingsError
+from ostinato.errors import BundleError, SettingsError
 
 TOKENIZERS = ("character", "word", "byte", "whitespace")
 CELLS = ("rnn", "rnn-relu", "gru", "lstm")
@@ -206,6 +206,24 @@ def recipe_from_mapping(data: typing.Mapping[str, Any], where: str, base: Recipe
         value = from_mapping(section, table, getattr(recipe, section), where)
         recipe = dataclasses.replace(recipe, **{section: value})
     return recipe
+
+
+def recorded_settings(kind: type[T], config: typing.Mapping[str, Any], where: str) -> T:
+    """One of the settings dataclasses from a bundle's config, without what else is recorded there; None is auto.
+
+    The table `text` counts what was held out; the share is that of its split. Raises BundleError.
+    """
+    section = next(name for name, settings in SECTIONS.items() if settings is kind)
+    table = config.get(section, {})
+    try:
+        known = set(typing.get_type_hints(kind)) - {"heldout"}
+        given = {k: v for k, v in table.items() if k in known and v is not None}
+        if "split" in table:
+            given["heldout"] = table["split"]["share"]
+        settings: T = from_mapping(section, given, kind(), where)
+    except (AttributeError, LookupError, TypeError, SettingsError) as error:
+        raise BundleError(f"{where} holds no [{section}] settings that can be read ({error})") from None
+    return settings
 
 
 def apply_overrides(recipe: Recipe, overrides: typing.Sequence[str]) -> Recipe:

@@ -1,5 +1,9 @@
 import json
 import math
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -27,7 +31,11 @@ def test_the_mixture_beats_its_parts_and_can_be_used(verses, tmp_path, capsys, m
     network = next(row["model"] for row in comparison["rows"] if row["group"] == "network")
     mixture = next(row["model"] for row in comparison["rows"] if row["group"] == "mixture")
     assert bits[mixture] < max(bits[network], bits["Kneser-Ney 3"])
-    assert {row["group"] for row in comparison["rows"]} == {"baseline", "n-gram", "network", "mixture", "adapting"}
+    groups = {row["group"] for row in comparison["rows"]}
+    assert groups == {"baseline", "n-gram", "window", "network", "mixture", "adapting"}
+    assert bits["window of 8"] < bits["unigram"]
+    assert rows_of(comparison)["window of 8"]["longest_copy"] is not None
+    assert ostinato.load(out / "window").config["model"]["context"] == 8
     assert (out / "compare.svg").is_file()
     model = ostinato.load(out)
     assert model.config["kind"] == "mixture"
@@ -42,8 +50,49 @@ def test_the_mixture_beats_its_parts_and_can_be_used(verses, tmp_path, capsys, m
     assert any("diverged" in note for note in again["notes"])
     (again,) = compared(capsys, verses, "--model", out / "network", "--order", 3, "--no-dynamic")
     assert rows_of(again)[network]["perplexity"] == pytest.approx(rows_of(comparison)[network]["perplexity"])
-    assert not any("dynamic" in name for name in rows_of(again))
+    assert not any("dynamic" in name or "window" in name for name in rows_of(again))
     assert not any("another text" in note for note in again["notes"])
+    given = ("--model", out / "window", "--order", 2, "--window", 3, "--minutes", 0.01, "--set", "model.hidden_size=8")
+    (again,) = compared(capsys, verses, *given)
+    assert [(r["model"], r["group"]) for r in again["rows"] if "window" in r["model"].split("+")[0]] == [
+        ("window of 3", "window"),
+        ("window of 8", "network"),
+    ]
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ostinato.training.dynamic.dynamic_scores", interrupt)
+    options = ["--model", out / "network", "--order", 2, "-o", tmp_path / "i", "--json"]
+    assert main(["compare", *map(str, [verses, *options])]) == 130
+    printed = capsys.readouterr()
+    assert f"interrupted; what was done is in {tmp_path / 'i'}" in printed.err
+    (part,) = json.loads(printed.out)["comparisons"]
+    assert part["rows"][-1]["model"] == "mixture + both caches"
+    assert any("interrupted" in note for note in part["notes"])
+    assert ostinato.load(tmp_path / "i").config["kind"] == "mixture"
+
+
+def test_ctrl_c_while_a_network_is_trained(verses, tmp_path):
+    out = tmp_path / "c"
+    options = ["-o", out, "--minutes", "30", "--order", "2", "--quiet"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ostinato", "compare", verses, *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # who runs the tests may ignore it
+    )  # fmt: skip
+    try:
+        while not (out / "window" / "recipe.toml").exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        table, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert "Kneser-Ney 2" in table
+    assert "Note: interrupted: what is not in the table was not measured" in table
+    assert "window of 8" not in table
+    assert errors == f"ostinato: interrupted; what was done is in {out}\n"
 
 
 @pytest.mark.parametrize(
@@ -96,8 +145,9 @@ def test_a_model_of_another_text_is_said_to_be_one(verses, tmp_path, capsys):
     capsys.readouterr()
     other = tmp_path / "other.txt"
     other.write_text("完全不同的另一首歌 " * 20, "utf-8")
-    (comparison,) = compared(capsys, other, "--model", tmp_path / "m", "--order", 2)
+    (comparison,) = compared(capsys, other, "--model", tmp_path / "m", "--order", 2, "--window", 2)
     assert any("trained on another text" in note for note in comparison["notes"])
+    assert any(note.startswith("no window: ") for note in comparison["notes"])
 
 
 def test_a_network_that_cannot_be_trained_is_left_out(tmp_path, capsys):
@@ -109,11 +159,23 @@ def test_a_network_that_cannot_be_trained_is_left_out(tmp_path, capsys):
     assert any(note.startswith("no network: ") for note in comparison["notes"])
 
 
+def test_without_torch_there_is_no_network(verses, capsys, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("ostinato.training.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (comparison,) = compared(capsys, verses, "--minutes", 1, "--order", 2)
+    assert "no network: training needs torch: pip install 'ostinato[train]'" in comparison["notes"]
+    assert main(["train", str(verses), "-o", str(verses.parent / "m")]) == 1
+    assert "training needs torch: pip install 'ostinato[train]'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--order", "11"], "--order must be between 1 and 10, got 11"),
         (["--minutes", "-1"], "--minutes must be 0 or more, got -1"),
+        (["--window", "1025"], "--window must be between 0 and 1024, got 1025"),
+        (["--window", "4"], "--window 4 is a network to be trained, and --minutes 0 trains none"),
         (["--tokenizer", "letters"], "--tokenizer must be one of character"),
         (["--cache", "0"], "window of a cache must be 1 token or more"),
         (["--tokenizer", "byte", "--model", "m"], "--tokenizer cannot be given with --model"),

@@ -108,6 +108,19 @@ def test_wrong_classes(file, name, text, message):
         read_labelled(file(name, text))
 
 
+@pytest.mark.parametrize("text", ['text,label\nx,1\n"yyyyyyyyyyyyyyyyyyyy,2\n', "t" * 20 + ",label\nx,1\n"])
+def test_a_field_without_an_end(file, text, monkeypatch):
+    import csv
+
+    monkeypatch.setattr("ostinato.text.records._LONGEST_FIELD", 10)
+    limit = csv.field_size_limit()
+    with pytest.raises(
+        TextError, match=r"a.csv line \d cannot be read as a table: field larger than .*; close its quotes"
+    ):
+        read_labelled(file("a.csv", text))
+    csv.field_size_limit(limit)
+
+
 def test_pairs(file):
     found = read_pairs(file("a.txt", "Hi.\t嗨。\nRun.\t跑\nHi.\t你好。\n"))
     assert (found.inputs[2], found.targets[2], found.groups) == ("Hi.", "你好。", [0, 1, 0])
@@ -138,6 +151,15 @@ def test_next_lines(file):
     assert read_next_lines(path, TextSettings(), answers=False).inputs[:2] == ["# 一", "风"]
     with pytest.raises(TextError, match="has no document with two lines"):
         read_next_lines(file("one.txt", "one\n\n"), TextSettings(documents="files"))
+
+
+def test_titles_are_where_the_pattern_is_found(file):
+    path = file("songs.txt", "第一首\n风\n第二天\n\n第12首\n山\n 第三首\n海\n")
+    found = read_next_lines(path, TextSettings(documents="^第.+首$"))
+    pairs = list(zip(found.inputs, found.targets, found.groups, strict=True))
+    assert pairs == [("风", "第二天", 0), ("山", "第三首", 1), ("第三首", "海", 1)]
+    found = read_next_lines(path, TextSettings(documents="首"))
+    assert (found.inputs, found.targets) == (["风"], ["第二天"])
 
 
 def test_series(file):

@@ -11,11 +11,13 @@ from ostinato.errors import UsageError
 from ostinato.run_folder import check_folder
 from ostinato.settings import TOKENIZERS, apply_overrides, load_recipe, with_budget
 
+_WINDOW = 8
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `compare`."""
     parser.add_argument("text", nargs="+", metavar="TEXT", help="file, folder, zip, -, lyrics-zh or lyrics-en")
-    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="keep the mixture, the network and a picture")
+    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="keep the mixture, the networks and a picture")
     parser.add_argument("--overwrite", action="store_true", help="replace the run that is in DIR")
     parser.add_argument("--order", type=int, default=5, metavar="N", help="the longest n-grams (default: 5)")
     parser.add_argument(
@@ -23,7 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", type=Path, metavar="MODEL", help="measure this network instead of training one")
     parser.add_argument(
-        "--minutes", type=float, default=2.0, metavar="M", help="train the network so long (2; 0: none)"
+        "--minutes", type=float, default=2.0, metavar="M", help="train the networks so long (2; 0: none)"
+    )
+    parser.add_argument(
+        "--window",
+        type=int,
+        metavar="N",
+        help=f"train a network without hidden state, too, on the last N tokens ({_WINDOW}; 0: none, as with --model)",
     )
     parser.add_argument("--heldout", metavar="TEXT", help="measure on this text (default: a part of TEXT)")
     parser.add_argument("--cache", type=int, default=2000, metavar="N", help="tokens the caches remember (2000)")
@@ -50,6 +58,15 @@ def run(args: argparse.Namespace) -> int:
     for tokenizer in args.tokenizer or ():
         if tokenizer not in TOKENIZERS:
             raise UsageError(f"--tokenizer must be one of {', '.join(TOKENIZERS)}, got {tokenizer!r}")
+    window = args.window
+    if window is None:
+        window = _WINDOW if args.model is None and args.minutes else 0
+    if not 0 <= window <= 1024:
+        raise UsageError(f"--window must be between 0 and 1024, got {window}")
+    if window and not args.minutes:
+        raise UsageError(
+            f"--window {window} is a network to be trained, and --minutes 0 trains none: give more minutes"
+        )
     recipe = with_budget(
         apply_overrides(load_recipe(args.recipe), args.set), minutes=args.minutes or None, epochs=None, steps=None,
         seed=args.seed,
@@ -66,12 +83,14 @@ def run(args: argparse.Namespace) -> int:
             chosen = apply_overrides(recipe, [f"text.tokenizer={tokenizer}"])
             plan = Plan(
                 out=out if len(tokenizers) == 1 else out / tokenizer, recipe=chosen, order=args.order, model=args.model,
-                network=args.minutes > 0, cache=args.cache, heldout=args.heldout, dynamic=not args.no_dynamic,
-                device=args.device, encoding=args.encoding, progress=not args.quiet,
+                network=args.minutes > 0, window=window, cache=args.cache, heldout=args.heldout,
+                dynamic=not args.no_dynamic, device=args.device, encoding=args.encoding, progress=not args.quiet,
             )  # fmt: skip
             comparisons.append(compare(texts, plan))
-        if args.out is not None:
-            drawn = draw(comparisons, args.out / "compare")
+            if comparisons[-1].signal:
+                break
+        drawn = args.out is not None and draw(comparisons, args.out / "compare")
+        if args.out is not None and not comparisons[-1].signal:
             print(
                 f"{args.out}: the mixture{', compare.svg and .png' if drawn else ''}; write with it: "
                 f"ostinato write {args.out if len(tokenizers) == 1 else args.out / tokenizers[0]}",
@@ -81,7 +100,13 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({"comparisons": [c.to_json() for c in comparisons]}, ensure_ascii=False))
     else:
         print("\n\n".join(map(str, comparisons)))
-    return 0
+    return _interrupted(comparisons[-1].signal, args.out) if comparisons[-1].signal else 0
+
+
+def _interrupted(number: int, out: Path | None) -> int:
+    kept = "" if out is None else f"; what was done is in {out}"
+    print(f"ostinato: interrupted{kept}", file=sys.stderr)
+    return 128 + number
 
 
 def _kept(folder: Path) -> str:

@@ -1,7 +1,6 @@
 """`ostinato predict MODEL [INPUT...]`"""
 
 import argparse
-import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ostinato.errors import MissingExtraError
-from ostinato.settings import TextSettings, from_mapping
+from ostinato.errors import needs
+from ostinato.settings import TextSettings, from_mapping, recorded_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,18 +28,13 @@ def run(args: argparse.Namespace) -> int:
     from ostinato.bundle import read_bundle
     from ostinato.text.records import read_records
 
-    try:
+    with needs("train", "predicting"):
         from ostinato.models.task_bundle import load_task_model
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise MissingExtraError("predicting needs torch: pip install 'ostinato[train]'") from None
     bundle = read_bundle(args.model)
     model = load_task_model(bundle)
     if args.beam is not None:
         model.task = from_mapping("task", {"beam": args.beam}, model.task, "--beam")
-    known = {f.name for f in dataclasses.fields(TextSettings)}
-    text = TextSettings(**{k: v for k, v in bundle.config["text"].items() if k in known})
+    text = recorded_settings(TextSettings, bundle.config, str(bundle.path))
     records = read_records(model.task, args.input, text, answers=False, encoding=args.encoding)
     for note in records.notes:
         print(note, file=sys.stderr)

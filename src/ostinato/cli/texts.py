@@ -5,15 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ostinato.settings import TextSettings
+from ostinato.settings import TextSettings, recorded_settings
 from ostinato.text import BaseTokenizer, Corpus, Split, prepare
 
 
 def settings_of(config: dict[str, Any]) -> TextSettings:
     """How the text of a model with this config was cut; a new text is not limited, and none of it held out."""
-    known = {f.name for f in dataclasses.fields(TextSettings)}
-    recorded = {k: v for k, v in config.get("text", {}).items() if k in known}
-    return dataclasses.replace(TextSettings(**recorded), limit=0, heldout=0.0)
+    return dataclasses.replace(recorded_settings(TextSettings, config, "the model's config"), limit=0, heldout=0.0)
 
 
 def whole_text(

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ostinato.errors import MissingExtraError, UsageError
+from ostinato.errors import UsageError, needs
 from ostinato.settings import TASKS, Recipe, apply_overrides, load_recipe, recipe_names, with_budget
 
 
@@ -44,14 +44,10 @@ def run(args: argparse.Namespace) -> int:
     recipe = recipe_of(args)
     if recipe.ngram.smoothing != "none":
         return _count(args, recipe)
-    try:
+    with needs("train", "training"):
         from ostinato.api import measure_int8
         from ostinato.training.run import train
         from ostinato.training.tasks import train_task
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "matplotlib"):
-            raise
-        raise MissingExtraError(f"training needs {error.name}: pip install 'ostinato[train]'") from None
     names_recipe = bool(args.recipe or args.set or args.task or args.seed is not None)
     out = _folder(args)
     if args.resume and not names_recipe and (out / "recipe.toml").is_file():

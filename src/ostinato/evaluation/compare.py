@@ -13,7 +13,7 @@ ADAPTING = "adapting"
 
 @dataclass(frozen=True)
 class Row:
-    """One model. `group`: baseline, n-gram, network, mixture or adapting. seconds: what its training took.
+    """One model. `group`: baseline, n-gram, window, network, mixture or adapting. seconds: what its training took.
 
     tokens_per_second: scored, None where it was not timed. longest_copy: tokens of the longest span that it copied from
     the training text when it wrote, None where it wrote nothing.
@@ -46,7 +46,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All models on one held-out text cut by one tokenizer. `notes` say what a reader of the figures must know."""
+    """All models on one held-out text cut by one tokenizer. `notes` say what a reader of the figures must know.
+
+    signal: 0, or what ended the comparison before everything was measured.
+    """
 
     tokenizer: str
     vocabulary_size: int
@@ -54,6 +57,7 @@ class Comparison:
     characters: int
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    signal: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """JSON types only."""

@@ -1,6 +1,5 @@
 """Task models from settings, and from a saved bundle."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from ostinato.models.encoder_decoder import EncoderDecoder
 from ostinato.models.forecaster import Forecaster
 from ostinato.models.task_models import ClassifyModel, ForecastModel, TagModel, TaskModel, TranslateModel
 from ostinato.protocols import Tokenizer
-from ostinato.settings import ModelSettings, TaskSettings, from_mapping
+from ostinato.settings import ModelSettings, TaskSettings, recorded_settings
 
 KIND = "task"
 """The kind of these bundles; which task it is stands in config["task"]["name"]."""
@@ -48,12 +47,9 @@ def load_task_model(bundle: Bundle) -> TaskModel[Any]:
         )
     try:
         where = str(bundle.path / "config.json")
-        description = dict(bundle.config["task"])
-        labels, features = description.pop("labels"), description.pop("features")
-        known = {f.name for f in dataclasses.fields(ModelSettings)}
-        given = {k: v for k, v in bundle.config["model"].items() if k in known and v is not None}
-        task = from_mapping("task", description, TaskSettings(), where)
-        model = from_mapping("model", given, ModelSettings(), where)
+        labels, features = (bundle.config["task"][name] for name in ("labels", "features"))
+        task = recorded_settings(TaskSettings, bundle.config, where)
+        model = recorded_settings(ModelSettings, bundle.config, where)
         loaded = build_task_model(task, model, bundle.tokenizer, labels=labels, features=features)
     except (KeyError, TypeError, ValueError, OstinatoError) as error:
         raise BundleError(f"{bundle.path / 'config.json'} does not describe a task's model ({error})") from None

@@ -34,6 +34,14 @@ def resolve_documents(rule: str, sources: Iterable[Source]) -> str:
     return rule
 
 
+def title_finder(rule: str) -> Callable[[str], bool]:
+    """Whether a line is a title, which begins a document: none is for `files`, `lines` and `paragraphs`."""
+    if rule in KINDS:
+        return lambda line: False
+    found = _compiled(rule).search
+    return lambda line: found(line) is not None
+
+
 def cut_documents(sources: Iterable[Source], settings: TextSettings) -> Iterator[Piece]:
     """The documents of the sources, in order, as pieces. `settings.documents` is not `auto` any more.
 
@@ -73,8 +81,8 @@ def _cut(pieces: Iterable[str], rule: str) -> Iterator[Piece]:
         return _by_lines(pieces, lambda line, after_blank: True)
     if rule == "paragraphs":
         return _by_lines(pieces, lambda line, after_blank: after_blank)
-    found = _compiled(rule).search
-    return _by_lines(pieces, lambda line, after_blank: found(line) is not None)
+    is_title = title_finder(rule)
+    return _by_lines(pieces, lambda line, after_blank: is_title(line))
 
 
 def _whole(pieces: Iterable[str]) -> Iterator[Piece]:

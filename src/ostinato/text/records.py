@@ -18,9 +18,12 @@ import numpy.typing as npt
 
 from ostinato.errors import TextError
 from ostinato.settings import TaskSettings, TextSettings
-from ostinato.text.documents import cut_documents, resolve_documents
+from ostinato.text.documents import cut_documents, resolve_documents, title_finder
 from ostinato.text.records_ts import read_ts
 from ostinato.text.sources import Source, read_texts
+
+_LONGEST_FIELD = 1 << 30
+"""Characters of a CSV field; more are taken for a quote that was never closed."""
 
 Features: TypeAlias = npt.NDArray[np.float32]
 """A sequence of vectors, (steps, features)."""
@@ -170,7 +173,7 @@ def read_next_lines(
 ) -> Records:
     """Each line that is not blank with the one after it, in texts cut into documents as `settings` say.
 
-    Title lines (what a pattern for documents matches) are left out. Without answers, every line is an input.
+    Title lines (where a pattern for documents is found) are left out. Without answers, every line is an input.
     Raises TextError where no document has two lines.
     """
     texts = read_texts(paths, encoding)
@@ -179,7 +182,7 @@ def read_next_lines(
         records.inputs = [line for source in texts.sources for _, line in _filled_lines(source)]
         return records
     rule = resolve_documents(settings.documents, texts.sources)
-    heading = rule.removeprefix("^") if rule.startswith("^") else None
+    is_title = title_finder(rule)
     document: list[str] = []
     number = 0
     resolved = TextSettings(documents=rule, limit=settings.limit)
@@ -187,8 +190,8 @@ def read_next_lines(
         document.append(piece.text)
         if not piece.last:
             continue
-        lines = [line.strip() for line in "".join(document).split("\n") if line.strip()]
-        lines = [line for line in lines if heading is None or not line.startswith(heading)]
+        lines = [line for line in "".join(document).split("\n") if line.strip()]
+        lines = [line.strip() for line in lines if not is_title(line)]
         records.inputs += lines[:-1]
         records.targets += lines[1:]
         records.groups += [number] * max(0, len(lines) - 1)
@@ -257,18 +260,27 @@ def _tabbed(source: Source, least: int, most: int, form: str) -> Iterator[tuple[
 def _table(source: Source) -> tuple[list[str], Iterator[tuple[str, list[str]]]]:
     """The header and the rows of a CSV or TSV file, each row with its place and as wide as the header."""
     delimiter = "," if _ending(source) == ".csv" else "\t"
-    csv.field_size_limit(1 << 30)
+    csv.field_size_limit(_LONGEST_FIELD)
     reader = csv.reader(io.StringIO("".join(source.pieces())), delimiter=delimiter)
 
+    def read() -> Iterator[list[str]]:
+        try:
+            yield from reader
+        except csv.Error as error:
+            raise TextError(
+                f"{source.name} line {reader.line_num} cannot be read as a table: {error}; close its quotes"
+            ) from None
+
     def rows(header: list[str]) -> Iterator[tuple[str, list[str]]]:
-        for row in reader:
+        for row in lines:
             where = f"{source.name} line {reader.line_num}"
             if row and len(row) != len(header):
                 raise TextError(f"{where} has {len(row)} columns, the header has {len(header)}: fill or quote them")
             if row:
                 yield where, row
 
-    header = [name.strip() for name in next(reader, [])]
+    lines = read()
+    header = [name.strip() for name in next(lines, [])]
     return header, rows(header)
 
 

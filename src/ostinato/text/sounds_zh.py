@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from ostinato.errors import MissingExtraError, UsageError
+from ostinato.errors import UsageError, needs
 
 SCHEMES = {
     "13": {
@@ -32,10 +32,8 @@ _WRITTEN = {"ui": "uei", "iu": "iou", "un": "uen", "ue": "ve", "ü": "v", "üe":
 
 @lru_cache(maxsize=1)
 def _tone_convert() -> Any:
-    try:
+    with needs("form", "Chinese rhyme"):
         from pypinyin.contrib import tone_convert  # costs 0.2 s: only when Chinese is rhymed
-    except ModuleNotFoundError:
-        raise MissingExtraError("Chinese rhyme needs pypinyin: pip install 'ostinato[form]'") from None
     return tone_convert
 
 

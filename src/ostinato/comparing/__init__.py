@@ -1,0 +1,7 @@
+"""A whole comparison: n-grams, networks and their mixture, measured on one held-out text of one tokenizer."""
+
+from ostinato.comparing.picture import draw
+from ostinato.comparing.plan import Plan
+from ostinato.comparing.run import compare
+
+__all__ = ["Plan", "compare", "draw"]

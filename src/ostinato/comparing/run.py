@@ -1,0 +1,87 @@
+"""A comparison from texts to a table and a saved mixture."""
+
+import dataclasses
+import signal
+from collections.abc import Sequence
+
+from ostinato.api import Model
+from ostinato.bundle import write_bundle
+from ostinato.comparing.measuring import Measuring
+from ostinato.comparing.plan import Plan
+from ostinato.errors import TextError
+from ostinato.evaluation import from_log_probabilities
+from ostinato.evaluation.compare import Comparison
+from ostinato.ngram import Mixture, join_parts
+from ostinato.settings import TextSettings, recorded_settings
+from ostinato.text import Corpus, prepare
+from ostinato.text.description import describe
+
+
+def compare(texts: Sequence[str], plan: Plan) -> Comparison:
+    """Measure all models on the held-out part of `texts`. Raises TextError where nothing is held out, and what
+    preparing the text raises; a network that cannot be trained is left out with a note.
+
+    A signal (Ctrl-C) that comes once the text is prepared ends it: what was measured by then is returned and saved.
+    """
+    given = Model(plan.model) if plan.model is not None else None
+    corpus, own_vocabulary, notes = _prepare(texts, plan, given)
+    heldout = corpus.heldout
+    if not heldout.tokens or not heldout.characters:
+        raise TextError("nothing of the text is held out, so nothing can be compared: set text.heldout above 0")
+    measuring, received = Measuring(plan, corpus, own_vocabulary, notes), 0
+    try:
+        measuring.everything(given, texts)
+    except KeyboardInterrupt as interruption:
+        received = interruption.args[0] if interruption.args else signal.SIGINT
+        measuring.notes.append("interrupted: what is not in the table was not measured")
+    comparison = Comparison(
+        corpus.settings.tokenizer, corpus.tokenizer.vocabulary_size, heldout.tokens, heldout.characters,
+        measuring.rows(), tuple(measuring.notes), int(received),
+    )  # fmt: skip
+    _save(measuring, comparison)
+    return comparison
+
+
+def _prepare(texts: Sequence[str], plan: Plan, given: Model | None) -> tuple[Corpus, bool, list[str]]:
+    """The corpus, cut as the given model's was; whether its vocabulary is its own; what there is to say about it."""
+    settings = plan.recipe.text
+    if given is not None:
+        settings = recorded_settings(TextSettings, given.config, str(plan.model))
+    if plan.heldout is not None:
+        settings = dataclasses.replace(settings, heldout=0.0)
+    corpus = prepare(texts, settings, plan.out / "text", encoding=plan.encoding)
+    notes = list(corpus.notes)
+    foreign = given is not None and corpus.fingerprint != given.config.get("text", {}).get("fingerprint")
+    if given is not None and foreign:
+        corpus = prepare(texts, settings, plan.out / "text", encoding=plan.encoding, tokenizer=given.tokenizer)
+        notes.append("the given model was trained on another text: it may have learnt what is held out here")
+    if plan.heldout is not None:
+        other = prepare(
+            [plan.heldout], settings, plan.out / "heldout", encoding=plan.encoding, tokenizer=corpus.tokenizer
+        )
+        corpus = dataclasses.replace(corpus, heldout=other.train)
+    return corpus, not foreign, notes
+
+
+def _save(measuring: Measuring, comparison: Comparison) -> None:
+    """The mixture with its cache as a bundle, `model`, ready to write and score with."""
+    plan, corpus, full = measuring.plan, measuring.corpus, measuring.mixture
+    if full is None or not isinstance(full.model, Mixture):
+        return
+    saved = [part.saved for part in measuring.parts if part.saved is not None]
+    model, tensors = join_parts(saved, full.model.weights)
+    evaluation = from_log_probabilities(full.scores, corpus.heldout.characters)
+    weights = zip(measuring.parts, full.model.weights, strict=True)
+    card = (
+        f"# A mixture of models of {', '.join(corpus.names)}\n\n"
+        + "".join(f"- {part.name}: weight {weight:.3f}\n" for part, weight in weights)
+        + f"\nAdapting to the text it reads, {evaluation}\n\n```\n{comparison}\n```\n"
+    )
+    config = {
+        "kind": "mixture",
+        "model": model,
+        "text": describe(corpus),
+        "training": {"seconds": round(full.seconds, 2)},
+        "evaluation": {"held-out, adapting": evaluation.to_json()},
+    }
+    write_bundle(plan.out / "model", config=config, tokenizer=corpus.tokenizer, tensors=tensors, card=card)
