@@ -5,9 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models of the tests are too small for two threads
+
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -17,16 +17,16 @@ import numpy.typing as npt
 
 from ostinato.errors import UsageError
 from ostinato.kernels.ngram import Nodes
-from ostinato.ngram.links import all_suffixes, parents, probability, tokens
+from ostinato.ngram.arpa_lines import NEVER, ArpaLines
+from ostinato.ngram.links import Level, parents, shorter, tokens
 from ostinato.ngram.model import NgramModel
-from ostinato.protocols import END_OF_DOCUMENT, Tokenizer
+from ostinato.protocols import Tokenizer
 
 BEGIN, END = "<s>", "</s>"
-NEVER = -99.0
-"""What ARPA writes for the logarithm of 0."""
-_CHUNK = 100_000
+_CHUNK = 20_000
 _ESCAPED = re.compile(r"\\(?:([snt\\])|x([0-9a-f]{2})|u([0-9a-f]{6}))")
 _LETTERS = {" ": "s", "\n": "n", "\t": "t", "\\": "\\"}
+_CHARACTERS = {letter: character for character, letter in _LETTERS.items()}
 
 
 def token_names(tokenizer: Tokenizer) -> list[str]:
@@ -56,10 +56,11 @@ def escape(name: str) -> str:
 
 def unescape(word: str) -> str:
     """The name that `escape` wrote as `word`."""
+    if "\\" not in word:
+        return word
     if word == "\\":
         return ""
-    letters = {letter: character for character, letter in _LETTERS.items()}
-    return _ESCAPED.sub(lambda m: letters[m[1]] if m[1] else chr(int(m[2] or m[3], 16)), word)
+    return _ESCAPED.sub(lambda m: _CHARACTERS[m[1]] if m[1] else chr(int(m[2] or m[3], 16)), word)
 
 
 def _escape_character(character: str) -> str:
@@ -79,37 +80,44 @@ def write_arpa(model: NgramModel, names: Sequence[str], file: TextIO) -> None:
     """
     if model.restart:
         raise UsageError("add-k smoothing has no backoff weights and cannot be an ARPA file; use kneser-ney")
-    words = [END, *map(escape, names[1:])]
+    lines = ArpaLines([BEGIN, *map(escape, names[1:])], END)
     file.write("\\data\\\n")
     for n, size in enumerate(model.sizes, 1):
         file.write(f"ngram {n}={size + (n == 1)}\n")
-    links = all_suffixes(model, model.order - 1)
-    for n in range(model.order):
-        file.write(f"\n\\{n + 1}-grams:\n")
-        if n == 0:
-            backoff = _log10(model.levels[1].weight[:1])[0] if model.order > 1 else 0.0
-            file.write(f"{NEVER:g}\t{BEGIN}\t{backoff:.7g}\n")
-        for first in range(0, model.sizes[n], _CHUNK):
-            nodes = np.arange(first, min(first + _CHUNK, model.sizes[n]))
-            file.writelines(_lines(model, links, n, nodes, words))
-    file.write("\n\\end\\\n")
+    links = [np.zeros(model.vocabulary_size, np.int64)]
+    level = Level(np.arange(model.vocabulary_size), model.unigram())
+    file.write("\n\\1-grams:")
+    backoff = _log10(model.levels[1].weight[:1])[0] if model.order > 1 else 0.0
+    file.write(f"\n{NEVER:g}\t{BEGIN}\t{backoff:.7g}")
+    for nodes in _chunks(model.sizes[0]):
+        file.write(lines.text(_log10(level.probabilities[nodes]), [nodes], _backoffs(model, 0, nodes)))
+    for n in range(1, model.order):
+        file.write(f"\n\n\\{n + 1}-grams:")
+        below = level
+        # what the next order needs of this one; of the last, the largest, nothing is kept
+        held = model.sizes[n] if n + 1 < model.order else 0
+        suffixes, level = np.zeros(held, np.int64), Level(np.zeros(held, np.int64), np.zeros(held))
+        for nodes in _chunks(model.sizes[n]):
+            contexts, last = parents(model, n, nodes), model.words[n][nodes].astype(np.int64)
+            suffix, p = shorter(model, links, below, n, contexts, last)
+            p = p * model.levels[n].weight[contexts] + model.levels[n].share[nodes]
+            columns = [*tokens(model, n - 1, contexts), last]
+            file.write(lines.text(_log10(p), columns, _backoffs(model, n, nodes)))
+            if held:
+                suffixes[nodes], level.probabilities[nodes] = suffix, p
+                level.keys[nodes] = contexts * model.vocabulary_size + last
+        links.append(suffixes)
+    file.write("\n\n\\end\\\n")
 
 
-def _lines(model: NgramModel, links: list[Nodes], n: int, nodes: Nodes, words: list[str]) -> Iterator[str]:
-    columns = tokens(model, n, nodes)
-    contexts = parents(model, n, nodes) if n else np.zeros(0, dtype=np.int64)
-    scores = _log10(probability(model, links, n, contexts, columns[-1])).tolist()
-    texts = [[words[token] for token in column.tolist()] for column in columns]
-    if n:
-        texts[0] = [BEGIN if token == END_OF_DOCUMENT else words[token] for token in columns[0].tolist()]
-    if n == model.order - 1:
-        return (f"{score:.7g}\t{' '.join(row)}\n" for score, *row in zip(scores, *texts, strict=True))
-    backoffs = _log10(model.levels[n + 1].weight[nodes])
-    last = columns[-1].tolist()
-    endings = [f"\t{backoff:.7g}\n" if token else "\n" for backoff, token in zip(backoffs.tolist(), last, strict=True)]
-    return (
-        f"{score:.7g}\t{' '.join(row)}{ending}" for score, ending, *row in zip(scores, endings, *texts, strict=True)
-    )
+def _chunks(size: int) -> Iterator[Nodes]:
+    """The nodes 0 .. size-1, not too many at a time."""
+    return (np.arange(first, min(first + _CHUNK, size)) for first in range(0, size, _CHUNK))
+
+
+def _backoffs(model: NgramModel, n: int, nodes: Nodes) -> npt.NDArray[np.float64] | None:
+    """Their logarithms, None for the highest order."""
+    return _log10(model.levels[n + 1].weight[nodes]) if n + 1 < model.order else None
 
 
 def _log10(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -2,21 +2,27 @@
 
 import math
 import re
+from collections import deque
 from collections.abc import Sequence
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 import numpy.typing as npt
 
 from ostinato.errors import TextError
-from ostinato.kernels.ngram import Integers
-from ostinato.ngram.arpa import BEGIN, END, NEVER, escape, unescape
+from ostinato.kernels.ngram import Integers, Nodes
+from ostinato.ngram.arpa import BEGIN, END, escape, unescape
+from ostinato.ngram.arpa_lines import BEGIN_ID, LARGEST, NEVER, Block, Floats, Words, plain_lines
 from ostinato.ngram.counts import MAX_ORDER
 from ostinato.ngram.fit import trie_arrays
-from ostinato.ngram.links import all_suffixes, find_held, probability, suffixes
+from ostinato.ngram.links import Level, shorter
 from ostinato.ngram.model import NgramModel
 from ostinato.ngram.smoothing import Interpolation
+
+_BLOCK = 20_000
 
 
 def read_arpa(path: Path, names: Sequence[str] | None = None) -> tuple[NgramModel, list[str]]:
@@ -41,8 +47,8 @@ class _Reader:
     """One pass over an ARPA file."""
 
     def __init__(self, path: Path, file: TextIO, names: Sequence[str] | None) -> None:
-        self._path = path
-        self._lines = enumerate(file, 1)
+        self._path, self._file = path, file
+        self._waiting: deque[str] = deque()  # lines that were taken from the file and are not read yet
         self._number = 0
         self._open = names is None
         self.names = [END] if names is None else list(names)
@@ -52,11 +58,10 @@ class _Reader:
     def read(self) -> NgramModel:
         sizes = self._header()
         model, backoffs = self._unigrams(sizes[0])
-        links = all_suffixes(model, 1)
+        links = [np.zeros(model.vocabulary_size, np.int64)]
+        levels = [Level(np.arange(model.vocabulary_size), model.unigram())]
         for n, size in enumerate(sizes[1:], 1):
-            if n > 1:
-                links.append(suffixes(model, n - 1, links[-1]))
-            model, backoffs = self._level(model, links, n, size, backoffs)
+            model, backoffs = self._level(model, links, levels, n, size, backoffs)
         self._expect("\\end\\")
         settings = {"smoothing": "arpa", "order": len(sizes), "vocabulary_size": len(self.names), "notes": []}
         arrays = trie_arrays(model.words, model.children)
@@ -64,7 +69,7 @@ class _Reader:
         arrays |= {f"weight.{n}": level.weight for n, level in enumerate(model.levels, 1)}
         return NgramModel(model.words, model.children, model.levels, settings=settings, arrays=arrays)
 
-    def _unigrams(self, size: int) -> tuple[NgramModel, npt.NDArray[np.float64]]:
+    def _unigrams(self, size: int) -> tuple[NgramModel, Floats]:
         grams, scores, listed = self._section(0, size)
         self._open = False
         unigram, backoffs = np.zeros(len(self.names)), np.ones(len(self.names))
@@ -74,37 +79,57 @@ class _Reader:
         return NgramModel((words,), (), (Interpolation(unigram, np.zeros(1)),)), backoffs
 
     def _level(
-        self, model: NgramModel, links: list[Any], n: int, size: int, backoffs: npt.NDArray[np.float64]
-    ) -> tuple[NgramModel, npt.NDArray[np.float64]]:
-        """`model` with one more level, read from the file, and that level's backoff weights."""
+        self, model: NgramModel, links: list[Nodes], levels: list[Level], n: int, size: int, backoffs: Floats
+    ) -> tuple[NgramModel, Floats]:
+        """`model` with one more level, read from the file, and that level's backoff weights.
+
+        backoffs: those of the level before. `links` and `levels` (`ngram/links.py`) get the new one's.
+        """
         grams, scores, listed = self._section(n, size)
         contexts = grams[:, 0]
         for place in range(1, n):
-            contexts = find_held(model, place, contexts, grams[:, place])
+            contexts = levels[place].find(contexts * model.vocabulary_size + grams[:, place])
         if np.any(contexts < 0):
             missing = " ".join(self.names[i] for i in grams[np.flatnonzero(contexts < 0)[0], :-1])
             raise self._error(f"the {n + 1}-grams continue {missing!r}, which is not listed")
-        order = np.lexsort((grams[:, -1], contexts))
-        contexts, last = contexts[order], grams[order, -1]
-        if np.any((contexts[1:] == contexts[:-1]) & (last[1:] == last[:-1])):
+        keys = contexts * model.vocabulary_size + grams[:, -1]
+        order = np.argsort(keys, kind="stable")
+        keys, contexts, last = keys[order], contexts[order], grams[order, -1]
+        if np.any(keys[1:] == keys[:-1]):
             raise self._error(f"one of the {n + 1}-grams is listed twice")
         starts = np.concatenate([[0], np.cumsum(np.bincount(contexts, minlength=model.sizes[-1]))])
         # The file's probability is the whole of p(w | h): take out what comes from the shorter context.
-        shorter = probability(model, links, n - 1, links[n - 1][contexts], last)
-        level = Interpolation(scores[order] - backoffs[contexts] * shorter, backoffs)
+        suffixes, lower = shorter(model, links, levels[-1], n, contexts, last)
+        level = Interpolation(scores[order] - backoffs[contexts] * lower, backoffs)
+        links.append(suffixes)
+        levels.append(Level(keys, lower * backoffs[contexts] + level.share))
         words = (*model.words, last.astype(model.words[0].dtype))
         children = (*model.children, starts.astype(np.uint32))
         return NgramModel(words, children, (*model.levels, level)), listed[order]
 
-    def _section(
-        self, n: int, size: int
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def _section(self, n: int, size: int) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
         """The n-grams (size, n + 1), probabilities (size,) and backoff weights (size,) of one section."""
         self._expect(f"\\{n + 1}-grams:")
-        grams = np.zeros((size, n + 1), dtype=np.int64)
-        scores, backoffs = np.zeros(size), np.ones(size)
+        blocks = [self._one_by_one(n, 0)]
+        for first in range(0, size, _BLOCK):
+            count = min(size - first, _BLOCK)
+            lines = [*islice(self._file, count)] if n else []
+            block = plain_lines("".join(lines).encode(), count, n, self._words) if n else None
+            if block is None:
+                self._waiting.extend(lines)
+                block = self._one_by_one(n, count)
+            else:
+                self._number += count
+            blocks.append(block)
+        grams, scores, backoffs = (np.concatenate(part) for part in zip(*blocks, strict=True))
+        return grams, scores, backoffs
+
+    def _one_by_one(self, n: int, count: int) -> Block:
+        """The next `count` n-grams, each line checked by itself: the unigrams, and lines that are not plain."""
+        grams = np.zeros((count, n + 1), dtype=np.int64)
+        scores, backoffs = np.zeros(count), np.ones(count)
         row = 0
-        for _ in range(size):
+        for _ in range(count):
             fields = self._next().split("\t")
             words = fields[1].split(" ") if len(fields) in (2, 3) else []
             if len(words) != n + 1:
@@ -121,6 +146,11 @@ class _Reader:
             row += 1
         return grams[:row], scores[:row], backoffs[:row]
 
+    @cached_property
+    def _words(self) -> Words:
+        """The vocabulary, which is complete after the unigrams."""
+        return Words({word.encode(): i for word, i in self._ids.items()} | {BEGIN.encode(): BEGIN_ID})
+
     def _id(self, word: str) -> int:
         token_id = self._ids.get(word)
         if token_id is None:
@@ -136,7 +166,7 @@ class _Reader:
             exponent = float(text)
         except ValueError:
             raise self._error(f"expected a number, got {text[:40]!r}") from None
-        if not math.isfinite(exponent) or exponent > 300:
+        if not math.isfinite(exponent) or exponent > LARGEST:
             raise self._error(f"expected a logarithm, got {text[:40]!r}")
         return 10.0**exponent if exponent > NEVER else 0.0
 
@@ -144,7 +174,7 @@ class _Reader:
         while self._next() != "\\data\\":
             pass
         sizes: list[int] = []
-        while match := re.fullmatch(r"ngram +(\d+) *= *(\d+)", line := self._next()):
+        while match := re.fullmatch(r"ngram +(\d{1,9}) *= *(\d{1,18})", line := self._next()):
             if int(match[1]) != len(sizes) + 1 or len(sizes) == MAX_ORDER:
                 raise self._error(f"orders must be listed from 1 up to {MAX_ORDER} at most, got {match[1]}")
             sizes.append(int(match[2]))
@@ -159,8 +189,8 @@ class _Reader:
 
     def _next(self) -> str:
         """The next line that is not blank."""
-        for number, line in self._lines:
-            self._number = number
+        while line := self._waiting.popleft() if self._waiting else self._file.readline():
+            self._number += 1
             if line.strip():
                 return line.rstrip("\r\n")
         raise self._error("the file ends too early")

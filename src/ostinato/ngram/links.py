@@ -4,6 +4,7 @@
 of level n - 1.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,25 +30,6 @@ def tokens(model: NgramModel, n: int, nodes: Nodes) -> list[npt.NDArray[Any]]:
     return [nodes, *reversed(columns)]
 
 
-def suffixes(model: NgramModel, n: int, below: Nodes) -> Nodes:
-    """For every n-gram of level n >= 1, the node of its last n tokens in level n - 1, UNSEEN where that is not held.
-
-    below: the same of level n - 1 (not read for n = 1).
-    """
-    words = model.words[n].astype(np.int64)
-    if n == 1:
-        return words
-    return find_held(model, n - 1, np.repeat(below, np.diff(model.children[n - 1]).astype(np.intp)), words)
-
-
-def all_suffixes(model: NgramModel, levels: int) -> list[Nodes]:
-    """`suffixes` of the levels 0 .. levels-1; zeros for level 0, whose n-grams have the empty one."""
-    result = [np.zeros(model.vocabulary_size, dtype=np.int64)]
-    for n in range(1, levels):
-        result.append(suffixes(model, n, result[-1]))
-    return result
-
-
 def find_held(model: NgramModel, n: int, contexts: Nodes, words: Nodes) -> Nodes:
     """The nodes in level n >= 1 of (context, word); UNSEEN also where the context is."""
     nodes = np.full(len(contexts), UNSEEN, dtype=np.int64)
@@ -61,7 +43,8 @@ def probability(
 ) -> npt.NDArray[np.float64]:
     """p(word | context) for contexts of n tokens: their nodes in level n - 1, UNSEEN among them. Returns (B,) float64.
 
-    links: `all_suffixes` of the levels below n.
+    links: of each level below n, for its n-grams the node of their last n tokens in the level before, UNSEEN where that
+    is not held; zeros for level 0, whose n-grams have the empty one.
     """
     if n == 0:
         unigram: npt.NDArray[np.float64] = model.unigram()[words]
@@ -74,3 +57,39 @@ def probability(
     result[held] *= model.levels[n].weight[contexts[held]]
     result[nodes >= 0] += model.levels[n].share[nodes[nodes >= 0]]
     return result
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level's n-grams as those of the next one are looked up in it: keys and probabilities, (size,) each.
+
+    keys: context · V + word, ascending. probabilities: of the word given its context.
+    """
+
+    keys: Nodes
+    probabilities: npt.NDArray[np.float64]
+
+    def find(self, keys: Nodes) -> Nodes:
+        """The nodes with these keys, UNSEEN where there is none: (B,) int64. Fastest for keys in ascending order."""
+        if not len(self.keys):
+            return np.full(len(keys), UNSEEN, np.int64)
+        nodes = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[nodes] == keys, nodes, UNSEEN)
+
+
+def shorter(
+    model: NgramModel, links: list[Nodes], below: Level, n: int, contexts: Nodes, words: Nodes
+) -> tuple[Nodes, npt.NDArray[np.float64]]:
+    """Of n-grams (context, word) of level n >= 1: the node of the last n tokens in level n - 1, UNSEEN where that is
+    not held, and the probability of the word given the shorter context, (B,) each.
+
+    contexts: their nodes in level n - 1. links: as `probability` has it. below: level n - 1, which
+    spares a walk through the shorter n-grams.
+    """
+    contexts = links[n - 1][contexts]
+    suffix = below.find(contexts * model.vocabulary_size + words)
+    result: npt.NDArray[np.float64] = below.probabilities[suffix]
+    unseen = np.flatnonzero(suffix < 0)
+    if len(unseen):
+        result[unseen] = probability(model, links, n - 1, contexts[unseen], words[unseen])
+    return suffix, result
