@@ -88,6 +88,12 @@ def test_a_budget_replaces_the_recipes_own():
         with_budget(recipe, minutes=0, epochs=None, steps=None, seed=None)
 
 
+def test_control_characters_survive_toml(tmp_path):
+    recipe = recipe_from_mapping({"text": {"documents": "^\x7f\x01\t\u2028"}}, "test")
+    (tmp_path / "r.toml").write_text(to_toml(recipe), "utf-8")
+    assert load_recipe(str(tmp_path / "r.toml")).text == recipe.text
+
+
 @given(st.data())
 def test_any_valid_recipe_survives_toml(data):
     recipe = Recipe(name="x")

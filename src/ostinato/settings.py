@@ -307,4 +307,4 @@ def to_toml(recipe: Recipe) -> str:
             *(f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in values.items()),
             "",
         ]
-    return "\n".join(lines)
+    return "\n".join(lines).replace("\x7f", "\\u007f")  # the control character that JSON leaves as it is
