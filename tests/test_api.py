@@ -2,6 +2,8 @@
 
 import gc
 import json
+import signal
+from contextlib import nullcontext
 
 import pytest
 
@@ -70,6 +72,8 @@ def test_a_backward_model_writes_towards_its_prompt(verses):
     settings = {**SMALL, "text.direction": "backward"}
     model = ostinato.train(verses, steps=10, settings=settings, progress=False)
     assert model.write("等你", tokens=6, seed=1).endswith("等你")
+    with pytest.raises(ostinato.UsageError, match="finds the title last"):
+        model.write("等你", title="风")
     folder = model.path.parents[1]
     assert folder.exists()
     del model
@@ -81,6 +85,34 @@ def test_ngram_models_are_models_too(verses):
     model = ostinato.train(verses, recipe="kneser-ney", settings={"ngram.order": 3}, progress=False)
     assert model.score("风在山里等你").perplexity > 1
     assert isinstance(model.write("风", tokens=5, seed=1), str)
+
+
+def test_an_interrupted_run_is_saved_and_interrupts(verses, tmp_path, monkeypatch):
+    monkeypatch.setattr("ostinato.training.run.stop_on_signals", lambda trainer: nullcontext([signal.SIGINT]))
+    options = {"settings": SMALL, "progress": False}
+    with pytest.raises(KeyboardInterrupt):
+        ostinato.train(verses, out=tmp_path / "m", steps=4, **options)
+    monkeypatch.undo()
+    assert ostinato.load(tmp_path / "m").score("风").perplexity > 1
+    model = ostinato.train(verses, out=tmp_path / "m", steps=6, resume=True, **options)
+    assert model.path == tmp_path / "m" / "model"
+
+
+@pytest.mark.parametrize("recipe", ["default", "kneser-ney"])
+def test_a_temporary_folder_goes_with_what_is_raised(tmp_path, monkeypatch, recipe):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    with pytest.raises(ostinato.TextError, match="does not exist"):
+        ostinato.train(tmp_path / "nothing.txt", recipe=recipe, progress=False)
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_what_cannot_be_resumed(verses, tmp_path):
+    with pytest.raises(ostinato.UsageError, match="counted anew each time: leave out resume=True"):
+        ostinato.train(verses, out=tmp_path / "m", recipe="kneser-ney", resume=True)
+    with pytest.raises(ostinato.UsageError, match="name it with out="):
+        ostinato.train(verses, resume=True)
+    assert not (tmp_path / "m").exists()
 
 
 def test_wrong_calls():

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import secrets
 import shutil
+import signal
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -268,6 +269,8 @@ def train(
 
     out: the output folder (None: a temporary one that lives as long as the model). recipe: a recipe's name or file.
     settings: overrides by dotted name, such as {"model.cell": "gru"}. minutes, epochs, steps: how long.
+    Ctrl-C ends training after a minibatch and saves the run in `out`, for resume=True; then it is KeyboardInterrupt, as
+    it would be anywhere (SIGTERM: what it does by itself). A temporary folder goes with whatever is raised.
     Raises UsageError, TextError, TrainingError, and MissingExtraError where torch is not installed.
     """
     if not texts:
@@ -281,18 +284,29 @@ def train(
             f"ostinato.train makes language models, got task.name = {chosen.task.name}: for that use "
             f"`ostinato train --task {chosen.task.name}` or ostinato.training.tasks.train_task"
         )
+    if resume and out is None:
+        raise UsageError("resume=True goes on with the run in a folder: name it with out=")
+    if resume and chosen.ngram.smoothing != "none":
+        raise UsageError("an n-gram model is counted anew each time: leave out resume=True, or give overwrite=True")
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="ostinato-")) / "run"
-    if chosen.ngram.smoothing != "none":
-        from ostinato.ngram_run import train_ngram
+    try:
+        if chosen.ngram.smoothing != "none":
+            from ostinato.ngram_run import train_ngram
 
-        train_ngram([str(t) for t in texts], out=folder, recipe=chosen, overwrite=overwrite, encoding=encoding)
+            train_ngram([str(t) for t in texts], out=folder, recipe=chosen, overwrite=overwrite, encoding=encoding)
+            return _owner(Model(folder), temporary=out is None)
+        with needs("train", "training"):
+            from ostinato.training.run import train as run
+        result = run([str(t) for t in texts], out=folder, recipe=chosen, device=device, resume=resume,
+                     overwrite=overwrite, encoding=encoding, progress=progress)  # fmt: skip
+        measure_int8(folder)
+        if result.signal:
+            signal.raise_signal(result.signal)
         return _owner(Model(folder), temporary=out is None)
-    with needs("train", "training"):
-        from ostinato.training.run import train as run
-    run([str(t) for t in texts], out=folder, recipe=chosen, device=device, resume=resume, overwrite=overwrite,
-        encoding=encoding, progress=progress)  # fmt: skip
-    measure_int8(folder)
-    return _owner(Model(folder), temporary=out is None)
+    except BaseException:
+        if out is None:
+            shutil.rmtree(folder.parent, ignore_errors=True)
+        raise
 
 
 def _owner(model: Model, *, temporary: bool) -> Model:

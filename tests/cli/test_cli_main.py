@@ -163,6 +163,20 @@ def test_bad_texts(tmp_path, capsys):
         assert message in line
 
 
+def test_files_whose_names_are_not_utf8(verses, tmp_path):
+    try:
+        (tmp_path / os.fsdecode(b"song\xff.txt")).write_bytes(verses.read_bytes())
+    except OSError:
+        pytest.skip("the file system refuses such names")
+    name = os.fsdecode(b"song\xff.txt")
+    command = [sys.executable, "-m", "ostinato"]
+    options = {"capture_output": True, "check": True, "cwd": tmp_path}
+    done = subprocess.run([*command, "train", name, "--recipe", "kneser-ney", "--json"], **options)
+    assert b'"model": "song\xff-model/model"' in done.stdout
+    done = subprocess.run([*command, "info", os.fsdecode(b"song\xff-model")], **options)
+    assert b"model of song\\udcff.txt" in done.stdout
+
+
 def test_bad_settings(verses, tmp_path, capsys):
     (tmp_path / "r.toml").write_text("[model]\ncells = 'gru'\n")
     for arguments, message in [

@@ -163,3 +163,18 @@ def test_pieces_are_small_and_end_after_newlines(chunks: list[str], size: int) -
 def test_importing_loads_nothing_heavy() -> None:
     code = "import sys, ostinato.text; print({'torch', 'rjieba', 'charset_normalizer'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path)
+    try:
+        for name, data in ((b"a\xff.txt", "我们在一起，"), (b"b\xfe.txt", "等你回来。")):
+            Path(os.fsdecode(os.path.join(folder, name))).write_bytes(data.encode("gb18030") * 40)
+    except OSError:
+        pytest.skip("the file system refuses such names")
+    texts = read_texts([os.fsdecode(os.path.join(folder, b"a\xff.txt")), tmp_path])
+    assert texts.names == ("a\\udcff.txt", tmp_path.name)
+    assert [Path(source.name).name for source in texts.sources] == ["a\\udcff.txt", "a\\udcff.txt", "b\\udcfe.txt"]
+    assert ["".join(source.pieces())[0] for source in texts.sources] == ["我", "我", "等"]
+    assert "a\\udcff.txt: no encoding is marked" in texts.notes[0]
+    "".join([*texts.names, *texts.notes]).encode()

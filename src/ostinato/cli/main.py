@@ -1,6 +1,7 @@
 """The command `ostinato`: picks the command's module, and turns every failure into one line and an exit code."""
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -40,6 +41,8 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files go out with the bytes they came with
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((a for a in arguments if a in COMMANDS), None)
     parser = build_parser(command)

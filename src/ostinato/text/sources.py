@@ -77,7 +77,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Texts:
-    """What paths led to. `names` are short names of the paths given, `notes` what the user should know."""
+    """What paths led to. `names` are short names of the paths given, `notes` what the user should know; both, and the
+    sources' names, are text that can be saved, whatever bytes the files' names hold."""
 
     sources: tuple[Source, ...]
     names: tuple[str, ...]
@@ -97,7 +98,7 @@ def read_texts(paths: Sequence[str | os.PathLike[str]], encoding: str | None = N
     sources: list[Source] = []
     notes: list[str] = []
     for path in paths:
-        found = list(_opened(path, notes))
+        found = [(readable(name), opener, bundled) for name, opener, bundled in _opened(path, notes)]
         kept = [source for source in (_decided(*one, wanted) for one in found) if source is not None]
         if not kept:
             raise TextError(f"{_label(path)} is empty" if len(found) == 1 else f"{_label(path)} holds no text")
@@ -108,7 +109,14 @@ def read_texts(paths: Sequence[str | os.PathLike[str]], encoding: str | None = N
     notes += [f"{source.name}: no encoding is marked, read as {source.encoding}" for source in guessed[:10]]
     if len(guessed) > 10:
         notes.append(f"and {len(guessed) - 10} more texts in guessed encodings")
-    return Texts(tuple(sources), tuple(Path(_label(path)).name or _label(path) for path in paths), tuple(notes))
+    names = (Path(_label(path)).name or _label(path) for path in paths)
+    return Texts(tuple(sources), tuple(map(readable, names)), tuple(map(readable, notes)))
+
+
+def readable(name: str) -> str:
+    """A file's name as text with a UTF-8 form: bytes of it that are not UTF-8, which Python keeps as lone surrogates,
+    are written `\\udcff`."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 Opener = Callable[[], BinaryIO]
