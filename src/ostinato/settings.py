@@ -102,6 +102,9 @@ class TrainingSettings:
     averaging: float = _setting(
         0.0, "decay of the exponential moving average of the weights (0: none)", low=0.0, high=1.0
     )
+    candidates: int | None = _setting(
+        None, "tokens a training step's softmax is over (auto: 4,096 where there are many more; 0: all)", low=0
+    )
     precision: str = _setting("auto", "arithmetic of the matrix products", among=PRECISIONS)
     seed: int = _setting(1, "seed of initial weights, sampling and dropout", low=0, high=2**63 - 1)
 

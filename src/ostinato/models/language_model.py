@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from ostinato.errors import SettingsError, UsageError
 from ostinato.layers import Recurrent, RecurrentState, dropout, embedding_dropout, initialise
-from ostinato.models.loss import linear_cross_entropy
+from ostinato.models.candidates import Candidates, head_loss
 from ostinato.models.saved import SavedModule
 from ostinato.settings import CELLS, ModelSettings
 
@@ -39,6 +39,9 @@ class LanguageModel(SavedModule):
     Dropout acts on e, between layers and on h of the last layer. Parameters are named as in a saved model and
     start from torch's global random generator. Settings must be resolved: SettingsError where one is still "auto".
     """
+
+    candidates: Candidates | None = None
+    """The part of the vocabulary that a training step computes; None: all of it."""
 
     def __init__(self, settings: ModelSettings, vocabulary_size: int) -> None:
         super().__init__()
@@ -77,10 +80,7 @@ class LanguageModel(SavedModule):
         if targets.shape != ids.shape:
             raise UsageError(f"targets must have the shape of ids {tuple(ids.shape)}, got {tuple(targets.shape)}")
         features, state = self._features(ids, state)
-        loss = linear_cross_entropy(
-            features.flatten(0, 1), self.output_weight, self.head.bias, targets.t().flatten().long()
-        )
-        return loss, state
+        return head_loss(self, features.flatten(0, 1), targets.t().flatten()), state
 
     def _features(self, ids: Tensor, state: RecurrentState | None) -> tuple[Tensor, RecurrentState]:
         """`hidden` with time first: (T, B, F)."""
@@ -108,6 +108,11 @@ class LanguageModel(SavedModule):
     def output_weight(self) -> Tensor:
         """The matrix from features to logits, (V, F)."""
         return self.get_parameter("embedding.weight") if self.head.weight is None else self.head.weight
+
+    @property
+    def output_bias(self) -> Tensor:
+        """Added to the logits, (V,)."""
+        return self.head.bias
 
     def initial_state(self, batch: int) -> RecurrentState:
         """Zeros for `batch` rows, (layers, B, H): h, or (h, c) for an LSTM."""

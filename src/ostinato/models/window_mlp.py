@@ -6,8 +6,8 @@ from torch.nn import functional
 
 from ostinato.errors import SettingsError, UsageError
 from ostinato.layers import dropout, embedding_dropout, initialise
+from ostinato.models.candidates import Candidates, head_loss
 from ostinato.models.language_model import Embedding, Head, LanguageModel
-from ostinato.models.loss import linear_cross_entropy
 from ostinato.models.saved import SavedModule
 from ostinato.settings import ModelSettings
 
@@ -22,6 +22,8 @@ class WindowMLP(SavedModule):
     It has `LanguageModel`'s methods; its state is the last n - 1 ids, (1, B, n - 1) int64, at first END_OF_DOCUMENT
     (0) everywhere. Raises SettingsError for settings that it has no use for.
     """
+
+    candidates: Candidates | None = None
 
     def __init__(self, settings: ModelSettings, vocabulary_size: int) -> None:
         super().__init__()
@@ -61,14 +63,17 @@ class WindowMLP(SavedModule):
         if targets.shape != ids.shape:
             raise UsageError(f"targets must have the shape of ids {tuple(ids.shape)}, got {tuple(targets.shape)}")
         h, state = self.hidden(ids, state)
-        return linear_cross_entropy(
-            h.flatten(0, 1), self.output_weight, self.head.bias, targets.flatten().long()
-        ), state
+        return head_loss(self, h.flatten(0, 1), targets.flatten()), state
 
     @property
     def output_weight(self) -> Tensor:
         """The matrix from features to logits, (V, F)."""
         return self.embedding.weight if self.head.weight is None else self.head.weight
+
+    @property
+    def output_bias(self) -> Tensor:
+        """Added to the logits, (V,)."""
+        return self.head.bias
 
     def initial_state(self, batch: int) -> Tensor:
         """Nothing but END_OF_DOCUMENT before."""

@@ -13,6 +13,7 @@ DEFAULT_MINUTES = 3.0
 _SMALL, _MIDDLE = 500_000, 3_000_000
 """Tokens: below the first a text is small (a few hundred songs), from the second on large."""
 _WIDTHS = (1024, 768, 640, 512, 384, 256, 192, 128)
+_LARGE_VOCABULARY, _CANDIDATES = 12_000, 4096
 _EVALUATION_SHARE = 0.06
 """Share of the time that evaluations may take."""
 
@@ -43,7 +44,11 @@ def resolve(recipe: Recipe, size: CorpusSize, speed: float) -> Recipe:
     embedding = m.embedding_size
     if embedding is None:
         embedding = 192 if size.vocabulary_size > 400 else 64
-    hidden = m.hidden_size or _hidden_size(recipe, size, embedding, minutes, speed)
+    candidates = t.candidates
+    if candidates is None:
+        candidates = _CANDIDATES if size.vocabulary_size > _LARGE_VOCABULARY else 0
+    softmax = min(candidates, size.vocabulary_size) or size.vocabulary_size
+    hidden = m.hidden_size or _hidden_size(recipe, size, embedding, softmax, minutes, speed)
     if m.embedding_size is None:
         embedding = min(hidden, embedding)
     dropout = m.dropout
@@ -60,21 +65,29 @@ def resolve(recipe: Recipe, size: CorpusSize, speed: float) -> Recipe:
         recipe,
         model=dataclasses.replace(m, hidden_size=hidden, embedding_size=embedding, dropout=dropout),
         training=dataclasses.replace(
-            t, minutes=minutes, batch_size=batch_size, window=window, learning_rate=rate, evaluate_every=every
+            t,
+            minutes=minutes,
+            batch_size=batch_size,
+            window=window,
+            learning_rate=rate,
+            evaluate_every=every,
+            candidates=candidates,
         ),
     )
 
 
-def _hidden_size(recipe: Recipe, size: CorpusSize, embedding: int, minutes: float | None, speed: float) -> int:
-    """The largest of a few widths that still sees the text often enough within the minutes."""
-    m, v = recipe.model, size.vocabulary_size
+def _hidden_size(
+    recipe: Recipe, size: CorpusSize, embedding: int, softmax: int, minutes: float | None, speed: float
+) -> int:
+    """The largest of a few widths that still sees the text often enough within the minutes, with `softmax` logits."""
+    m = recipe.model
     passes = 12.0 if size.train_tokens < _SMALL else 10.0 if size.train_tokens < _MIDDLE else 1.0
     largest = 640 if size.train_tokens < _SMALL else 768 if size.train_tokens < _MIDDLE else 1024
     gates = {"lstm": 4, "gru": 3}.get(m.cell, 1)
     for hidden in _WIDTHS:
         e = min(embedding, hidden)
-        recurrent = gates * hidden * (hidden + (e or v) + 2 * hidden * (m.layers - 1))
-        weights = recurrent + (v * e + hidden * e if m.tied else v * hidden)
+        recurrent = gates * hidden * (hidden + (e or size.vocabulary_size) + 2 * hidden * (m.layers - 1))
+        weights = recurrent + (softmax * e + hidden * e if m.tied else softmax * hidden)
         if hidden <= largest and (minutes is None or 6 * weights * passes * size.train_tokens <= 60 * minutes * speed):
             return hidden
     return _WIDTHS[-1]

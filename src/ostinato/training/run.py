@@ -12,9 +12,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 
 from ostinato.errors import TrainingError
+from ostinato.models.candidates import Candidates
 from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
 from ostinato.models.language_model import LanguageModel
 from ostinato.models.window_mlp import build_language_model
@@ -33,6 +35,7 @@ from ostinato.training.trainer import Outcome, Trainer
 
 _BUDGET = ("minutes", "epochs", "steps")
 _SAMPLE_SECONDS = 20.0
+_TOKENS_COUNTED = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,9 @@ def train(
 
     torch.manual_seed(settings.seed)
     model = build_language_model(resolved.model, size.vocabulary_size).to(where)
+    if settings.candidates:
+        counts = np.bincount(corpus.train.ids[:_TOKENS_COUNTED], minlength=size.vocabulary_size)
+        model.candidates = Candidates(counts, settings.candidates)
     recorder = _Recorder(watcher, ModelWriter(out / "model", model, resolved, corpus), corpus, model, out)
     trainer = Trainer(
         model,
@@ -203,10 +209,11 @@ def check_resume(
 
 def _headline(corpus: Corpus, model: LanguageModel, recipe: Recipe, precision: str, device: torch.device) -> str:
     m, t = recipe.model, recipe.training
+    softmax = f"softmax over {t.candidates:,} tokens and the targets a step, " if t.candidates else ""
     return (
         f"{corpus.train.documents:,} documents, {corpus.train.tokens:,} tokens to learn from, "
         f"{corpus.heldout.tokens:,} held out, vocabulary {model.vocabulary_size:,}\n"
-        f"{shape(m)}, {model.parameter_count:,} parameters, "
+        f"{shape(m)}, {model.parameter_count:,} parameters, {softmax}"
         f"minibatches {t.batch_size} × {t.window} {t.sampling}, {t.optimizer} {t.learning_rate:g}, "
         f"{precision} on {device}"
     )

@@ -75,7 +75,7 @@ class ModelWriter:
         report: dict[str, Any] = {}
         if row.heldout_loss is not None:
             report["held-out"] = heldout_evaluation(self.corpus, row.heldout_loss).to_json()
-        if not math.isnan(row.train_loss):
+        if not (math.isnan(row.train_loss) or self.model.candidates):  # else it is no perplexity
             report["training"] = {"nats_per_token": row.train_loss, "perplexity": math.exp(min(row.train_loss, 700))}
         report.update({f"held-out, {name}": baseline.to_json() for name, baseline in self.baselines.items()})
         return report

@@ -1,0 +1,71 @@
+"""A softmax over part of a large vocabulary, another part at each training step."""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from ostinato.errors import UsageError
+from ostinato.models.loss import linear_cross_entropy
+
+_POWER = 0.5
+_UNSEEN = 0.1
+
+
+class Candidates:
+    """Sampled softmax (Bengio and Senécal 2003; Jean et al. 2015, section 3).
+
+    The candidates of a minibatch are its targets and about `wanted` tokens besides, each drawn by itself with a
+    probability in proportion to the square root of its count and at most 1. With q(w) the probability that w is a
+    candidate at all, p(w | context, candidates) is in proportion to p(w | context) / q(w): the candidates' logits less
+    ln q give the loss, which is that of the whole softmax where every q is 1. What is learnt is the whole softmax.
+    """
+
+    def __init__(self, counts: ArrayLike, wanted: int) -> None:
+        """counts: (V,) how often each token occurs in the training text. Raises UsageError for wanted < 1."""
+        if wanted < 1:
+            raise UsageError(f"candidates must be at least 1, got {wanted}")
+        counts = np.asarray(counts, np.float64) + _UNSEEN
+        weights = counts**_POWER
+        low, high = 0.0, 1.0 / weights.min()
+        for _ in range(100):  # the factor that makes the expected number the wanted one, by bisection
+            middle = (low + high) / 2
+            low, high = (low, middle) if np.minimum(1.0, middle * weights).sum() > wanted else (middle, high)
+        self._drawn = torch.from_numpy(np.minimum(1.0, high * weights)).float()
+        self._share = torch.from_numpy(counts / counts.sum()).float()
+
+    def select(self, weight: Tensor, bias: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The candidates' rows of weight (V, F) and bias (V,), less ln q, and the targets (N,) among them.
+
+        Draws from torch's global generator.
+        """
+        drawn, share = self._drawn.to(weight.device), self._share.to(weight.device)
+        inside = torch.rand(len(weight), device=weight.device) < drawn
+        inside[targets] = True
+        rows = inside.nonzero()[:, 0]
+        q = 1 - (1 - drawn[rows]) * torch.exp(-len(targets) * share[rows])
+        return weight.index_select(0, rows), bias[rows] - q.log(), (inside.cumsum(0) - 1)[targets]
+
+
+class HasHead(Protocol):
+    """A language model, as far as its loss is concerned."""
+
+    training: bool
+    candidates: Candidates | None
+
+    @property
+    def output_weight(self) -> Tensor: ...
+
+    @property
+    def output_bias(self) -> Tensor: ...
+
+
+def head_loss(model: HasHead, features: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy in nats of targets (N,) for features (N, F): over the model's candidates, if it has any and
+    is learning, else over the vocabulary."""
+    weight, bias, targets = model.output_weight, model.output_bias, targets.long()
+    if model.training and model.candidates is not None:
+        weight, bias, targets = model.candidates.select(weight, bias, targets)
+    return linear_cross_entropy(features, weight, bias, targets)
