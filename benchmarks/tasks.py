@@ -69,7 +69,7 @@ def translation(data: Path, out: Path, *, attention: bool = True) -> dict[str, A
     records = read_pairs([str(data / "cmn-eng.txt")])
     train, test = divide(records, Recipe().task, 0.1)
     settings = ["text.heldout=0.03", "text.tokenizer=word", "model.hidden_size=192", "model.embedding_size=192",
-                "model.tied=true", "training.batch_size=64", "training.epochs=5", "model.backend=torch",
+                "model.tied=true", "training.batch_size=64", "training.epochs=12",
                 f"task.attention={str(attention).lower()}"]  # fmt: skip
     model = trained(as_records(train, "cmn-eng"), out, "translate", *settings)
     result: dict[str, Any] = {"attention": attention, "pairs": [len(train), len(test)]}
@@ -90,8 +90,9 @@ def next_line(data: Path, out: Path) -> dict[str, Any]:
     """The next line of a song, with the line before and, by the same network, without it."""
     records = read_next_lines(["lyrics-zh"], Recipe().text)
     train, test = divide(records, Recipe().task, 0.1)
-    settings = ["text.heldout=0.05", "training.epochs=6", "model.hidden_size=256"]
+    settings = ["text.heldout=0.05", "training.epochs=10", "model.hidden_size=256", "model.dropout=0.5"]
     result: dict[str, Any] = {"pairs": [len(train), len(test)]}
+    characters = sum(len(line) + 1 for line in test.targets)
     for name in ("with the line", "without"):
         known, asked = train.inputs, test.inputs
         if name == "without":
@@ -106,7 +107,8 @@ def next_line(data: Path, out: Path) -> dict[str, Any]:
                 batch = model.batch([model.example(*pair) for pair in pairs])
                 total -= float(model.network.log_probabilities(*model.tensors(batch)).sum())
                 count += model.targets(batch)
-        result[name] = {"perplexity": math.exp(total / count), "tokens": count}
+        result[name] = {"perplexity": math.exp(total / count), "tokens": count,
+                        "bits_per_character": total / math.log(2) / characters}  # fmt: skip
         if name != "without":
             result["examples"] = list(zip(asked[::150], model.predict(asked[::150]), strict=True))
     return result
