@@ -15,7 +15,8 @@ import numpy.typing as npt
 from ostinato.errors import TextError
 from ostinato.kernels.ngram import Integers, Nodes
 from ostinato.ngram.arpa import BEGIN, END, escape, unescape
-from ostinato.ngram.arpa_lines import BEGIN_ID, LARGEST, NEVER, Block, Floats, Words, plain_lines
+from ostinato.ngram.arpa_blocks import BEGIN_ID, LARGEST, Block, Words, plain_lines
+from ostinato.ngram.arpa_lines import NEVER, Floats
 from ostinato.ngram.counts import MAX_ORDER
 from ostinato.ngram.fit import trie_arrays
 from ostinato.ngram.links import Level, shorter
