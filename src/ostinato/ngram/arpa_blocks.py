@@ -1,5 +1,6 @@
-"""Reading the lines of an ARPA file, many at once: a block of lines that are as plain as `write_arpa` makes them is looked
-at as a whole, and all its numbers and words are taken together.
+"""Reading the lines of an ARPA file, many at once.
+
+Where a block of lines is as plain as `write_arpa` makes them, all its numbers and words are taken together.
 """
 
 from collections.abc import Mapping
