@@ -7,10 +7,12 @@ Layers: forward and backward of one layer, GFLOP/s counted as 6·T·B·(I + H)·
 the faster of autocast and a module converted to bfloat16. Steps: a tied LSTM language model with clipping and AdamW.
 All take turns, round after round; figures are medians. The peak is torch's product of two square matrices in the same
 run: a yardstick, not a limit (our kernels may pass it). Peak memory of a step is measured in a process of its own,
-beyond imports, model, gradient and moments. Figures go to standard output as Markdown tables.
+beyond imports, model, gradient and moments. Last, a head whose probabilities are denormal numbers. Figures go to
+standard output as Markdown tables.
 """
 
 import argparse
+import functools
 import json
 import multiprocessing
 import statistics
@@ -168,6 +170,38 @@ def steps(shape: str, precisions: list[str], rounds: int, threads: int) -> list[
     ]  # fmt: skip
 
 
+def denormals(shape: str, rounds: int) -> dict[str, dict[str, float]]:
+    """Milliseconds of a head, forward and backward, fresh and nearly fitted: the other words' probabilities then lie
+    around e^-95, below the least normal float."""
+    vocabulary, size, *_, batch, length = (int(n) for n in shape.split("x"))
+    weight = (torch.randn(vocabulary, size) * 0.05).requires_grad_()
+    bias = torch.zeros(vocabulary, requires_grad=True)
+    targets = torch.randint(vocabulary, (batch * length,))
+    rows = weight.detach()[targets]
+    features = {"fresh": torch.randn(rows.shape) * 0.05, "nearly fitted": 95 * rows / rows.pow(2).sum(1, keepdim=True)}
+
+    def run(loss: Callable[..., torch.Tensor], x: torch.Tensor, *, bf16: bool) -> None:
+        x = x.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            value = loss(x, weight, bias, targets)
+        torch.autograd.grad(value, (x, weight, bias))
+
+    def plain(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(functional.linear(x, weight, bias).float(), targets)
+
+    losses = {"native": linear_cross_entropy, "torch": plain}
+    candidates = {
+        f"{name} {precision}|{kind}": functools.partial(run, loss, x, bf16=precision == "bf16")
+        for name, loss in losses.items() for precision in ("fp32", "bf16") for kind, x in features.items()
+    }  # fmt: skip
+    seconds = interleaved(candidates, rounds)
+    found: dict[str, dict[str, float]] = {}
+    for key, value in seconds.items():
+        name, kind = key.split("|")
+        found.setdefault(name, {})[kind] = value * 1e3
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small sizes and one round: does it run?")
@@ -205,6 +239,10 @@ def main() -> None:
             figures["steps"].append(row)
             print(f"| {shape} | {row['name']} | {row['ms']:.1f} | {row['tokens_per_second']:.0f} "
                   f"| {row['memory_mb']:.0f} |", flush=True)  # fmt: skip
+    figures["denormals"] = denormals(given.steps[0], given.rounds) if given.steps else {}
+    print("\n| head | fresh ms | nearly fitted ms |\n|---|---|---|")
+    for name, row in figures["denormals"].items():
+        print(f"| {name} | {row['fresh']:.1f} | {row['nearly fitted']:.1f} |")
     if given.json:
         Path(given.json).write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
