@@ -4,9 +4,11 @@
     python benchmarks/curves.py table DIR DIR
 
 `torch` trains with torch.nn's layers, torch.nn.functional.linear and cross_entropy on stored logits, and torch's fused
-AdamW, under bf16 autocast where `ours` uses bf16; minibatches, dropout, schedule and evaluation are ours. `table` puts
-two runs side by side, and says when the first had reached what the second ended with. Run both on the same machine:
-one after the other with nothing beside them, or at once with one thread each (OMP_NUM_THREADS=1).
+AdamW, under bf16 autocast where `ours` uses bf16; minibatches, dropout, schedule and evaluation are ours. Its softmax
+is over the whole vocabulary; with more than 12,000 tokens that of `ours` is over candidates, unless
+training.candidates=0. `table` puts two runs side by side, and says when the first had reached what the second ended
+with. Run both on the same machine: one after the other with nothing beside them, or at once with one thread each
+(OMP_NUM_THREADS=1).
 """
 
 import argparse

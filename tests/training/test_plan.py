@@ -33,6 +33,13 @@ def test_what_is_given_is_kept():
     assert (plan.training.minutes, plan.training.epochs) == (3.0, None)
 
 
+def test_large_vocabularies_are_learnt_by_candidates():
+    small, large = (planned(2_000_000, vocabulary, 10) for vocabulary in (12_000, 12_001))
+    assert (small.training.candidates, large.training.candidates) == (0, 4096)
+    assert small.model.hidden_size < large.model.hidden_size  # the head costs less
+    assert planned(2_000_000, 33_000, 10, "training.candidates=0").training.candidates == 0
+
+
 def test_without_a_budget_there_is_one():
     assert resolve(Recipe(), CorpusSize(1000, 100, 50), SPEED).training.minutes == 3.0
     epochs = with_budget(Recipe(), minutes=None, epochs=2, steps=None, seed=None)

@@ -9,11 +9,13 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from ostinato.bundle import read_bundle
 from ostinato.errors import SettingsError, TextError, TrainingError, UsageError
 from ostinato.settings import apply_overrides, load_recipe, with_budget
 from ostinato.training import run as running
+from ostinato.training.checkpoint import load_checkpoint
 from ostinato.training.metrics import read_metrics
 
 SMALL = ["model.hidden_size=16", "model.embedding_size=8", "training.batch_size=4", "training.window=16",
@@ -83,6 +85,25 @@ def test_resume_extends_a_run_and_takes_the_recorded_recipe(verses, tmp_path):
     result = running.train([str(verses)], out=tmp_path, recipe=other, resume=True, same_recipe=False, progress=False)
     assert result.position.step == 30
     assert read_bundle(tmp_path).config["model"]["hidden_size"] == 16
+
+
+def test_a_softmax_over_candidates_resumes_exactly_and_its_loss_is_no_perplexity(verses, tmp_path, capsys):
+    options = ("training.candidates=10", "training.schedule=constant", "training.evaluate_every=100")
+    result = running.train([str(verses)], out=tmp_path / "a", recipe=recipe(*options))
+    said = capsys.readouterr().err
+    assert "softmax over 10 tokens and the targets a step" in said
+    assert "(over candidates) · held-out loss" in said
+    assert set(result.evaluation) == {"held-out", "held-out, uniform", "held-out, unigram"}
+    train(verses, tmp_path / "b", *options, steps=12)
+    train(verses, tmp_path / "b", *options, resume=True)
+    once, twice = (load_checkpoint(tmp_path / name / "checkpoint").tensors for name in "ab")
+    assert once.keys() == twice.keys()
+    assert all(torch.equal(once[name], twice[name]) for name in once)
+
+
+def test_nothing_held_out_and_candidates_leave_a_card_without_figures(verses, tmp_path):
+    assert train(verses, tmp_path, "training.candidates=10", "text.heldout=0").evaluation == {}
+    assert "| measured on" not in read_bundle(tmp_path).card
 
 
 def test_resume_refuses_another_recipe_or_text_and_loses_nothing(verses, tmp_path):

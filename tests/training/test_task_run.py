@@ -154,6 +154,7 @@ def test_epochs_have_every_record_once_in_an_order_of_their_own(tmp_path):
         ),
         (Records([np.arange(99.0)], [], [0]), "forecast", ("task.logarithm=true",), TextError, "values above 0, got 0"),
         (texts(), "classify", ("model.context=3",), SettingsError, "model.context is for language models"),
+        (texts(), "classify", ("training.candidates=9",), SettingsError, "training.candidates is for language models"),
         (texts(), "language", (), UsageError, "task.name is language"),
     ],
 )

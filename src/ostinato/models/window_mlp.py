@@ -20,7 +20,8 @@ class WindowMLP(SavedModule):
         logits = U P h_t + c                    U the embedding's where tied; P only there, if E differs from H
 
     It has `LanguageModel`'s methods; its state is the last n - 1 ids, (1, B, n - 1) int64, at first END_OF_DOCUMENT
-    (0) everywhere. Raises SettingsError for settings that it has no use for.
+    (0) everywhere. It has no use for cell, layers, weight_drop and locked_dropout. Raises SettingsError for missing
+    sizes.
     """
 
     candidates: Candidates | None = None

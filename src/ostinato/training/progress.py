@@ -22,8 +22,8 @@ def duration(seconds: float) -> str:
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
-def evaluation_line(row: Row, best: bool) -> str:
-    """One line that says how an evaluation came out, and on which split."""
+def evaluation_line(row: Row, best: bool, *, over_candidates: bool = False) -> str:
+    """One line that says how an evaluation came out, and on which split; `over_candidates` is of the training loss."""
     parts = [f"step {row.step}", f"epoch {row.epoch:.2f}", duration(row.seconds)]
     if row.scores:
         parts += [] if math.isnan(row.train_loss) else [f"training loss {row.train_loss:.4f}"]
@@ -31,7 +31,8 @@ def evaluation_line(row: Row, best: bool) -> str:
         parts += [f"{name.replace('heldout', 'held-out').replace('_', ' ')} {v:.4g}" for name, v in row.scores.items()]
         return " · ".join(parts) + (" · best" if best else "")
     if not math.isnan(row.train_loss):
-        parts.append(f"training loss {row.train_loss:.3f} (perplexity {math.exp(min(row.train_loss, 700)):.2f})")
+        meaning = "over candidates" if over_candidates else f"perplexity {math.exp(min(row.train_loss, 700)):.2f}"
+        parts.append(f"training loss {row.train_loss:.3f} ({meaning})")
     if row.heldout_loss is not None:
         parts.append(f"held-out loss {row.heldout_loss:.3f} (perplexity {math.exp(min(row.heldout_loss, 700)):.2f})")
     return " · ".join(parts) + (" · best" if best else "")
@@ -39,6 +40,9 @@ def evaluation_line(row: Row, best: bool) -> str:
 
 class Progress:
     """Writes to `stream` (standard error): a bar that is redrawn when it is a terminal, else a line now and then."""
+
+    over_candidates = False
+    """Whether the training loss is over candidates (models.candidates), and so no logarithm of a perplexity."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
@@ -91,7 +95,7 @@ class Progress:
     def evaluated(self, row: Row, best: bool) -> None:
         """Print the evaluation on a line of its own."""
         self._heldout = None if row.scores else row.heldout_loss
-        self.noted(evaluation_line(row, best))
+        self.noted(evaluation_line(row, best, over_candidates=self.over_candidates))
 
     def noted(self, text: str) -> None:
         """Print a line (or several) above the bar."""
@@ -110,6 +114,8 @@ class Progress:
 
 class Silent:
     """Says nothing."""
+
+    over_candidates = False
 
     def stepped(self, position: Position, loss: float, progress: float) -> None:
         """Say nothing."""

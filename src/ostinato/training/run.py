@@ -123,6 +123,7 @@ def train(
     if settings.candidates:
         counts = np.bincount(corpus.train.ids[:_TOKENS_COUNTED], minlength=size.vocabulary_size)
         model.candidates = Candidates(counts, settings.candidates)
+        watcher.over_candidates = True
     recorder = _Recorder(watcher, ModelWriter(out / "model", model, resolved, corpus), corpus, model, out)
     trainer = Trainer(
         model,

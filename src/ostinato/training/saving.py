@@ -94,9 +94,9 @@ class ModelWriter:
             f"- training: recipe {self.recipe.name}, {row.step:,} steps, {row.epoch:.1f} epochs, "
             f"{duration(row.seconds)}",
             "",
-            "| measured on | perplexity per token | bits per character |",
-            "|---|---|---|",
         ]
+        if evaluation:
+            lines += ["| measured on | perplexity per token | bits per character |", "|---|---|---|"]
         for split, values in evaluation.items():
             bits = values.get("bits_per_character")
             lines.append(f"| {split} | {values['perplexity']:.2f} | {'' if bits is None else f'{bits:.3f}'} |")

@@ -239,7 +239,8 @@ class Trainer:
         p = self.position
         p.skipped, p.skipped_in_a_row, self.state = p.skipped + 1, p.skipped_in_a_row + 1, None
         if p.skipped_in_a_row == 1:
-            self.watcher.noted(f"step {p.step}: loss {loss}, gradient norm {norm}: minibatch skipped")
+            what = f"its gradient's norm {norm}" if math.isfinite(loss) else f"loss {loss}"
+            self.watcher.noted(f"step {p.step}: {what}: minibatch skipped")
         if p.skipped_in_a_row >= SKIPS_ALLOWED:
             raise TrainingError(
                 f"training diverged: the loss or its gradient was not finite {SKIPS_ALLOWED} times in a row "

@@ -31,6 +31,10 @@ def resolve(recipe: Recipe, records: int) -> Recipe:
     m, t, name = recipe.model, recipe.training, recipe.task.name
     if m.context:
         raise SettingsError(f"model.context is for language models, got {m.context} with task.name={name}: set it to 0")
+    if t.candidates:
+        raise SettingsError(
+            f"training.candidates is for language models, got {t.candidates} with task.name={name}: set it to 0"
+        )
     hidden, embedding, dropout = _MODEL[name]
     size, rate, epochs = _TRAINING[name]
     size = t.batch_size or max(1, min(size, records // 4))
