@@ -29,6 +29,7 @@ from ostinato.kernels.load import choose_isa
 from ostinato.layers import GRU, LSTM, RNN, native
 from ostinato.layers.head import linear_cross_entropy
 from ostinato.layers.native_adamw import NativeAdamW
+from ostinato.models.device import prepare_torch
 
 OURS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
 THEIRS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
@@ -215,7 +216,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.quick:
         given.rounds, given.shapes, given.steps = 1, ["5x4x16x16"], ["50x16x1x4x5"]
-    torch.set_flush_denormal(True)
+    prepare_torch()
     torch.set_num_threads(given.threads)
     if native.kernels_for(torch.empty(1), ()) is None:
         raise SystemExit(f"no compiled kernels here: {choose_isa().why}")
