@@ -223,7 +223,7 @@ def recorded_settings(kind: type[T], config: typing.Mapping[str, Any], where: st
         given = {k: v for k, v in table.items() if k in known and v is not None}
         if "split" in table:
             given["heldout"] = table["split"]["share"]
-        settings: T = from_mapping(section, given, kind(), where)
+        settings: T = from_mapping(section, given, kind(), "recorded")
     except (AttributeError, LookupError, TypeError, SettingsError) as error:
         raise BundleError(f"{where} holds no [{section}] settings that can be read ({error})") from None
     return settings

@@ -113,6 +113,15 @@ def test_suggest_fills_in_a_form_line_by_line(model, monkeypatch, capsys, tmp_pa
     assert "no candidate '2'" in got.err
 
 
+def test_suggest_after_a_prompt(model, monkeypatch, capsys):
+    assert run(model, monkeypatch, "=桥上\nq\n", "# 夜\n雨停了\n风大", "--lines", "2", "--stanzas", "2") == 0
+    got = capsys.readouterr()
+    assert got.out == "# 夜\n雨停了\n风大\n\n桥上\n"
+    assert got.err.count("  1  ") == 2
+    run(model, monkeypatch, "=# 夜\nq\n", "--length", "4")
+    assert capsys.readouterr().err.count("  1  ") == 2
+
+
 def test_what_suggest_cannot_do(model, monkeypatch, tmp_path):
     (tmp_path / "form.txt").write_text("__在山里", "utf-8")
     with pytest.raises(UsageError, match="a template and a prompt cannot both begin the text"):

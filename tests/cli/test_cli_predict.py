@@ -125,11 +125,21 @@ def test_bad_data_is_one_clear_line(task, name, text, options, message, tmp_path
     assert message in line
 
 
-def test_a_damaged_description(train, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"labels": None}, "does not describe a task's model (there is no 'labels')"),
+        ({"pooling": "most"}, "holds no [task] settings that can be read (recorded: task.pooling must be one of"),
+    ],
+)
+def test_a_damaged_description(train, tmp_path, capsys, table, message):
     from ostinato.bundle import read_bundle, write_bundle
 
     bundle = read_bundle(train("classify", "texts.tsv", LABELLED))
-    config = {**bundle.config, "task": {"name": "classify"}}
+    task = {k: v for k, v in {**bundle.config["task"], **table}.items() if v is not None}
+    config = {**bundle.config, "task": task}
     write_bundle(tmp_path / "bad", config=config, tokenizer=bundle.tokenizer, tensors=dict(bundle.tensors), card="")
     code, line = failing(capsys, "predict", tmp_path / "bad", tmp_path / "texts.tsv")
-    assert (code, "does not describe a task's model" in line) == (1, True)
+    assert code == 1
+    assert f"{tmp_path / 'bad' / 'config.json'} {message}" in line
+    assert line.count("config.json") == 1

@@ -1,5 +1,6 @@
 """Whole texts in form: refusals, prompts, titles, stanzas, given words, copying, suggestions."""
 
+import itertools
 import math
 import re
 
@@ -105,6 +106,8 @@ def test_wrong_use(zh):
         compose(*zh, Form(), particles=0)
     with pytest.raises(UsageError, match="search sample or beam"):
         compose(*zh, Form(), search="depth")
+    with pytest.raises(UsageError, match="a template and a prompt cannot both begin the text"):
+        compose(*zh, Form(template="____花"), "风")
 
 
 def test_the_language_of_bytes_is_the_one_they_write(tmp_path):
@@ -177,10 +180,10 @@ class TestNextLines:
         propose = Proposer(*zh, Form(lines=3, length=7, include=("桥", "雨")))
         assert propose.wanted([]) == ("桥", "雨")
         assert propose.wanted(["下雨了"]) == ("桥",)
-        for lines in ([], ["下雨了"]):  # lines are left, so only some of the candidates have a word
-            got = propose(lines, count=4)
+        for lines, row in itertools.product(([], ["下雨了"], ["天黑了"]), range(2)):
+            got = propose(lines, count=4, row=row)  # lines are left, so only some of the candidates have a word
             having = [line for line in got if any(word in line for word in propose.wanted(lines))]
-            assert 2 <= len(having) <= len(got)
+            assert 1 <= len(having) < len(got) == 4
         assert all("桥" in line for line in propose(["下雨了", "天晴了"], count=4))
         assert all("桥" in line and "雨" in line for line in propose(["天黑了", "天晴了"], count=2))
         assert len(propose(["一", "桥上", "雨中"], count=4)) == 4  # begins anew, and nothing is wanted
@@ -192,6 +195,34 @@ class TestNextLines:
         with pytest.raises(UsageError, match="no line has room for '月光光光'"):
             Proposer(*zh, Form(length=3, include=("月光光光",)))([])
 
+    def test_words_that_cannot_stand_in_a_line_do_not_stop_it(self, zh):
+        propose = Proposer(*zh, Form(length="2,7", acrostic_end="光", include=("桥雨", "雨桥")))
+        got = propose([], count=2)
+        assert [(len(line), line[1]) for line in got] == [(2, "光")] * 2
+        (line,) = propose(got[:1], count=1)
+        assert "桥雨" in line
+        assert "雨桥" in line
+
+    def test_a_first_line_may_be_the_title(self, zh):
+        form = Form(lines=2, stanzas=2, length="2,7", include=("夜",))
+        propose = Proposer(*zh, form, heading="# ")
+        assert propose(["# 夜"], count=3) == Proposer(*zh, form, heading="# ", title="夜")([], count=3)
+        assert all(len(line) == 7 for line in propose(["# 夜", "一二"], count=2))
+        assert propose.wanted(["# 夜"]) == ("夜",)
+        assert [propose.ends_stanza(["# 夜", "一二", "三四"][:n]) for n in range(1, 4)] == [False, False, True]
+        with pytest.raises(UsageError, match="the prompt has a title already"):
+            Proposer(*zh, form, heading="# ", title="雨")(["# 夜"])
+
+    def test_wrong_use(self, zh):
+        with pytest.raises(UsageError, match="count must be 1 or more, got 0"):
+            next_lines(*zh, Form(), [], count=0)
+        with pytest.raises(UsageError, match="particles must be 1 or more"):
+            Proposer(*zh, Form(), particles=0)
+        with pytest.raises(UsageError, match="search sample or beam, got 24 and 'bem'"):
+            Proposer(*zh, Form(), search="bem")
+        with pytest.raises(UsageError, match="this model's texts have no titles"):
+            Proposer(*zh, Form(), title="夜")
+
     def test_a_template_is_filled_line_by_line(self, zh):
         template = "____的桥上\n你走了\n\n你走了\n__，____花"
         propose = Proposer(*zh, Form(template=template, include=("雨",)))
@@ -201,7 +232,8 @@ class TestNextLines:
             line_ends.append(propose.ends_stanza(lines))
             lines += [""] * line_ends[-1]
         assert line_ends == [False, True, False, False]
-        assert re.fullmatch(template.replace("____", ".{1,8}").replace("_", "."), "\n".join(lines))
+        blank = r"(?:\w[^\w\n]*){1,8}"  # punctuation does not count
+        assert re.fullmatch(template.replace("____", blank).replace("_", "."), "\n".join(lines))
         assert "雨" in "".join(lines)
         assert propose(lines) == []
 
@@ -250,6 +282,13 @@ class TestSession:
         session.obey("u")
         session.obey("u")
         assert session.text == ""
+
+    def test_blank_lines_come_among_the_lines_it_begins_with(self):
+        session, _, _ = self.session(ends_stanza=lambda lines: len(lines) % 3 == 2)
+        session.begin(["a", "b", "c"])
+        assert session.lines == ["a", "b", "", "c"]
+        with pytest.raises(UsageError, match="nothing to undo"):
+            session.obey("u")
 
     def test_after_the_last_line_there_are_no_candidates(self):
         session, shown, _ = self.session(propose=lambda lines, time: [] if lines else ["a"])

@@ -108,17 +108,25 @@ def test_wrong_classes(file, name, text, message):
         read_labelled(file(name, text))
 
 
-@pytest.mark.parametrize("text", ['text,label\nx,1\n"yyyyyyyyyyyyyyyyyyyy,2\n', "t" * 20 + ",label\nx,1\n"])
-def test_a_field_without_an_end(file, text, monkeypatch):
+@pytest.mark.parametrize(
+    ("text", "line"), [('text,label\nx,1\n"yyyyyyyyyyyyyyyyyyyy,2\n', 3), ("t" * 20 + ",label\nx,1\n", 1)]
+)
+def test_a_field_that_is_too_long(file, text, line, monkeypatch):
     import csv
 
     monkeypatch.setattr("ostinato.text.records._LONGEST_FIELD", 10)
     limit = csv.field_size_limit()
-    with pytest.raises(
-        TextError, match=r"a.csv line \d cannot be read as a table: field larger than .*; close its quotes"
-    ):
+    message = f"a.csv line {line} cannot be read as a table: field larger than .*; shorten it, or close its quotes"
+    with pytest.raises(TextError, match=message):
         read_labelled(file("a.csv", text))
     csv.field_size_limit(limit)
+
+
+@pytest.mark.parametrize("rest", ['"b\n3,c\n4,d\n', '"b\n3,"c"\n', '"b" c\n'])
+def test_quotes_that_are_not_closed_lose_nothing(file, rest):
+    message = "a.csv line 3 cannot be read as a table: .*; close its quotes, and write a quote within quotes twice"
+    with pytest.raises(TextError, match=message):
+        read_labelled(file("a.csv", f"label,text\n1,a\n2,{rest}"))
 
 
 def test_pairs(file):

@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Propose lines and obey commands until `q` or the end of input; the text then goes to standard output."""
     from ostinato.api import Model
     from ostinato.generation import Form, Proposer, Sampler
+    from ostinato.generation.form import refuse_two_beginnings
     from ostinato.generation.suggest import HELP, Session
 
     if args.candidates < 1:
@@ -39,13 +40,10 @@ def run(args: argparse.Namespace) -> int:
     if str(args.form) == "-":
         raise UsageError("standard input has the commands of suggest: give the form as a file")
     form = form_of(args) or Form(lines=args.lines)
-    if form.template is not None and args.prompt:
-        raise UsageError("a template and a prompt cannot both begin the text: write the prompt into the template")
+    refuse_two_beginnings(form, args.prompt)
     model = Model(args.model, precision=args.precision)
     if model.backward:
         raise UsageError("this model reads from right to left and cannot propose what follows: use write")
-    if args.title is not None and not model.heading:
-        raise UsageError("this model's texts have no titles: leave the title out")
     proposer = Proposer(
         model.step_model, model.tokenizer, form, sampler=Sampler(temperature=args.temperature), words=model.known_words,
         seed=secrets.randbits(32) if args.seed is None else args.seed, heading=model.heading, title=args.title,
@@ -58,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         return proposer(lines, count=args.candidates, row=time)
 
     session = Session(propose, _edit, _show, _save, proposer.ends_stanza)
-    session.lines += [line for line in args.prompt.split("\n") if line]
+    session.begin(line for line in args.prompt.split("\n") if line)
     if sys.stdin.isatty():
         _show(HELP)
     _attempt(session.ask)

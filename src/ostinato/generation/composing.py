@@ -98,8 +98,7 @@ def compose(
     of at most TOKENS_A_UNIT · length + TOKENS_A_LINE tokens. Raises UsageError for a form that is unclear or
     contradicts itself, and GenerationError, with what could not be met, when that work was in vain.
     """
-    if particles < 1 or search not in ("sample", "beam"):
-        raise UsageError(f"particles must be 1 or more and search sample or beam, got {particles} and {search!r}")
+    check_search(search, particles)
     language = form.language or language_written(model, tokenizer, backward=backward)
     *earlier, first = prompt.split("\n")
     if backward and (earlier or title is not None):
@@ -130,6 +129,12 @@ def compose(
         sum(step.candidate.log_probability for step in steps),
         writing.tries,
     )
+
+
+def check_search(search: str, particles: int) -> None:
+    """Raises UsageError for an unknown search and for no particles."""
+    if particles < 1 or search not in ("sample", "beam"):
+        raise UsageError(f"particles must be 1 or more and search sample or beam, got {particles} and {search!r}")
 
 
 def open_cursor(model: StepModel, read: tuple[int, ...]) -> Cursor:

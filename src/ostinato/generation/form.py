@@ -91,6 +91,7 @@ def outline(form: Form, language: Language, *, prompt: str = "") -> Outline:
 
     Raises UsageError for a form that is not clear, contradicts itself, or is too large.
     """
+    refuse_two_beginnings(form, prompt)
     sounds = Sounds(form.scheme, tones=form.tones)
     template = parse_template(form.template, language) if form.template is not None else None
     scheme, given = _rhyme(form.rhyme, sounds, language)
@@ -127,6 +128,12 @@ def outline(form: Form, language: Language, *, prompt: str = "") -> Outline:
     for spec in specs:
         sizes[spec.rhyme] = sizes.get(spec.rhyme, 0) + bool(spec.rhyme)
     return Outline(tuple(specs), language, sounds, form.include, form.ban, form.repeat, sizes)
+
+
+def refuse_two_beginnings(form: Form, prompt: str) -> None:
+    """Raises UsageError for a template beside a prompt."""
+    if form.template is not None and prompt:
+        raise UsageError("a template and a prompt cannot both begin the text: write the prompt into the template")
 
 
 def _line_count(form: Form, template: object, scheme: str, lengths: list[tuple[int, int]], *spelled: list[str]) -> int:
@@ -199,8 +206,6 @@ def _with_length(spec: LineSpec, sounds: Sounds, language: Language) -> LineSpec
 
 
 def _begin(spec: LineSpec, prompt: str, sounds: Sounds) -> LineSpec:
-    if spec.pieces:
-        raise UsageError("a template and a prompt cannot both begin the text: write the prompt into the template")
     if spec.start and not prompt.lower().startswith(spec.start.lower()):
         raise UsageError(f"contradictory form: the text begins with {prompt!r} and its acrostic with {spec.start!r}")
     units = sounds.units(prompt)

@@ -4,8 +4,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+from ostinato.errors import UsageError
 from ostinato.generation.checking import Group
-from ostinato.generation.composing import PARTICLES, Composing, Search, language_written, lexicon_of, open_cursor
+from ostinato.generation.composing import (
+    PARTICLES,
+    Composing,
+    Search,
+    check_search,
+    language_written,
+    lexicon_of,
+    open_cursor,
+)
 from ostinato.generation.context import open_context
 from ostinato.generation.form import Form, outline
 from ostinato.generation.random import check_seed
@@ -14,15 +23,16 @@ from ostinato.generation.search import Candidate, Draws
 from ostinato.protocols import StepModel, Tokenizer
 
 _DRAWS = 8
-"""How often a line is drawn for the words that are still wanted, to find two different choices."""
+"""How often lines are drawn for the words that are still wanted."""
 
 
 class Proposer:
     """Candidates for the next line of a text of given form, whose lines somebody picks, changes or writes.
 
     The form begins anew after its last line; a template is complete then. A word to include is wanted until a line has
-    it; while lines are left for it, only some of the candidates do. Blank lines part stanzas. Raises UsageError for an
-    unclear form.
+    it; while lines are left for it, only some of the candidates do. Blank lines part stanzas; a first line that begins
+    with `heading` is the title, and no line of the form. Raises UsageError for an unclear form, for a title that cannot
+    stand there, and for an unknown search.
     """
 
     def __init__(
@@ -40,6 +50,8 @@ class Proposer:
         words: frozenset[str] | None = None,
     ) -> None:
         """title: of the text, None for its first line; the others as in `compose`."""
+        check_search(search, particles)
+        open_context(tokenizer, "", heading, title)  # refuses a title here, not first at every line
         language = form.language or language_written(model, tokenizer)
         self._form, self._outline = replace(form, language=language), outline(form, language)
         self._lexicon = lexicon_of(cast(Any, tokenizer), form.scheme, form.tones, language, False, words)
@@ -50,10 +62,13 @@ class Proposer:
     def __call__(self, lines: Sequence[str], *, count: int = 5, row: int = 0) -> list[str]:
         """Up to `count` different lines that may follow `lines`; none if the template is complete.
 
-        Another `row` gives other lines. Raises GenerationError where none was found in 3 tries, and UsageError for a
-        word to include that has no room in any line.
+        Another `row` draws other lines; those of a beam search, the likeliest ones, mostly stay the same. Raises
+        GenerationError where none was found in 3 tries, and UsageError for a word to include that has no room in any
+        line, for two titles, and for a count below 1.
         """
-        written = _written(lines)
+        if count < 1:
+            raise UsageError(f"count must be 1 or more, got {count}")
+        written = self._written(lines)
         if self.complete(lines):
             return []
         number = len(written) % len(self._outline.lines)
@@ -62,12 +77,12 @@ class Proposer:
             self._model, self._lexicon, self._outline, self._sampler, draws, self._search, self._particles
         )
         group = self._group(composing, number, written)
-        title = (self._title if self._title is not None else (lines or [""])[0]) if self._heading else None
-        context = open_context(self._tokenizer, self._lexicon.as_read(lines), self._heading, title)
-        cursor = open_cursor(self._model, context.read)
+        cursor = open_cursor(self._model, self._read(lines))
         chosen: list[str] = []
         includes = self._includes(composing, number, lines)
         for place, include in enumerate(includes):
+            if len(chosen) == count:
+                break
             share = -(-(count - len(chosen)) // (len(includes) - place))
             found: list[tuple[str, Candidate]] = []
             best: list[tuple[str, Candidate]] = []
@@ -85,11 +100,11 @@ class Proposer:
 
     def complete(self, lines: Sequence[str]) -> bool:
         """Whether the form is a template and every line of it is written."""
-        return self._form.template is not None and len(_written(lines)) >= len(self._outline.lines)
+        return self._form.template is not None and len(self._written(lines)) >= len(self._outline.lines)
 
     def ends_stanza(self, lines: Sequence[str]) -> bool:
         """Whether the form has a blank line after the last of `lines`."""
-        written = len(_written(lines))
+        written = len(self._written(lines))
         if not written or not lines[-1].strip() or self.complete(lines):
             return False
         specs = self._outline.lines
@@ -97,20 +112,40 @@ class Proposer:
 
     def wanted(self, lines: Sequence[str]) -> tuple[str, ...]:
         """The words to include that are not in `lines` yet."""
-        text = "\n".join(lines).lower()
+        text = "\n".join(self._written(lines)).lower()
         return tuple(word for word in self._form.include if word.lower() not in text)
 
     def _includes(self, composing: Composing, number: int, lines: Sequence[str]) -> list[tuple[str, ...]]:
-        """What words candidates for line `number` have, one or two choices, with words first."""
+        """What words candidates for line `number` have, one or two choices, with words first.
+
+        No words are the second choice wherever later lines have room for them.
+        """
         wanted = self.wanted(lines)
-        numbers = range(number, len(self._outline.lines))
+        if not wanted:
+            return [()]
         # where the form begins anew, what has no room in its last lines is left for the next ones
         strict = number == 0 or self._form.template is not None
-        drawn = [
-            composing.assign_words(wanted, numbers, all_of_them=strict).get(number, ())
-            for _ in range(bool(wanted) * _DRAWS)
-        ]
-        return sorted(dict.fromkeys(drawn), key=lambda words: not words)[:2] or [()]
+        total = len(self._outline.lines)
+        drawn = [composing.assign_words(wanted, range(number, total), all_of_them=strict) for _ in range(_DRAWS)]
+        later = [composing.assign_words(wanted, range(number + 1, total), all_of_them=False) for _ in range(_DRAWS)]
+        having = [words for words in dict.fromkeys(given.get(number, ()) for given in drawn) if words]
+        most, most_later = (max(sum(map(len, given.values())) for given in each) for each in (drawn, later))
+        return [*having[:1], ()] if most_later == most else having[:2]
+
+    def _written(self, lines: Sequence[str]) -> list[str]:
+        """The lines of the form among `lines`."""
+        return [line for line in lines[self._titled(lines) :] if line.strip()]
+
+    def _titled(self, lines: Sequence[str]) -> bool:
+        return bool(self._heading and lines and lines[0].startswith(self._heading))
+
+    def _read(self, lines: Sequence[str]) -> tuple[int, ...]:
+        """The ids that the model reads before its next line."""
+        title = self._title
+        if self._heading and title is None:
+            title = "".join(lines[:1]).removeprefix(self._heading)
+            lines = lines[self._titled(lines) :]
+        return open_context(self._tokenizer, self._lexicon.as_read(lines), self._heading, title).read
 
     def _group(self, composing: Composing, number: int, written: list[str]) -> Group | None:
         """The lines that line `number` must rhyme with, those left out that do not rhyme themselves."""
@@ -135,21 +170,16 @@ def next_lines(
     seed: int = 0,
     row: int = 0,
     heading: str = "",
-    title: str = "",
+    title: str | None = None,
     particles: int = PARTICLES,
     words: frozenset[str] | None = None,
 ) -> list[str]:
     """Up to `count` different lines that may follow `lines` (blank ones part stanzas) in a text of the given form.
 
-    As one call of a `Proposer`, which see. Raises UsageError for an unclear form, GenerationError where no line was
-    found in 3 tries.
+    As one call of a `Proposer`, which see, also for the errors raised.
     """
     proposer = Proposer(
         model, tokenizer, form, sampler=sampler, seed=seed, heading=heading, title=title, particles=particles,
         words=words,
     )  # fmt: skip
     return proposer(lines, count=count, row=row)
-
-
-def _written(lines: Sequence[str]) -> list[str]:
-    return [line for line in lines if line.strip()]

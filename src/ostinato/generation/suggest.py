@@ -1,17 +1,17 @@
 """A text written together: the model proposes next lines, the writer takes, changes or refuses them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ostinato.errors import UsageError
 
 Propose = Callable[[list[str], int], list[str]]
-"""propose(lines, time): candidates for the line after `lines`, none after the last; another `time` gives other ones."""
+"""propose(lines, time): candidates for the line after `lines`, none after the last. time: how often it was asked."""
 
 HELP = """\
   N        take candidate N               e N      take candidate N, changed
   =TEXT    write TEXT yourself            -        begin a new stanza
-  Enter    other candidates               u        undo
+  Enter    ask again                      u        undo
   p        print the text                 s FILE   save it
   q        finish                         ?        this help"""
 
@@ -38,6 +38,11 @@ class Session:
     def text(self) -> str:
         """The lines so far, without blank ones at the end."""
         return "\n".join(self.lines).rstrip("\n")
+
+    def begin(self, lines: Iterable[str]) -> None:
+        """Put down the lines that the text begins with, which cannot be undone."""
+        for line in lines:
+            self._put(line)
 
     def ask(self) -> None:
         """Get and show new candidates."""
@@ -88,7 +93,10 @@ class Session:
 
     def _add(self, line: str) -> None:
         self._earlier.append(list(self.lines))
+        self._put(line)
+        self.ask()
+
+    def _put(self, line: str) -> None:
         self.lines.append(line)
         if self.ends_stanza(self.lines):
             self.lines.append("")
-        self.ask()

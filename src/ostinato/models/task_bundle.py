@@ -45,14 +45,17 @@ def load_task_model(bundle: Bundle) -> TaskModel[Any]:
             f"{bundle.path} is a language model ({bundle.kind}), there is nothing to predict: write with it "
             "(ostinato write) or score a text (ostinato score)"
         )
+    where = str(bundle.path / "config.json")
     try:
-        where = str(bundle.path / "config.json")
         labels, features = (bundle.config["task"][name] for name in ("labels", "features"))
         task = recorded_settings(TaskSettings, bundle.config, where)
         model = recorded_settings(ModelSettings, bundle.config, where)
         loaded = build_task_model(task, model, bundle.tokenizer, labels=labels, features=features)
+    except BundleError:  # of recorded settings, which says where
+        raise
     except (KeyError, TypeError, ValueError, OstinatoError) as error:
-        raise BundleError(f"{bundle.path / 'config.json'} does not describe a task's model ({error})") from None
+        what = f"there is no {error}" if isinstance(error, KeyError) else error
+        raise BundleError(f"{where} does not describe a task's model ({what})") from None
     loaded.network.load_tensors(bundle.tensors)
     loaded.network.eval()
     return loaded

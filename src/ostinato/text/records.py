@@ -261,15 +261,19 @@ def _table(source: Source) -> tuple[list[str], Iterator[tuple[str, list[str]]]]:
     """The header and the rows of a CSV or TSV file, each row with its place and as wide as the header."""
     delimiter = "," if _ending(source) == ".csv" else "\t"
     csv.field_size_limit(_LONGEST_FIELD)
-    reader = csv.reader(io.StringIO("".join(source.pieces())), delimiter=delimiter)
+    reader = csv.reader(io.StringIO("".join(source.pieces())), delimiter=delimiter, strict=True)
 
     def read() -> Iterator[list[str]]:
+        begin = 1  # the line where a record begins: there, and not where it was noticed, is a quote left open
         try:
-            yield from reader
+            for row in reader:
+                yield row
+                begin = reader.line_num + 1
         except csv.Error as error:
-            raise TextError(
-                f"{source.name} line {reader.line_num} cannot be read as a table: {error}; close its quotes"
-            ) from None
+            hint = 'close its quotes, and write a quote within quotes twice ("")'
+            if "larger than" in str(error):
+                hint = "shorten it, or close its quotes"
+            raise TextError(f"{source.name} line {begin} cannot be read as a table: {error}; {hint}") from None
 
     def rows(header: list[str]) -> Iterator[tuple[str, list[str]]]:
         for row in lines:
