@@ -2,7 +2,10 @@
 
 import gc
 import json
+import os
 import signal
+import subprocess
+import sys
 from contextlib import nullcontext
 
 import pytest
@@ -98,13 +101,50 @@ def test_an_interrupted_run_is_saved_and_interrupts(verses, tmp_path, monkeypatc
     assert model.path == tmp_path / "m" / "model"
 
 
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """Where temporary folders are made."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+def test_a_temporary_folder_goes_with_ctrl_c_and_stays_with_a_model(verses, temporary, monkeypatch):
+    monkeypatch.setattr("ostinato.training.run.stop_on_signals", lambda trainer: nullcontext([signal.SIGINT]))
+    with pytest.raises(KeyboardInterrupt):
+        ostinato.train(verses, steps=2, settings=SMALL, progress=False)
+    assert list(temporary.glob("ostinato-*")) == []
+    monkeypatch.setattr("ostinato.training.run.stop_on_signals", lambda trainer: nullcontext([signal.SIGTERM]))
+    received = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    try:
+        model = ostinato.train(verses, steps=2, settings=SMALL, progress=False)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert received == [signal.SIGTERM]
+    assert model.path.is_relative_to(temporary)
+
+
+def test_a_temporary_folder_goes_with_a_process_that_is_terminated(verses, temporary):
+    code = (
+        "import contextlib, json, signal, sys, ostinato, ostinato.training.run as running\n"
+        "running.stop_on_signals = lambda trainer: contextlib.nullcontext([signal.SIGTERM])\n"
+        "ostinato.train(sys.argv[1], steps=2, settings=json.loads(sys.argv[2]), progress=False)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, verses, json.dumps(SMALL)], env={**os.environ, "TMPDIR": str(temporary)},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert run.returncode == -signal.SIGTERM, run.stderr
+    assert list(temporary.glob("ostinato-*")) == []
+
+
 @pytest.mark.parametrize("recipe", ["default", "kneser-ney"])
-def test_a_temporary_folder_goes_with_what_is_raised(tmp_path, monkeypatch, recipe):
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+def test_a_temporary_folder_goes_with_what_is_raised(tmp_path, temporary, recipe):
     with pytest.raises(ostinato.TextError, match="does not exist"):
         ostinato.train(tmp_path / "nothing.txt", recipe=recipe, progress=False)
-    assert list((tmp_path / "temporary").iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_what_cannot_be_resumed(verses, tmp_path):

@@ -35,6 +35,19 @@ def test_the_promised_recipes_are_there():
     assert {"default", "scratch-rnn", "concise-rnn", "words"} <= set(recipe_names())
 
 
+@pytest.mark.parametrize(
+    ("settings", "name", "shape"),
+    [
+        ({}, "lstm 256", "lstm, 1 × 256"),
+        ({"cell": "gru", "layers": 2}, "gru 2 × 256", "gru, 2 × 256"),
+        ({"context": 8}, "window of 8", "window of 8 tokens, 256"),
+    ],
+)
+def test_a_network_in_words(settings, name, shape):
+    model = ModelSettings(hidden_size=256, **settings)
+    assert (model.name, model.shape) == (name, shape)
+
+
 def test_overrides_take_toml_values_and_bare_words():
     recipe = apply_overrides(
         Recipe(),

@@ -270,7 +270,8 @@ def train(
     out: the output folder (None: a temporary one that lives as long as the model). recipe: a recipe's name or file.
     settings: overrides by dotted name, such as {"model.cell": "gru"}. minutes, epochs, steps: how long.
     Ctrl-C ends training after a minibatch and saves the run in `out`, for resume=True; then it is KeyboardInterrupt, as
-    it would be anywhere (SIGTERM: what it does by itself). A temporary folder goes with whatever is raised.
+    it would be anywhere (SIGTERM: what it does by itself). A temporary folder goes with what is raised, and with the
+    process that a signal ends.
     Raises UsageError, TextError, TrainingError, and MissingExtraError where torch is not installed.
     """
     if not texts:
@@ -301,6 +302,8 @@ def train(
                      overwrite=overwrite, encoding=encoding, progress=progress)  # fmt: skip
         measure_int8(folder)
         if result.signal:
+            if out is None and signal.getsignal(result.signal) == signal.SIG_DFL:
+                shutil.rmtree(folder.parent, ignore_errors=True)  # the process ends at once, without what is below
             signal.raise_signal(result.signal)
         return _owner(Model(folder), temporary=out is None)
     except BaseException:

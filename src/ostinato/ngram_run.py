@@ -66,7 +66,7 @@ def train_ngram(
 
     Raises TextError, SettingsError, TrainingError where `out` holds a run already, and BundleError.
     """
-    check_folder(out, overwrite=overwrite)
+    check_folder(out, resume=None, overwrite=overwrite)
     corpus = prepare(texts, recipe.text, out / "text", encoding=encoding)
     started = time.perf_counter()
     model = fit_settings(corpus, recipe.ngram)

@@ -76,6 +76,20 @@ class ModelSettings:
         0, "a network without hidden state over this many last tokens (0: a recurrent one)", low=0, high=1024
     )
 
+    @property
+    def name(self) -> str:
+        """The network in a table: `lstm 256`, `gru 2 × 512`, `window of 8`."""
+        if self.context:
+            return f"window of {self.context}"
+        return f"{self.cell} {f'{self.layers} × ' if self.layers > 1 else ''}{self.hidden_size}"
+
+    @property
+    def shape(self) -> str:
+        """The network in a line of its own: `lstm, 1 × 256`, `window of 8 tokens, 256`."""
+        if self.context:
+            return f"{self.name} tokens, {self.hidden_size}"
+        return f"{self.cell}, {self.layers} × {self.hidden_size}"
+
 
 @dataclass(frozen=True)
 class TrainingSettings:

@@ -10,6 +10,7 @@ import pytest
 
 import ostinato
 from ostinato.cli.main import main
+from ostinato.errors import TrainingError
 
 
 def compared(capsys, *arguments):
@@ -19,6 +20,19 @@ def compared(capsys, *arguments):
 
 def rows_of(comparison):
     return {row["model"]: row for row in comparison["rows"]}
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The networks that a comparison wants trained, as (tokens of a window, minutes); none of them is."""
+    networks = []
+
+    def train(texts, *, recipe, **options):
+        networks.append((recipe.model.context, recipe.training.minutes))
+        raise TrainingError("not now")
+
+    monkeypatch.setattr("ostinato.training.run.train", train)
+    return networks
 
 
 @pytest.mark.slow
@@ -73,26 +87,70 @@ def test_the_mixture_beats_its_parts_and_can_be_used(verses, tmp_path, capsys, m
     assert ostinato.load(tmp_path / "i").config["kind"] == "mixture"
 
 
-def test_ctrl_c_while_a_network_is_trained(verses, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_network_is_trained(verses, tmp_path, capsys, number):
     out = tmp_path / "c"
-    options = ["-o", out, "--minutes", "30", "--order", "2", "--quiet"]
+    options = ["-o", out, "--minutes", "30", "--order", "2", "--quiet", "--set", "model.hidden_size=16",
+               "--set", "training.batch_size=4", "--set", "training.window=8"]  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "ostinato", "compare", verses, *options],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # who runs the tests may ignore it
     )  # fmt: skip
     try:
-        while not (out / "window" / "recipe.toml").exists() and process.poll() is None:
+        while not (out / "window" / "metrics.jsonl").exists() and process.poll() is None:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         table, errors = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130, errors
+    assert process.returncode == 128 + number, errors
     assert "Kneser-Ney 2" in table
     assert "Note: interrupted: what is not in the table was not measured" in table
     assert "window of 8" not in table
     assert errors == f"ostinato: interrupted; what was done is in {out}\n"
+    assert main(["compare", str(verses), "-o", str(out), "--minutes", "0"]) == 1
+    assert f"{out} holds a run already: --overwrite replaces it" in capsys.readouterr().err
+    assert ostinato.load(out / "window").config["kind"] == "window"
+
+
+def test_overwriting_leaves_nothing_of_the_run_before(verses, tmp_path, capsys):
+    out, other = tmp_path / "c", tmp_path / "other.txt"
+    other.write_text("the other song of the sea\n" * 20, "utf-8")
+    options = ["--minutes", 0, "--order", 2, "-o", out]
+    both = ["--tokenizer", "character", "--tokenizer", "byte"]
+    compared(capsys, verses, *options, *both)
+    assert sorted(path.name for path in out.iterdir()) == [
+        ".comparison", "byte", "character", "compare.png", "compare.svg"
+    ]  # fmt: skip
+    assert main(["compare", *map(str, [tmp_path / "missing.txt", *options, "--overwrite"])]) == 1
+    assert ostinato.load(out / "byte").config["text"]["names"] == ["verses.txt"]
+    compared(capsys, other, *options, "--overwrite")
+    assert sorted(path.name for path in out.iterdir()) == [
+        ".comparison", "compare.png", "compare.svg", "model", "text"
+    ]  # fmt: skip
+    assert ostinato.load(out).config["text"]["names"] == ["other.txt"]
+    assert main(["compare", *map(str, [verses, *options, "--model", out, "--overwrite"])]) == 2
+    assert f"--model {out} lies in {out}, where --overwrite replaces" in capsys.readouterr().err
+    assert ostinato.load(out).config["text"]["names"] == ["other.txt"]
+    compared(capsys, verses, *options, *both, "--overwrite")
+    assert sorted(path.name for path in out.iterdir()) == [
+        ".comparison", "byte", "character", "compare.png", "compare.svg"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "networks"),
+    [
+        ([], [(8, 0.5), (0, 1.5)]),
+        (["--window", 0], [(0, 2.0)]),
+        (["--set", "model.context=3"], [(3, 2.0)]),
+        (["--set", "model.context=3", "--window", 5], [(5, 0.5), (3, 1.5)]),
+    ],
+)
+def test_who_gets_the_minutes(verses, capsys, asked, options, networks):
+    compared(capsys, verses, "--order", 2, *options)
+    assert asked == networks
 
 
 @pytest.mark.parametrize(
@@ -148,6 +206,33 @@ def test_a_model_of_another_text_is_said_to_be_one(verses, tmp_path, capsys):
     (comparison,) = compared(capsys, other, "--model", tmp_path / "m", "--order", 2, "--window", 2)
     assert any("trained on another text" in note for note in comparison["notes"])
     assert any(note.startswith("no window: ") for note in comparison["notes"])
+
+
+def test_a_model_of_the_same_text_on_another(verses, tmp_path, capsys, asked):
+    assert main(["train", str(verses), "-o", str(tmp_path / "m"), "--recipe", "kneser-ney", "--json"]) == 0
+    capsys.readouterr()
+    other = tmp_path / "other.txt"
+    other.write_text("风在春里等你 " * 20, "utf-8")
+    (comparison,) = compared(capsys, verses, "--model", tmp_path / "m", "--heldout", other, "--window", 2)
+    assert comparison["characters"] == 7 * 20
+    assert not any("another text" in note for note in comparison["notes"])
+    assert "no window: not now" in comparison["notes"]
+    assert asked == [(2, 2.0)]
+    rows = rows_of(comparison)
+    assert rows["ngram"]["perplexity"] == rows["Kneser-Ney 5"]["perplexity"]
+    (comparison,) = compared(capsys, other, "--model", tmp_path / "m", "--heldout", verses, "--order", 2)
+    assert any("trained on another text" in note for note in comparison["notes"])
+
+
+def test_without_matplotlib_only_the_pictures_are_missing(verses, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    settings = ("model.hidden_size=8", "training.window=8", "training.batch_size=4")
+    options = [word for setting in settings for word in ("--set", setting)]
+    (comparison,) = compared(
+        capsys, verses, "-o", tmp_path / "c", "--order", 2, "--minutes", 0.005, "--window", 0, "--no-dynamic", *options
+    )
+    assert rows_of(comparison)["lstm 8"]["group"] == "network"
+    assert list(tmp_path.rglob("*.svg")) == []
 
 
 def test_a_network_that_cannot_be_trained_is_left_out(tmp_path, capsys):

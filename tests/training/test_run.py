@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -77,6 +78,17 @@ def test_a_run_is_not_overwritten_by_accident(verses, tmp_path):
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
     train(verses, tmp_path, "training.seed=2", overwrite=True)
     assert (tmp_path / "model" / "model.safetensors").read_bytes() != before
+
+
+def test_without_matplotlib_a_run_is_complete_but_for_the_picture(verses, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(running, "_SAMPLE_SECONDS", 0.0)
+    running.train([str(verses)], out=tmp_path, recipe=recipe("training.evaluate_every=0.2", steps=10))
+    note = "loss.svg and loss.png are not drawn: a picture needs matplotlib: pip install 'ostinato[train]'"
+    assert capsys.readouterr().err.count(note) == 1
+    assert len(read_metrics(tmp_path / "metrics.jsonl")) > 1
+    assert load_checkpoint(tmp_path / "checkpoint").position.step == 10
+    assert not (tmp_path / "loss.svg").exists()
 
 
 def test_resume_extends_a_run_and_takes_the_recorded_recipe(verses, tmp_path):

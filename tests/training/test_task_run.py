@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -56,6 +57,12 @@ def test_order_is_learnt_and_reported(tmp_path):
     assert rows[-1]["heldout_accuracy"] > rows[0]["heldout_accuracy"] - 0.5
     assert (tmp_path / "loss.svg").exists()
     assert "| held-out | accuracy |" in read_bundle(tmp_path).card
+
+
+def test_without_matplotlib_there_is_a_model(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert run(hello(), tmp_path, "tag", *HELLO).predict([list("hello")])
+    assert not (tmp_path / "loss.svg").exists()
 
 
 @pytest.mark.parametrize("task", ["tag", "classify", "translate", "forecast"])

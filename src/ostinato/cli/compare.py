@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from ostinato.errors import UsageError
-from ostinato.run_folder import check_folder
+from ostinato.run_folder import begin_comparison, check_folder
 from ostinato.settings import TOKENIZERS, apply_overrides, load_recipe, with_budget
 
 _WINDOW = 8
@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--window",
         type=int,
         metavar="N",
-        help=f"train a network without hidden state, too, on the last N tokens ({_WINDOW}; 0: none, as with --model)",
+        help=f"train a network without hidden state, too, on the last N tokens ({_WINDOW}; 0: none, as with --model or "
+        "model.context)",
     )
     parser.add_argument("--heldout", metavar="TEXT", help="measure on this text (default: a part of TEXT)")
     parser.add_argument("--cache", type=int, default=2000, metavar="N", help="tokens the caches remember (2000)")
@@ -58,48 +59,52 @@ def run(args: argparse.Namespace) -> int:
     for tokenizer in args.tokenizer or ():
         if tokenizer not in TOKENIZERS:
             raise UsageError(f"--tokenizer must be one of {', '.join(TOKENIZERS)}, got {tokenizer!r}")
+    recipe = with_budget(
+        apply_overrides(load_recipe(args.recipe), args.set), minutes=args.minutes or None, epochs=None, steps=None,
+        seed=args.seed,
+    )  # fmt: skip
     window = args.window
     if window is None:
-        window = _WINDOW if args.model is None and args.minutes else 0
+        window = _WINDOW if args.model is None and args.minutes and not recipe.model.context else 0
     if not 0 <= window <= 1024:
         raise UsageError(f"--window must be between 0 and 1024, got {window}")
     if window and not args.minutes:
         raise UsageError(
             f"--window {window} is a network to be trained, and --minutes 0 trains none: give more minutes"
         )
-    recipe = with_budget(
-        apply_overrides(load_recipe(args.recipe), args.set), minutes=args.minutes or None, epochs=None, steps=None,
-        seed=args.seed,
-    )  # fmt: skip
+    tokenizers = list(dict.fromkeys(args.tokenizer or [recipe.text.tokenizer]))
+    folders = ["."] if len(tokenizers) == 1 else tokenizers
     if args.out is not None:
-        check_folder(args.out, overwrite=args.overwrite)
+        for folder in dict.fromkeys([".", *folders]):
+            check_folder(args.out / folder, resume=None, overwrite=args.overwrite)
     comparisons = []
     with contextlib.ExitStack() as stack:
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostinato-")))
         texts = [_kept(temporary) if text == "-" else text for text in args.text]
-        tokenizers = args.tokenizer or [recipe.text.tokenizer]
-        for tokenizer in tokenizers:
-            out = args.out or temporary
+        for tokenizer, folder in zip(tokenizers, folders, strict=True):
             chosen = apply_overrides(recipe, [f"text.tokenizer={tokenizer}"])
             plan = Plan(
-                out=out if len(tokenizers) == 1 else out / tokenizer, recipe=chosen, order=args.order, model=args.model,
+                out=(args.out or temporary) / folder, recipe=chosen, order=args.order, model=args.model,
                 network=args.minutes > 0, window=window, cache=args.cache, heldout=args.heldout,
                 dynamic=not args.no_dynamic, device=args.device, encoding=args.encoding, progress=not args.quiet,
+                overwrite=args.overwrite,
             )  # fmt: skip
             comparisons.append(compare(texts, plan))
+            if args.out is not None and folder != "." and len(comparisons) == 1:
+                begin_comparison(args.out, overwrite=args.overwrite, keep=(folder,))
             if comparisons[-1].signal:
                 break
+        if args.json:
+            print(json.dumps({"comparisons": [c.to_json() for c in comparisons]}, ensure_ascii=False))
+        else:
+            print("\n\n".join(map(str, comparisons)))
         drawn = args.out is not None and draw(comparisons, args.out / "compare")
         if args.out is not None and not comparisons[-1].signal:
             print(
                 f"{args.out}: the mixture{', compare.svg and .png' if drawn else ''}; write with it: "
-                f"ostinato write {args.out if len(tokenizers) == 1 else args.out / tokenizers[0]}",
+                f"ostinato write {args.out / folders[0]}",
                 file=sys.stderr,
             )
-    if args.json:
-        print(json.dumps({"comparisons": [c.to_json() for c in comparisons]}, ensure_ascii=False))
-    else:
-        print("\n\n".join(map(str, comparisons)))
     return _interrupted(comparisons[-1].signal, args.out) if comparisons[-1].signal else 0
 
 

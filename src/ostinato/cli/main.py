@@ -16,7 +16,7 @@ COMMANDS = {
     "write": "write with a model",
     "suggest": "write together, line by line",
     "score": "how well a model predicts a text",
-    "compare": "n-grams, the network and their mixture on one held-out split",
+    "compare": "n-grams, a window, the network and a mixture on one held-out split",
     "predict": "tags, classes, translations, next lines or forecasts",
     "info": "what is this text, this model, this machine",
     "bench": "how fast this machine writes, beside what else is installed",

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.api import Model
-from ostinato.comparing.networks import learning_on, name_of, train_recurrent, train_window
+from ostinato.comparing.networks import learning_on, train_recurrent, train_window
 from ostinato.comparing.plan import Measured, Plan
 from ostinato.errors import OstinatoError
 from ostinato.evaluation import baselines, from_log_probabilities
@@ -31,7 +31,7 @@ from ostinato.ngram import (
 )
 from ostinato.ngram.continuous import read_features
 from ostinato.protocols import END_OF_DOCUMENT, StepModel
-from ostinato.settings import TextSettings
+from ostinato.settings import ModelSettings, TextSettings, recorded_settings
 from ostinato.text import Corpus
 from ostinato.text.description import describe
 
@@ -114,8 +114,8 @@ class Measuring:
         return measured
 
     def window(self, texts: Sequence[str]) -> None:
-        """The network without a hidden state, trained now, where the plan has one and its own recipe is not one."""
-        if not self.plan.window or self.plan.recipe.model.context:
+        """The network without a hidden state, trained now, where the plan has one."""
+        if not self.plan.window:
             return
         if not self.own_vocabulary:
             self.notes.append("no window: it can be trained only with the vocabulary of the text, not another model's")
@@ -140,9 +140,12 @@ class Measuring:
     def _network(self, model: Model, group: str) -> Measured:
         config, tensors = model.config, model.tensors
         saved = SavedPart(str(config["kind"]), config["model"], tensors)
+        name = saved.kind
+        if name in ("recurrent", "window"):
+            name = recorded_settings(ModelSettings, config, str(model.path)).name
         seconds = float(config.get("training", {}).get("seconds", 0.0))
         parameters = sum(tensor.size for tensor in tensors.values())
-        return self.add(self.measure(name_of(config), group, model.step_model, seconds, saved, parameters))
+        return self.add(self.measure(name, group, model.step_model, seconds, saved, parameters))
 
     def mixed(self, name: str, group: str, parts: Sequence[Measured]) -> Measured:
         """The parts interpolated, each half of the text with the weights of the other."""

@@ -3,7 +3,6 @@
 import dataclasses
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +16,6 @@ from ostinato.settings import ModelSettings, Recipe, TextSettings, recorded_sett
 
 _WINDOW_SHARE = 0.25
 """Of the minutes for both networks, what the one without a hidden state gets: it sees more tokens a second."""
-
-
-def name_of(config: dict[str, Any]) -> str:
-    """A saved network in a few words, by its bundle's config."""
-    model = config["model"]
-    if model.get("context"):
-        return f"window of {model['context']}"
-    return " ".join(str(model[key]) for key in ("cell", "hidden_size") if key in model) or str(config["kind"])
 
 
 def train_recurrent(texts: Sequence[str], plan: Plan, text: TextSettings) -> Model:
@@ -51,7 +42,7 @@ def _train(texts: Sequence[str], plan: Plan, text: TextSettings, recipe: Recipe,
     minutes = recipe.training.minutes
     training = dataclasses.replace(recipe.training, minutes=None if minutes is None else minutes * share)
     recipe = dataclasses.replace(recipe, text=text, training=training)
-    result = train(list(texts), out=plan.out / name, recipe=recipe, device=plan.device, overwrite=True,
+    result = train(list(texts), out=plan.out / name, recipe=recipe, device=plan.device, overwrite=plan.overwrite,
                    encoding=plan.encoding, progress=plan.progress)  # fmt: skip
     if result.signal:
         raise KeyboardInterrupt(result.signal)

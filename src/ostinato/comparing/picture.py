@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ostinato.errors import MissingExtraError, needs
+from ostinato.errors import MissingExtraError
 from ostinato.evaluation.compare import ADAPTING, Comparison
 
 _COLOURS = {
@@ -20,11 +20,10 @@ _COLOURS = {
 
 def draw(comparisons: Sequence[Comparison], path: Path) -> bool:
     """Bits per character of every model as bars, `path`.svg and `path`.png; False where matplotlib is not installed."""
-    try:
-        with needs("train", "a picture"):
-            from ostinato.training.picture import new_figure, save_figure
+    from ostinato.training.picture import new_figure, save_figure
 
-            figure = new_figure(7.2, 0.9 + 0.32 * sum(len(c.rows) for c in comparisons))
+    try:
+        figure = new_figure(7.2, 0.9 + 0.32 * sum(len(c.rows) for c in comparisons))
     except MissingExtraError:
         return False
     axes = figure.add_subplot()

@@ -17,7 +17,7 @@ class Plan:
     `recipe`, or none where `network` is False. window: the tokens that a network without a hidden state sees (0: none
     is trained). cache: tokens that the caches remember. heldout: a text to measure on; by default a part of the text is
     held out. dynamic: dynamic evaluation, too, which takes many times as long as scoring. out: the folder of all
-    results.
+    results. overwrite: they replace those of an earlier comparison.
     """
 
     out: Path
@@ -32,6 +32,7 @@ class Plan:
     device: str = "auto"
     encoding: str | None = None
     progress: bool = True
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)

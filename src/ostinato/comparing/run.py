@@ -8,10 +8,11 @@ from ostinato.api import Model
 from ostinato.bundle import write_bundle
 from ostinato.comparing.measuring import Measuring
 from ostinato.comparing.plan import Plan
-from ostinato.errors import TextError
+from ostinato.errors import TextError, UsageError
 from ostinato.evaluation import from_log_probabilities
 from ostinato.evaluation.compare import Comparison
 from ostinato.ngram import Mixture, join_parts
+from ostinato.run_folder import begin_comparison
 from ostinato.settings import TextSettings, recorded_settings
 from ostinato.text import Corpus, prepare
 from ostinato.text.description import describe
@@ -19,15 +20,22 @@ from ostinato.text.description import describe
 
 def compare(texts: Sequence[str], plan: Plan) -> Comparison:
     """Measure all models on the held-out part of `texts`. Raises TextError where nothing is held out, and what
-    preparing the text raises; a network that cannot be trained is left out with a note.
+    preparing the text raises, and UsageError for a model that would be overwritten. A network that cannot be trained is
+    left out with a note.
 
     A signal (Ctrl-C) that comes once the text is prepared ends it: what was measured by then is returned and saved.
     """
     given = Model(plan.model) if plan.model is not None else None
+    if given is not None and plan.overwrite and given.path.resolve().is_relative_to(plan.out.resolve()):
+        raise UsageError(
+            f"--model {plan.model} lies in {plan.out}, where --overwrite replaces what is there: copy the model to "
+            "another folder, or name another one with -o"
+        )
     corpus, own_vocabulary, notes = _prepare(texts, plan, given)
     heldout = corpus.heldout
     if not heldout.tokens or not heldout.characters:
         raise TextError("nothing of the text is held out, so nothing can be compared: set text.heldout above 0")
+    begin_comparison(plan.out, overwrite=plan.overwrite, keep=("text", "heldout") if plan.heldout else ("text",))
     measuring, received = Measuring(plan, corpus, own_vocabulary, notes), 0
     try:
         measuring.everything(given, texts)
@@ -44,23 +52,21 @@ def compare(texts: Sequence[str], plan: Plan) -> Comparison:
 
 def _prepare(texts: Sequence[str], plan: Plan, given: Model | None) -> tuple[Corpus, bool, list[str]]:
     """The corpus, cut as the given model's was; whether its vocabulary is its own; what there is to say about it."""
-    settings = plan.recipe.text
+    settings, folder = plan.recipe.text, plan.out / "text"
     if given is not None:
         settings = recorded_settings(TextSettings, given.config, str(plan.model))
-    if plan.heldout is not None:
-        settings = dataclasses.replace(settings, heldout=0.0)
-    corpus = prepare(texts, settings, plan.out / "text", encoding=plan.encoding)
+    whole = settings if plan.heldout is None else dataclasses.replace(settings, heldout=0.0)
+    # what a given model learnt from is divided as it was for it, so that all models learn from the same
+    corpus = prepare(texts, whole if given is None else settings, folder, encoding=plan.encoding)
     notes = list(corpus.notes)
-    foreign = given is not None and corpus.fingerprint != given.config.get("text", {}).get("fingerprint")
-    if given is not None and foreign:
-        corpus = prepare(texts, settings, plan.out / "text", encoding=plan.encoding, tokenizer=given.tokenizer)
+    own_vocabulary = given is None or corpus.fingerprint == given.config.get("text", {}).get("fingerprint")
+    if given is not None and not own_vocabulary:
+        corpus = prepare(texts, whole, folder, encoding=plan.encoding, tokenizer=given.tokenizer)
         notes.append("the given model was trained on another text: it may have learnt what is held out here")
     if plan.heldout is not None:
-        other = prepare(
-            [plan.heldout], settings, plan.out / "heldout", encoding=plan.encoding, tokenizer=corpus.tokenizer
-        )
+        other = prepare([plan.heldout], whole, plan.out / "heldout", encoding=plan.encoding, tokenizer=corpus.tokenizer)
         corpus = dataclasses.replace(corpus, heldout=other.train)
-    return corpus, not foreign, notes
+    return corpus, own_vocabulary, notes
 
 
 def _save(measuring: Measuring, comparison: Comparison) -> None:

@@ -19,7 +19,10 @@ MOST = 2_000_000
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """`kind` is `documents` (those in `mask` are held out), `tail` (from character `cut` on), or `none`."""
+    """`kind` is `documents` (those in `mask` are held out), `tail` (from character `cut` on), or `none`.
+
+    `share` is what was asked for.
+    """
 
     kind: str
     share: float
@@ -64,15 +67,15 @@ def plan_split(documents: int, characters: int, share: float) -> SplitPlan:
     nothing = np.zeros(0, np.bool_)
     if share == 0:
         return SplitPlan("none", share, nothing)
-    share = min(share, MOST / characters)
+    part = min(share, MOST / characters)
     if documents > 1:
-        return SplitPlan("documents", share, _chosen(documents, max(1, round(share * documents))))
+        return SplitPlan("documents", share, _chosen(documents, max(1, round(part * documents))))
     if characters < SHORTEST:
         raise TextError(
             f"the text has {characters} characters, too few to hold a part out ({SHORTEST}): "
             "give more, or set text.heldout=0"
         )
-    return SplitPlan("tail", share, nothing, int((1 - share) * characters))
+    return SplitPlan("tail", share, nothing, int((1 - part) * characters))
 
 
 def _chosen(documents: int, count: int) -> npt.NDArray[np.bool_]:

@@ -3,11 +3,13 @@
 import importlib.util
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ostinato.errors import MissingExtraError, needs
 from ostinato.text.width import fit
+from ostinato.training.metrics import read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,11 +29,12 @@ def cjk_font() -> Path | None:
 def new_figure(width: float, height: float) -> "Figure":
     """An empty figure (inches) whose text falls back to the CJK font where the usual one lacks a character.
 
-    Raises ImportError when matplotlib is not installed.
+    Raises MissingExtraError where matplotlib is not installed.
     """
-    import matplotlib
-    from matplotlib import font_manager
-    from matplotlib.figure import Figure
+    with needs("train", "a picture"):
+        import matplotlib
+        from matplotlib import font_manager
+        from matplotlib.figure import Figure
 
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     families = ["DejaVu Sans"]
@@ -79,3 +82,25 @@ def draw_losses(
         text = "\n".join(lines).replace("$", r"\$")
         figure.supxlabel(text, fontsize=9, ha="left", x=0.08, color="#333333", linespacing=1.5)
     save_figure(figure, path)
+
+
+class LossPicture:
+    """The losses of the run in `folder` as its loss.svg and loss.png.
+
+    Where matplotlib is not installed nothing is drawn, and `noted` is told so once.
+    """
+
+    def __init__(self, folder: Path, noted: Callable[[str], None], *, title: str, unit: str = "nats per token") -> None:
+        self._folder, self._noted, self._title, self._unit = folder, noted, title, unit
+        self._possible = True
+
+    def draw(self, sample: str = "") -> None:
+        """Draw all evaluations so far, with what the model writes beneath them."""
+        if not self._possible:
+            return
+        rows = read_metrics(self._folder / "metrics.jsonl")
+        try:
+            draw_losses(rows, self._folder / "loss", title=self._title, sample=sample, unit=self._unit)
+        except MissingExtraError as error:
+            self._possible = False
+            self._noted(f"loss.svg and loss.png are not drawn: {error}")

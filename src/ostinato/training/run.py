@@ -26,11 +26,11 @@ from ostinato.text import Corpus, prepare
 from ostinato.training import plan
 from ostinato.training.checkpoint import Position, load_checkpoint
 from ostinato.training.language_data import LanguageData
-from ostinato.training.metrics import Row, read_metrics
-from ostinato.training.picture import draw_losses
+from ostinato.training.metrics import Row
+from ostinato.training.picture import LossPicture
 from ostinato.training.progress import Progress, Silent
 from ostinato.training.samples import sample_text
-from ostinato.training.saving import ModelWriter, shape
+from ostinato.training.saving import ModelWriter
 from ostinato.training.trainer import Outcome, Trainer
 
 _BUDGET = ("minutes", "epochs", "steps")
@@ -214,7 +214,7 @@ def _headline(corpus: Corpus, model: LanguageModel, recipe: Recipe, precision: s
     return (
         f"{corpus.train.documents:,} documents, {corpus.train.tokens:,} tokens to learn from, "
         f"{corpus.heldout.tokens:,} held out, vocabulary {model.vocabulary_size:,}\n"
-        f"{shape(m)}, {model.parameter_count:,} parameters, {softmax}"
+        f"{m.shape}, {model.parameter_count:,} parameters, {softmax}"
         f"minibatches {t.batch_size} × {t.window} {t.sampling}, {t.optimizer} {t.learning_rate:g}, "
         f"{precision} on {device}"
     )
@@ -251,7 +251,8 @@ class _Recorder:
     def __init__(
         self, watcher: Progress | Silent, writer: ModelWriter, corpus: Corpus, model: LanguageModel, out: Path
     ) -> None:
-        self.watcher, self.writer, self.corpus, self.model, self.out = watcher, writer, corpus, model, out
+        self.watcher, self.writer, self.corpus, self.model = watcher, writer, corpus, model
+        self.picture = LossPicture(out, watcher.noted, title=", ".join(corpus.names))
         self.sample, self._sampled = "", 0.0
         self.stepped, self.noted = watcher.stepped, watcher.noted
 
@@ -265,15 +266,11 @@ class _Recorder:
             self._sampled = now
             self.sample = sample_text(self.model, self.corpus)
             self.watcher.noted("\n".join(f"    {line}" for line in self.sample.splitlines()))
-            self._draw()
-
-    def _draw(self) -> None:
-        rows = read_metrics(self.out / "metrics.jsonl")
-        draw_losses(rows, self.out / "loss", title=", ".join(self.corpus.names), sample=self.sample)
+            self.picture.draw(self.sample)
 
     def finish(self) -> None:
         """The last picture; the display is done."""
-        self._draw()
+        self.picture.draw(self.sample)
         self.watcher.finished()
 
 

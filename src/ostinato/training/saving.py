@@ -8,7 +8,7 @@ from typing import Any
 from ostinato.bundle import write_bundle
 from ostinato.evaluation import Evaluation, baselines
 from ostinato.models.language_model import LanguageModel
-from ostinato.settings import ModelSettings, Recipe
+from ostinato.settings import Recipe
 from ostinato.text import Corpus
 from ostinato.text.description import describe
 from ostinato.training.metrics import Row
@@ -19,13 +19,6 @@ def heldout_evaluation(corpus: Corpus, loss: float) -> Evaluation:
     """A mean loss (nats per token) over the held-out split as an `Evaluation`."""
     tokens = corpus.heldout.tokens
     return Evaluation(loss * tokens, tokens, corpus.heldout.characters, "held-out")
-
-
-def shape(model: ModelSettings) -> str:
-    """The kind and size of a network in a few words."""
-    if model.context:
-        return f"window of {model.context} tokens, {model.hidden_size}"
-    return f"{model.cell}, {model.layers} × {model.hidden_size}"
 
 
 class ModelWriter:
@@ -86,7 +79,7 @@ class ModelWriter:
         lines = [
             f"# A {'window' if m.context else 'recurrent'} language model of {', '.join(c.names)}",
             "",
-            f"- model: {shape(m)}, embedding {m.embedding_size or 'one-hot'}"
+            f"- model: {m.shape}, embedding {m.embedding_size or 'one-hot'}"
             f"{', tied' if m.tied else ''}; {self.model.parameter_count:,} parameters",
             f"- text: {c.train.documents:,} documents, {c.train.tokens:,} tokens ({c.settings.tokenizer}), "
             f"{c.train.characters:,} characters; held out: {c.heldout.documents:,} documents, "

@@ -15,8 +15,8 @@ from ostinato.settings import Recipe, to_toml
 from ostinato.text import BaseTokenizer, build
 from ostinato.text.records import Records
 from ostinato.training.checkpoint import load_checkpoint
-from ostinato.training.metrics import Row, read_metrics
-from ostinato.training.picture import draw_losses
+from ostinato.training.metrics import Row
+from ostinato.training.picture import LossPicture
 from ostinato.training.progress import Progress, Silent
 from ostinato.training.run import Result, result_of, resumed_recipe, settle, stop_on_signals
 from ostinato.training.tasks.data import Part, TaskData, divide
@@ -67,8 +67,7 @@ def train_task(
     (out / "recipe.toml").write_text(to_toml(resolved), "utf-8")
     watcher.noted(
         f"{resolved.task.name}: {len(train):,} records to learn from, {len(heldout):,} held out; "
-        f"{resolved.model.cell} {resolved.model.layers} × {resolved.model.hidden_size}, "
-        f"{model.network.parameter_count:,} parameters, {settings.precision} on {where}"
+        f"{resolved.model.shape}, {model.network.parameter_count:,} parameters, {settings.precision} on {where}"
     )
     if resume:
         trainer.resume()
@@ -112,7 +111,9 @@ class _Recorder:
     """Passes events on to the progress display and saves the best model."""
 
     def __init__(self, watcher: Progress | Silent, writer: TaskWriter, out: Path, task: str) -> None:
-        self.watcher, self.writer, self.out, self.task = watcher, writer, out, task
+        self.watcher, self.writer = watcher, writer
+        unit = "squared error, scaled" if task == "forecast" else "nats per target"
+        self.picture = LossPicture(out, watcher.noted, title=f"{task}: {', '.join(writer.records.names)}", unit=unit)
         self.stepped, self.noted = watcher.stepped, watcher.noted
 
     def evaluated(self, row: Row, best: bool) -> None:
@@ -123,7 +124,5 @@ class _Recorder:
 
     def finish(self) -> None:
         """The picture of the losses; the display is done."""
-        unit = "squared error, scaled" if self.task == "forecast" else "nats per target"
-        title = f"{self.task}: {', '.join(self.writer.records.names)}"
-        draw_losses(read_metrics(self.out / "metrics.jsonl"), self.out / "loss", title=title, unit=unit)
+        self.picture.draw()
         self.watcher.finished()

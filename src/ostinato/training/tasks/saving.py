@@ -94,7 +94,7 @@ class TaskWriter:
             "",
             f"- task: {task.name}" + (f", {len(labels)} classes: {', '.join(labels[:12])}" if labels else "")
             + (" ..." if len(labels) > 12 else ""),
-            f"- model: {m.cell}, {m.layers} × {m.hidden_size}; {self.model.network.parameter_count:,} parameters",
+            f"- model: {m.shape}; {self.model.network.parameter_count:,} parameters",
             f"- records: {len(self.data.train):,} to learn from, {len(self.data.heldout):,} held out",
             f"- training: {row.step:,} steps, {row.epoch:.1f} epochs, {duration(row.seconds)}",
             "",
