@@ -68,7 +68,9 @@ class ModelSettings:
     dropout: float | None = _setting(None, "dropout of layer inputs and outputs", low=0.0, high=0.95)
     embedding_dropout: float = _setting(0.0, "share of vocabulary whose embedding is dropped", low=0.0, high=0.95)
     locked_dropout: bool = _setting(True, "one dropout mask for all time steps (variational dropout)")
-    weight_drop: float = _setting(0.0, "dropout of the hidden-to-hidden weights (DropConnect)", low=0.0, high=0.95)
+    weight_drop: float | None = _setting(
+        None, "dropout of the hidden-to-hidden weights (DropConnect; auto: by passes)", low=0.0, high=0.95
+    )
     initialisation: str = _setting("default", "how weights start", among=INITIALISATIONS)
     forget_bias: float | None = _setting(None, "initial bias of the LSTM's forget gate (auto: as initialised)")
     backend: str = _setting("auto", "implementation of the recurrent layers", among=BACKENDS)

@@ -40,6 +40,25 @@ def test_large_vocabularies_are_learnt_by_candidates():
     assert planned(2_000_000, 33_000, 10, "training.candidates=0").training.candidates == 0
 
 
+@pytest.mark.parametrize(
+    ("tokens", "minutes", "expected"),
+    [(200_000, 0.5, (0.4, 0.0)), (200_000, 5, (0.5, 0.4)), (1_000_000, 3, (0.2, 0.0)), (1_000_000, 60, (0.3, 0.0)),
+     (30_000_000, 10, (0.1, 0.0))],
+)  # fmt: skip
+def test_what_is_read_often_is_regularised_more(tokens, minutes, expected):
+    plan = planned(tokens, 320, minutes)
+    assert (plan.model.dropout, plan.model.weight_drop) == expected
+    kept = planned(tokens, 320, minutes, "model.weight_drop=0.1", "model.dropout=0.15").model
+    assert (kept.dropout, kept.weight_drop) == (0.15, 0.1)
+
+
+def test_passes_are_counted_by_any_budget():
+    often = with_budget(load_recipe("default"), minutes=None, epochs=20, steps=None, seed=None)
+    assert resolve(often, CorpusSize(200_000, 20_000, 320), SPEED).model.weight_drop == 0.4
+    seldom = with_budget(load_recipe("default"), minutes=None, epochs=None, steps=200, seed=None)
+    assert resolve(seldom, CorpusSize(200_000, 20_000, 320), SPEED).model.weight_drop == 0.0
+
+
 def test_without_a_budget_there_is_one():
     assert resolve(Recipe(), CorpusSize(1000, 100, 50), SPEED).training.minutes == 3.0
     epochs = with_budget(Recipe(), minutes=None, epochs=2, steps=None, seed=None)
@@ -49,7 +68,8 @@ def test_without_a_budget_there_is_one():
 @given(st.integers(20, 10**10), st.integers(3, 10**6), st.floats(0.01, 10_000), st.sampled_from(["lstm", "gru", "rnn"]))
 def test_every_plan_is_complete_and_possible(tokens, vocabulary, minutes, cell):
     plan = planned(tokens, vocabulary, minutes, f"model.cell={cell}")
-    assert None not in (plan.model.hidden_size, plan.model.embedding_size, plan.model.dropout)
+    m = plan.model
+    assert None not in (m.hidden_size, m.embedding_size, m.dropout, m.weight_drop)
     t = plan.training
     assert None not in (t.batch_size, t.window, t.learning_rate, t.minutes, t.evaluate_every)
     assert plan.model.embedding_size <= plan.model.hidden_size

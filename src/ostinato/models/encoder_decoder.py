@@ -54,7 +54,7 @@ class EncoderDecoder(SavedModule):
         self._parts = 2 if settings.cell == "lstm" else 1
         self.bridge = torch.nn.Linear(M, self._parts * settings.layers * H)
         self.decoder = Recurrent(
-            settings.cell, E, H, settings.layers, backend=settings.backend, weight_drop=settings.weight_drop,
+            settings.cell, E, H, settings.layers, backend=settings.backend, weight_drop=settings.weight_drop or 0.0,
             dropout=self.encoder.dropout if settings.layers > 1 else 0.0, locked_dropout=settings.locked_dropout,
         )  # fmt: skip
         features = E if settings.tied else H

@@ -57,7 +57,7 @@ class LanguageModel(SavedModule):
             settings.layers,
             dropout=p if settings.layers > 1 else 0.0,
             backend=settings.backend,
-            weight_drop=settings.weight_drop,
+            weight_drop=settings.weight_drop or 0.0,
             locked_dropout=settings.locked_dropout,
         )
         projected = settings.tied and embedding_size != hidden_size

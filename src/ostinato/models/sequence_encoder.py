@@ -41,7 +41,7 @@ class SequenceEncoder(torch.nn.Module):
     def _layer(self, input_size: int) -> Recurrent:
         s = self.settings
         assert s.hidden_size is not None
-        return Recurrent(s.cell, input_size, s.hidden_size, backend=s.backend, weight_drop=s.weight_drop)
+        return Recurrent(s.cell, input_size, s.hidden_size, backend=s.backend, weight_drop=s.weight_drop or 0.0)
 
     @torch.no_grad()
     def standardise(self, rows: NDArray[np.float32]) -> None:

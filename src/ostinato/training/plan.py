@@ -7,7 +7,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
-from ostinato.settings import Recipe
+from ostinato.settings import Recipe, TrainingSettings
 
 DEFAULT_MINUTES = 3.0
 _SMALL, _MIDDLE = 500_000, 3_000_000
@@ -30,9 +30,9 @@ class CorpusSize:
 def machine_speed(threads: int, *, fast_bf16: bool) -> float:
     """Operations a second that a training step gets on a CPU, by kind and not by clock: the same machine plans alike.
 
-    Measured whole steps of an LSTM: about 120 GFLOP/s a core with bf16 matrix units, 50 without.
+    Measured whole steps of an LSTM: about 190 GFLOP/s a core with bf16 matrix units (95 with 256 units), 50 without.
     """
-    return threads * (1.2e11 if fast_bf16 else 5e10)
+    return threads * (1.9e11 if fast_bf16 else 5e10)
 
 
 def resolve(recipe: Recipe, size: CorpusSize, speed: float) -> Recipe:
@@ -51,10 +51,14 @@ def resolve(recipe: Recipe, size: CorpusSize, speed: float) -> Recipe:
     hidden = m.hidden_size or _hidden_size(recipe, size, embedding, softmax, minutes, speed)
     if m.embedding_size is None:
         embedding = min(hidden, embedding)
-    dropout = m.dropout
-    if dropout is None:
-        dropout = 0.4 if size.train_tokens < _SMALL else 0.3 if size.train_tokens < _MIDDLE else 0.1
     batch_size, window = _minibatch(recipe, size)
+    passes = _passes(
+        t, size, batch_size * window, minutes, speed / _operations(recipe, size, embedding, softmax, hidden)
+    )
+    dropout, weight_drop = _regularisation(size, passes)
+    dropout, weight_drop = (
+        given if given is not None else rule for given, rule in ((m.dropout, dropout), (m.weight_drop, weight_drop))
+    )
     rate = t.learning_rate
     if rate is None:
         rate = {"sgd": 1.0, "adam": 2e-3, "adamw": 4e-3 if hidden <= 768 else 2e-3}[t.optimizer]
@@ -63,7 +67,9 @@ def resolve(recipe: Recipe, size: CorpusSize, speed: float) -> Recipe:
         every = _evaluate_every(size, batch_size * window)
     return dataclasses.replace(
         recipe,
-        model=dataclasses.replace(m, hidden_size=hidden, embedding_size=embedding, dropout=dropout),
+        model=dataclasses.replace(
+            m, hidden_size=hidden, embedding_size=embedding, dropout=dropout, weight_drop=weight_drop
+        ),
         training=dataclasses.replace(
             t,
             minutes=minutes,
@@ -80,17 +86,41 @@ def _hidden_size(
     recipe: Recipe, size: CorpusSize, embedding: int, softmax: int, minutes: float | None, speed: float
 ) -> int:
     """The largest of a few widths that still sees the text often enough within the minutes, with `softmax` logits."""
-    m = recipe.model
-    passes = 12.0 if size.train_tokens < _SMALL else 10.0 if size.train_tokens < _MIDDLE else 1.0
+    passes = 12.0 if size.train_tokens < _SMALL else 8.0 if size.train_tokens < _MIDDLE else 1.0
     largest = 640 if size.train_tokens < _SMALL else 768 if size.train_tokens < _MIDDLE else 1024
-    gates = {"lstm": 4, "gru": 3}.get(m.cell, 1)
     for hidden in _WIDTHS:
-        e = min(embedding, hidden)
-        recurrent = gates * hidden * (hidden + (e or size.vocabulary_size) + 2 * hidden * (m.layers - 1))
-        weights = recurrent + (softmax * e + hidden * e if m.tied else softmax * hidden)
-        if hidden <= largest and (minutes is None or 6 * weights * passes * size.train_tokens <= 60 * minutes * speed):
+        cost = passes * _operations(recipe, size, min(embedding, hidden), softmax, hidden)
+        if hidden <= largest and (minutes is None or cost <= 60 * minutes * speed):
             return hidden
     return _WIDTHS[-1]
+
+
+def _operations(recipe: Recipe, size: CorpusSize, embedding: int, softmax: int, hidden: int) -> float:
+    """Of a pass over the training text, forward and backward: six a weight and token."""
+    m = recipe.model
+    gates = {"lstm": 4, "gru": 3}.get(m.cell, 1)
+    recurrent = gates * hidden * (hidden + (embedding or size.vocabulary_size) + 2 * hidden * (m.layers - 1))
+    head = softmax * embedding + hidden * embedding if m.tied else softmax * hidden
+    return 6.0 * (recurrent + head) * size.train_tokens
+
+
+def _passes(t: TrainingSettings, size: CorpusSize, batch_tokens: int, minutes: float | None, rate: float) -> float:
+    """How often the text will be read, at `rate` passes a second."""
+    limits = [
+        math.inf if t.epochs is None else t.epochs,
+        math.inf if t.steps is None else t.steps * batch_tokens / size.train_tokens,
+        math.inf if minutes is None else 60 * minutes * rate,
+    ]
+    return min(limits)
+
+
+def _regularisation(size: CorpusSize, passes: float) -> tuple[float, float]:
+    """Dropout and weight-drop: what is read often is learnt by heart without them, what is read seldom needs less."""
+    if size.train_tokens >= _MIDDLE:
+        return 0.1, 0.0
+    if size.train_tokens >= _SMALL:
+        return (0.2 if passes < 10 else 0.3), 0.0
+    return (0.4, 0.0) if passes < 14 else (0.5, 0.4)
 
 
 def _minibatch(recipe: Recipe, size: CorpusSize) -> tuple[int, int]:
