@@ -90,6 +90,15 @@ def test_ngram_models_are_models_too(verses):
     assert isinstance(model.write("风", tokens=5, seed=1), str)
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C is a KeyboardInterrupt, also where the tests run in a shell's background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupted_run_is_saved_and_interrupts(verses, tmp_path, monkeypatch):
     monkeypatch.setattr("ostinato.training.run.stop_on_signals", lambda trainer: nullcontext([signal.SIGINT]))
     options = {"settings": SMALL, "progress": False}
@@ -110,6 +119,7 @@ def temporary(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_temporary_folder_goes_with_ctrl_c_and_stays_with_a_model(verses, temporary, monkeypatch):
     monkeypatch.setattr("ostinato.training.run.stop_on_signals", lambda trainer: nullcontext([signal.SIGINT]))
     with pytest.raises(KeyboardInterrupt):
