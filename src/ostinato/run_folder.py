@@ -11,7 +11,7 @@ _COMPARISON = ".comparison"
 """An empty file in every folder that a comparison fills: the networks in it are the comparison's, too."""
 _SIGNS = (_COMPARISON, "model", "checkpoint", "metrics.jsonl")
 _TRAINED = ("text", "model", "checkpoint", "metrics.jsonl", "loss.svg", "loss.png", "recipe.toml")
-_COMPARED = (_COMPARISON, "heldout", "window", "network", "compare.svg", "compare.png")
+_COMPARED = (_COMPARISON, "heldout", "window", "network", "adapting", "compare.svg", "compare.png")
 
 
 def check_folder(out: Path, *, resume: bool | None = False, overwrite: bool = False) -> None:

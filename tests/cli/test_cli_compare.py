@@ -53,6 +53,8 @@ def test_the_mixture_beats_its_parts_and_can_be_used(verses, tmp_path, capsys, m
     assert (out / "compare.svg").is_file()
     model = ostinato.load(out)
     assert model.config["kind"] == "mixture"
+    assert list(model.config["evaluation"]) == ["held-out"]
+    assert list(ostinato.load(out / "adapting").config["evaluation"]) == ["held-out, adapting"]
     assert model.write("风", tokens=20, seed=1)
     assert math.isfinite(model.score("风在春里等你").perplexity)
     assert any(name.endswith("continuous cache") for name in bits)

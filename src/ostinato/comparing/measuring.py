@@ -45,8 +45,8 @@ _WRITTEN = 300
 class Measuring:
     """What was measured so far: `measured`, in the order of the table, and `notes` for its reader.
 
-    own_vocabulary: whether the corpus's vocabulary is that of its text, as a network trained on it has it. parts and
-    mixture: what is worth keeping, once it is there.
+    own_vocabulary: whether the corpus's vocabulary is that of its text, as a network trained on it has it. kept: the
+    mixtures worth keeping, by the name of their folder, each with its parts, once they are there.
     """
 
     plan: Plan
@@ -54,8 +54,7 @@ class Measuring:
     own_vocabulary: bool
     notes: list[str]
     measured: list[Measured] = field(default_factory=list)
-    parts: list[Measured] = field(default_factory=list)
-    mixture: Measured | None = None
+    kept: dict[str, tuple[list[Measured], Measured]] = field(default_factory=dict)
 
     def everything(self, given: Model | None, texts: Sequence[str]) -> None:
         """Measure all models of the plan. An interruption leaves what was measured before it."""
@@ -63,13 +62,14 @@ class Measuring:
         best = min(self.ngrams(), key=lambda measured: -measured.scores.sum())
         self.window(texts)
         network = self.network(given, texts)
-        parts, name = [best, cache], f"{best.name} + cache"
+        folder, parts, name = "", [best, cache], f"{best.name} + cache"
         if network is not None:
-            self.add(self.mixed(f"{best.name} + {network.name}", "mixture", [best, network]))
-            parts, name = [best, network, cache], "mixture + cache"
+            plain = [best, network]
+            self.kept[""] = plain, self.add(self.mixed(f"{best.name} + {network.name}", "mixture", plain))
+            folder, parts, name = "adapting", [best, network, cache], "mixture + cache"
             if (continuous := self.continuous(network)) is not None:
                 parts, name = [best, continuous, cache], "mixture + both caches"
-        self.parts, self.mixture = parts, self.add(self.mixed(name, ADAPTING, parts))
+        self.kept[folder] = parts, self.add(self.mixed(name, ADAPTING, parts))
         if network is not None:
             if (dynamic := self.dynamic(network)) is not None:
                 self.add(self.mixed("mixture, dynamic + cache", ADAPTING, [best, dynamic, cache]))

@@ -3,14 +3,15 @@
 import dataclasses
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 from ostinato.api import Model
 from ostinato.bundle import write_bundle
 from ostinato.comparing.measuring import Measuring
-from ostinato.comparing.plan import Plan
+from ostinato.comparing.plan import Measured, Plan
 from ostinato.errors import TextError, UsageError
 from ostinato.evaluation import from_log_probabilities
-from ostinato.evaluation.compare import Comparison
+from ostinato.evaluation.compare import ADAPTING, Comparison
 from ostinato.ngram import Mixture, join_parts
 from ostinato.run_folder import begin_comparison
 from ostinato.settings import TextSettings, recorded_settings
@@ -70,24 +71,30 @@ def _prepare(texts: Sequence[str], plan: Plan, given: Model | None) -> tuple[Cor
 
 
 def _save(measuring: Measuring, comparison: Comparison) -> None:
-    """The mixture with its cache as a bundle, `model`, ready to write and score with."""
-    plan, corpus, full = measuring.plan, measuring.corpus, measuring.mixture
-    if full is None or not isinstance(full.model, Mixture):
-        return
-    saved = [part.saved for part in measuring.parts if part.saved is not None]
-    model, tensors = join_parts(saved, full.model.weights)
-    evaluation = from_log_probabilities(full.scores, corpus.heldout.characters)
-    weights = zip(measuring.parts, full.model.weights, strict=True)
+    """The mixtures as bundles, ready to write and score with."""
+    for folder, (parts, whole) in measuring.kept.items():
+        if isinstance(whole.model, Mixture):
+            _save_mixture(measuring, comparison, measuring.plan.out / folder / "model", parts, whole, whole.model)
+
+
+def _save_mixture(
+    measuring: Measuring, comparison: Comparison, out: Path, parts: list[Measured], whole: Measured, mixture: Mixture
+) -> None:
+    corpus = measuring.corpus
+    model, tensors = join_parts([part.saved for part in parts if part.saved is not None], mixture.weights)
+    evaluation = from_log_probabilities(whole.scores, corpus.heldout.characters)
+    weights = zip(parts, mixture.weights, strict=True)
+    adapting = whole.group == ADAPTING
     card = (
         f"# A mixture of models of {', '.join(corpus.names)}\n\n"
         + "".join(f"- {part.name}: weight {weight:.3f}\n" for part, weight in weights)
-        + f"\nAdapting to the text it reads, {evaluation}\n\n```\n{comparison}\n```\n"
+        + f"\n{'Adapting to the text it reads, ' if adapting else ''}{evaluation}\n\n```\n{comparison}\n```\n"
     )
     config = {
         "kind": "mixture",
         "model": model,
         "text": describe(corpus),
-        "training": {"seconds": round(full.seconds, 2)},
-        "evaluation": {"held-out, adapting": evaluation.to_json()},
+        "training": {"seconds": round(whole.seconds, 2)},
+        "evaluation": {"held-out, adapting" if adapting else "held-out": evaluation.to_json()},
     }
-    write_bundle(plan.out / "model", config=config, tokenizer=corpus.tokenizer, tensors=tensors, card=card)
+    write_bundle(out, config=config, tokenizer=corpus.tokenizer, tensors=tensors, card=card)
