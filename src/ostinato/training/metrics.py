@@ -50,10 +50,12 @@ class MetricsFile:
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The rows of a metrics file in order; a row that was cut short is left out, a missing file has none."""
-    if not path.exists():
+    try:
+        text = path.read_text("utf-8", errors="replace")
+    except FileNotFoundError:  # also one that a new run has just cleared away
         return []
     rows = []
-    for line in path.read_text("utf-8", errors="replace").splitlines():
+    for line in text.splitlines():
         try:
             row = json.loads(line)
         except ValueError:
