@@ -7,7 +7,7 @@
 Importing this package imports neither torch nor NumPy; a name that needs them is loaded when it is first used.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ostinato.errors import (
     BundleError,
@@ -19,6 +19,7 @@ from ostinato.errors import (
     TrainingError,
     UsageError,
 )
+from ostinato.lazy import lazily
 
 if TYPE_CHECKING:
     from ostinato.api import Model, load, train
@@ -40,17 +41,7 @@ __all__ = [
     "train",
 ]
 
-_LAZY = {"Model": "ostinato.api", "load": "ostinato.api", "train": "ostinato.api"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'ostinato' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(__name__, {"Model": "ostinato.api", "load": "ostinato.api", "train": "ostinato.api"})
 
 
 def __dir__() -> list[str]:

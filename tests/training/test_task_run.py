@@ -13,6 +13,7 @@ from ostinato.models.task_bundle import load_task_model
 from ostinato.settings import Recipe, TaskSettings, TrainingSettings, apply_overrides
 from ostinato.text.records import Records
 from ostinato.training.tasks import TaskData, divide, train_task
+from ostinato.training.tasks.plan import resolve
 from ostinato.training.trainer import Trainer
 
 
@@ -168,3 +169,11 @@ def test_epochs_have_every_record_once_in_an_order_of_their_own(tmp_path):
 def test_what_cannot_be_trained(records, task, settings, error, message, tmp_path):
     with pytest.raises(error, match=message):
         run(records, tmp_path, task, *settings)
+
+
+@pytest.mark.parametrize("task", ["tag", "classify", "translate", "next-line", "forecast"])
+def test_nothing_is_left_open_that_a_network_is_built_from(task):
+    resolved = resolve(recipe(task), 100)
+    model = resolved.model
+    assert None not in (model.hidden_size, model.embedding_size, model.dropout, model.weight_drop)
+    assert resolved.training.candidates == 0

@@ -1,6 +1,7 @@
 """What a model has to beat: knowing nothing but the vocabulary, and knowing nothing but how frequent each token is."""
 
 import numpy as np
+import numpy.typing as npt
 
 from ostinato.errors import TextError
 from ostinato.evaluation.perplexity import Evaluation, from_log_probabilities
@@ -16,13 +17,17 @@ def uniform(ids: Ids, vocabulary_size: int, characters: int, split: str = "held-
     return Evaluation(len(ids) * float(np.log(vocabulary_size)), len(ids), characters, split)
 
 
+def token_counts(training: Ids, vocabulary_size: int) -> npt.NDArray[np.intp]:
+    """How often each token occurs in (the first _MOST_TOKENS of) `training`: (V,)."""
+    return np.bincount(training[:_MOST_TOKENS], minlength=vocabulary_size)
+
+
 def unigram(training: Ids, ids: Ids, vocabulary_size: int, characters: int, split: str = "held-out") -> Evaluation:
     """Tokens as frequent as in (the first _MOST_TOKENS of) `training`, one added to every count so that none is
     impossible (Laplace)."""
-    training = training[:_MOST_TOKENS]
-    _check(training, vocabulary_size)
+    _check(training[:_MOST_TOKENS], vocabulary_size)
     _check(ids, vocabulary_size)
-    counts = np.bincount(training, minlength=vocabulary_size).astype(np.float64) + 1
+    counts = token_counts(training, vocabulary_size) + 1.0
     return from_log_probabilities(np.log(counts / counts.sum())[ids], characters, split)
 
 

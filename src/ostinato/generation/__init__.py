@@ -3,8 +3,9 @@
 Names are loaded when they are first used: reading a tokenizer or writing freely needs few of them.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ostinato.lazy import lazily
 
 if TYPE_CHECKING:
     from ostinato.generation.backward import write_backward
@@ -31,26 +32,21 @@ __all__ = [
     "write_backward",
 ]
 
-_HOMES = {
-    "write_backward": "ostinato.generation.backward",
-    "Composed": "ostinato.generation.composing",
-    "compose": "ostinato.generation.composing",
-    "Form": "ostinato.generation.form",
-    "BlockModel": "ostinato.generation.loop",
-    "Piece": "ostinato.generation.loop",
-    "Written": "ostinato.generation.loop",
-    "generate": "ostinato.generation.loop",
-    "write": "ostinato.generation.loop",
-    "Proposer": "ostinato.generation.proposing",
-    "next_lines": "ostinato.generation.proposing",
-    "Sampler": "ostinato.generation.sampling",
-    "Stop": "ostinato.generation.stopping",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(
+    __name__,
+    {
+        "write_backward": "ostinato.generation.backward",
+        "Composed": "ostinato.generation.composing",
+        "compose": "ostinato.generation.composing",
+        "Form": "ostinato.generation.form",
+        "BlockModel": "ostinato.generation.loop",
+        "Piece": "ostinato.generation.loop",
+        "Written": "ostinato.generation.loop",
+        "generate": "ostinato.generation.loop",
+        "write": "ostinato.generation.loop",
+        "Proposer": "ostinato.generation.proposing",
+        "next_lines": "ostinato.generation.proposing",
+        "Sampler": "ostinato.generation.sampling",
+        "Stop": "ostinato.generation.stopping",
+    },
+)

@@ -1,6 +1,6 @@
 """A softmax over part of a large vocabulary, another part at each training step."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -9,6 +9,9 @@ from torch import Tensor
 
 from ostinato.errors import UsageError
 from ostinato.models.loss import linear_cross_entropy
+
+if TYPE_CHECKING:
+    from ostinato.models.language_model import Head
 
 _POWER = 0.5
 _UNSEEN = 0.1
@@ -23,8 +26,11 @@ class Candidates:
     ln q give the loss, which is that of the whole softmax where every q is 1. What is learnt is the whole softmax.
     """
 
-    def __init__(self, counts: ArrayLike, wanted: int) -> None:
-        """counts: (V,) how often each token occurs in the training text. Raises UsageError for wanted < 1."""
+    def __init__(self, counts: ArrayLike, wanted: int, device: torch.device | None = None) -> None:
+        """counts: (V,) how often each token occurs in the training text. device: the model's (None: the CPU).
+
+        Raises UsageError for wanted < 1.
+        """
         if wanted < 1:
             raise UsageError(f"candidates must be at least 1, got {wanted}")
         counts = np.asarray(counts, np.float64) + _UNSEEN
@@ -33,19 +39,18 @@ class Candidates:
         for _ in range(100):  # the factor that makes the expected number the wanted one, by bisection
             middle = (low + high) / 2
             low, high = (low, middle) if np.minimum(1.0, middle * weights).sum() > wanted else (middle, high)
-        self._drawn = torch.from_numpy(np.minimum(1.0, high * weights)).float()
-        self._share = torch.from_numpy(counts / counts.sum()).float()
+        self._drawn = torch.from_numpy(np.minimum(1.0, high * weights)).float().to(device)
+        self._share = torch.from_numpy(counts / counts.sum()).float().to(device)
 
     def select(self, weight: Tensor, bias: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The candidates' rows of weight (V, F) and bias (V,), less ln q, and the targets (N,) among them.
 
         Draws from torch's global generator.
         """
-        drawn, share = self._drawn.to(weight.device), self._share.to(weight.device)
-        inside = torch.rand(len(weight), device=weight.device) < drawn
+        inside = torch.rand(len(weight), device=self._drawn.device) < self._drawn
         inside[targets] = True
         rows = inside.nonzero()[:, 0]
-        q = 1 - (1 - drawn[rows]) * torch.exp(-len(targets) * share[rows])
+        q = 1 - (1 - self._drawn[rows]) * torch.exp(-len(targets) * self._share[rows])
         return weight.index_select(0, rows), bias[rows] - q.log(), (inside.cumsum(0) - 1)[targets]
 
 
@@ -54,18 +59,18 @@ class HasHead(Protocol):
 
     training: bool
     candidates: Candidates | None
+    head: "Head"
 
     @property
     def output_weight(self) -> Tensor: ...
-
-    @property
-    def output_bias(self) -> Tensor: ...
 
 
 def head_loss(model: HasHead, features: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy in nats of targets (N,) for features (N, F): over the model's candidates, if it has any and
     is learning, else over the vocabulary."""
-    weight, bias, targets = model.output_weight, model.output_bias, targets.long()
+    weight: Tensor = model.output_weight
+    bias: Tensor = model.head.bias
+    targets = targets.long()
     if model.training and model.candidates is not None:
         weight, bias, targets = model.candidates.select(weight, bias, targets)
     return linear_cross_entropy(features, weight, bias, targets)

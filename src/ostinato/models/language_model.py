@@ -109,11 +109,6 @@ class LanguageModel(SavedModule):
         """The matrix from features to logits, (V, F)."""
         return self.get_parameter("embedding.weight") if self.head.weight is None else self.head.weight
 
-    @property
-    def output_bias(self) -> Tensor:
-        """Added to the logits, (V,)."""
-        return self.head.bias
-
     def initial_state(self, batch: int) -> RecurrentState:
         """Zeros for `batch` rows, (layers, B, H): h, or (h, c) for an LSTM."""
         zeros = self.head.bias.new_zeros(self.settings.layers, batch, self.recurrent.hidden_size)

@@ -71,11 +71,6 @@ class WindowMLP(SavedModule):
         """The matrix from features to logits, (V, F)."""
         return self.embedding.weight if self.head.weight is None else self.head.weight
 
-    @property
-    def output_bias(self) -> Tensor:
-        """Added to the logits, (V,)."""
-        return self.head.bias
-
     def initial_state(self, batch: int) -> Tensor:
         """Nothing but END_OF_DOCUMENT before."""
         return torch.zeros(1, batch, self.settings.context - 1, dtype=torch.long, device=self.head.bias.device)

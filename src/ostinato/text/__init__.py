@@ -3,8 +3,9 @@
 Names are loaded when they are first used: reading a tokenizer or writing freely needs few of them.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ostinato.lazy import lazily
 
 if TYPE_CHECKING:
     from ostinato.text.corpus import Corpus, Split, open_corpus, prepare
@@ -37,33 +38,28 @@ __all__ = [
     "resolve_documents",
 ]
 
-_HOMES = {
-    "Corpus": "ostinato.text.corpus",
-    "Split": "ostinato.text.corpus",
-    "open_corpus": "ostinato.text.corpus",
-    "prepare": "ostinato.text.corpus",
-    "Piece": "ostinato.text.documents",
-    "cut_documents": "ostinato.text.documents",
-    "resolve_documents": "ostinato.text.documents",
-    "detect": "ostinato.text.encodings",
-    "CORPORA": "ostinato.text.sources",
-    "Source": "ostinato.text.sources",
-    "Texts": "ostinato.text.sources",
-    "read_texts": "ostinato.text.sources",
-    "BaseTokenizer": "ostinato.text.tokenizers",
-    "build": "ostinato.text.tokenizers",
-    "default_min_count": "ostinato.text.tokenizers",
-    "from_json": "ostinato.text.tokenizers",
-    "FIRST_BYTE": "ostinato.text.utf8",
-    "FIRST_CHARACTER": "ostinato.text.utf8",
-    "TextStream": "ostinato.text.utf8",
-    "Utf8State": "ostinato.text.utf8",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(
+    __name__,
+    {
+        "Corpus": "ostinato.text.corpus",
+        "Split": "ostinato.text.corpus",
+        "open_corpus": "ostinato.text.corpus",
+        "prepare": "ostinato.text.corpus",
+        "Piece": "ostinato.text.documents",
+        "cut_documents": "ostinato.text.documents",
+        "resolve_documents": "ostinato.text.documents",
+        "detect": "ostinato.text.encodings",
+        "CORPORA": "ostinato.text.sources",
+        "Source": "ostinato.text.sources",
+        "Texts": "ostinato.text.sources",
+        "read_texts": "ostinato.text.sources",
+        "BaseTokenizer": "ostinato.text.tokenizers",
+        "build": "ostinato.text.tokenizers",
+        "default_min_count": "ostinato.text.tokenizers",
+        "from_json": "ostinato.text.tokenizers",
+        "FIRST_BYTE": "ostinato.text.utf8",
+        "FIRST_CHARACTER": "ostinato.text.utf8",
+        "TextStream": "ostinato.text.utf8",
+        "Utf8State": "ostinato.text.utf8",
+    },
+)

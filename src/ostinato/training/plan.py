@@ -56,9 +56,6 @@ def resolve(recipe: Recipe, size: CorpusSize, speed: float) -> Recipe:
         t, size, batch_size * window, minutes, speed / _operations(recipe, size, embedding, softmax, hidden)
     )
     dropout, weight_drop = _regularisation(size, passes)
-    dropout, weight_drop = (
-        given if given is not None else rule for given, rule in ((m.dropout, dropout), (m.weight_drop, weight_drop))
-    )
     rate = t.learning_rate
     if rate is None:
         rate = {"sgd": 1.0, "adam": 2e-3, "adamw": 4e-3 if hidden <= 768 else 2e-3}[t.optimizer]
@@ -68,7 +65,11 @@ def resolve(recipe: Recipe, size: CorpusSize, speed: float) -> Recipe:
     return dataclasses.replace(
         recipe,
         model=dataclasses.replace(
-            m, hidden_size=hidden, embedding_size=embedding, dropout=dropout, weight_drop=weight_drop
+            m,
+            hidden_size=hidden,
+            embedding_size=embedding,
+            dropout=dropout if m.dropout is None else m.dropout,
+            weight_drop=weight_drop if m.weight_drop is None else m.weight_drop,
         ),
         training=dataclasses.replace(
             t,

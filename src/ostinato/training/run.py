@@ -12,10 +12,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
 
 from ostinato.errors import TrainingError
+from ostinato.evaluation import baselines
 from ostinato.models.candidates import Candidates
 from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
 from ostinato.models.language_model import LanguageModel
@@ -35,7 +35,6 @@ from ostinato.training.trainer import Outcome, Trainer
 
 _BUDGET = ("minutes", "epochs", "steps")
 _SAMPLE_SECONDS = 20.0
-_TOKENS_COUNTED = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -121,8 +120,8 @@ def train(
     torch.manual_seed(settings.seed)
     model = build_language_model(resolved.model, size.vocabulary_size).to(where)
     if settings.candidates:
-        counts = np.bincount(corpus.train.ids[:_TOKENS_COUNTED], minlength=size.vocabulary_size)
-        model.candidates = Candidates(counts, settings.candidates)
+        counts = baselines.token_counts(corpus.train.ids, size.vocabulary_size)
+        model.candidates = Candidates(counts, settings.candidates, where)
         watcher.over_candidates = True
     recorder = _Recorder(watcher, ModelWriter(out / "model", model, resolved, corpus), corpus, model, out)
     trainer = Trainer(

@@ -48,6 +48,7 @@ def resolve(recipe: Recipe, records: int) -> Recipe:
             hidden_size=m.hidden_size or hidden,
             embedding_size=embedding if m.embedding_size is None else m.embedding_size,
             dropout=dropout if m.dropout is None else m.dropout,
+            weight_drop=m.weight_drop or 0.0,
         ),
         training=dataclasses.replace(
             t,
@@ -55,6 +56,7 @@ def resolve(recipe: Recipe, records: int) -> Recipe:
             window=t.window or 1,
             learning_rate=rate if t.learning_rate is None else t.learning_rate,
             epochs=epochs if unlimited else t.epochs,
+            candidates=0,
             evaluate_every=float(every) if t.evaluate_every is None else t.evaluate_every,
             precision="fp32" if t.precision == "auto" and name not in _LARGE else t.precision,
         ),
