@@ -3,7 +3,7 @@ import torch
 
 from ostinato import settings
 from ostinato.errors import UsageError
-from ostinato.layers import GRU, INITIALISATIONS, LSTM, initialise
+from ostinato.layers import GRU, INITIALISATIONS, LSTM, initialise, start_from_frequencies
 
 
 def _model():
@@ -71,3 +71,9 @@ def test_forget_bias_leaves_other_cells_alone():
 def test_unknown_name():
     with pytest.raises(UsageError, match="initialisation must be one of"):
         initialise(_model(), "xavier")
+
+
+def test_an_output_bias_starts_from_frequencies():
+    bias = torch.zeros(4)
+    start_from_frequencies(bias, [30, 0, 10, 60])
+    assert torch.allclose(bias.softmax(0), torch.tensor([30, 0.1, 10, 60]) / 100.1)

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from ostinato import load
 from ostinato.bundle import read_bundle
 from ostinato.errors import SettingsError, TextError, TrainingError, UsageError
 from ostinato.settings import apply_overrides, load_recipe, with_budget
+from ostinato.text import open_corpus
 from ostinato.training import run as running
 from ostinato.training.checkpoint import load_checkpoint
 from ostinato.training.metrics import read_metrics
@@ -54,7 +56,6 @@ def test_the_saved_model_is_the_best_one_and_its_figure_is_true(verses, tmp_path
     from ostinato.models.language_model import LanguageModel
     from ostinato.models.step import TorchStepModel
     from ostinato.settings import ModelSettings
-    from ostinato.text import open_corpus
 
     train(verses, tmp_path, "training.learning_rate=0.05", "training.evaluate_every=0.3", steps=60)
     bundle = read_bundle(tmp_path)
@@ -89,6 +90,23 @@ def test_without_matplotlib_a_run_is_complete_but_for_the_picture(verses, tmp_pa
     assert len(read_metrics(tmp_path / "metrics.jsonl")) > 1
     assert load_checkpoint(tmp_path / "checkpoint").position.step == 10
     assert not (tmp_path / "loss.svg").exists()
+
+
+def test_a_model_starts_from_the_frequencies_of_the_tokens_unless_told_how_its_weights_start(verses, tmp_path):
+    options = ("training.learning_rate=0", "text.documents=files")
+    train(verses, tmp_path / "a", *options, steps=1)
+    bundle = read_bundle(tmp_path / "a")
+    bias = bundle.tensors["head.bias"]
+    counts = np.maximum(np.bincount(open_corpus(tmp_path / "a" / "text").train.ids, minlength=len(bias)), 0.1)
+    assert np.exp(bias) == pytest.approx(counts / counts.sum(), rel=1e-5)
+    train(verses, tmp_path / "b", *options, "model.initialisation=normal-0.01", steps=1)
+    assert not read_bundle(tmp_path / "b").tensors["head.bias"].any()
+
+
+def test_a_text_of_one_document_is_written_from_its_beginning_in_its_own_characters(verses, tmp_path):
+    train(verses, tmp_path, "text.documents=files", "training.learning_rate=0.01", steps=40)
+    written = load(tmp_path).write(tokens=100, seed=1)
+    assert set(written) <= set(verses.read_text("utf-8"))
 
 
 def test_resume_extends_a_run_and_takes_the_recorded_recipe(verses, tmp_path):

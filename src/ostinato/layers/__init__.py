@@ -2,7 +2,7 @@
 
 from ostinato.layers.backends import BACKENDS, Backend, RunLayer, RunStack, choose, select_backend
 from ostinato.layers.dropout import dropout, embedding_dropout, weight_drop
-from ostinato.layers.initialisation import INITIALISATIONS, initialise
+from ostinato.layers.initialisation import INITIALISATIONS, initialise, start_from_frequencies
 from ostinato.layers.recurrent import GRU, LSTM, RNN, Recurrent, RecurrentState
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "embedding_dropout",
     "initialise",
     "select_backend",
+    "start_from_frequencies",
     "weight_drop",
 ]

@@ -1,6 +1,8 @@
 """How weights start, by name."""
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import init
 
@@ -15,7 +17,7 @@ def initialise(module: torch.nn.Module, name: str, *, forget_bias: float | None 
     """Set every parameter of `module`, in place, from torch's global random generator. Raises UsageError.
 
     default: recurrent layers as torch.nn; other weights (N, M) uniform in ±1/sqrt(M), which suits an embedding tied
-    to the output too, and biases 0.
+    to the output too, and biases 0 (see also `start_from_frequencies`).
     normal-0.01: weights N(0, 0.01²), biases 0. uniform-0.1: weights uniform in ±0.1, biases 0.
     orthogonal: in recurrent layers, per gate, W_hh orthogonal and W_ih Glorot-uniform, biases 0; the rest as default.
     forget_bias: what the two biases of an LSTM's forget gate add up to; None leaves them.
@@ -30,6 +32,18 @@ def initialise(module: torch.nn.Module, name: str, *, forget_bias: float | None 
         else:
             for label, parameter in child.named_parameters(recurse=False):
                 _start(parameter, name, is_bias="bias" in label, bound=parameter.shape[-1] ** -0.5)
+
+
+@torch.no_grad()
+def start_from_frequencies(bias: Tensor, counts: ArrayLike) -> None:
+    """Set an output `bias`, (V,), in place to the log of each token's share of `counts`, (V,); tokens never seen count
+    a tenth.
+
+    From biases of 0 an optimizer of bounded steps needs thousands of them to make what is rare unlikely, and bends the
+    features and a tied embedding to the same end meanwhile (docs/decisions/075-output-bias.md).
+    """
+    seen = torch.as_tensor(np.maximum(np.asarray(counts, np.float64), 0.1))
+    bias.copy_((seen / seen.sum()).log())
 
 
 def _start_recurrent(layers: Recurrent, name: str) -> None:

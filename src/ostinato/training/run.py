@@ -16,6 +16,7 @@ import torch
 
 from ostinato.errors import TrainingError
 from ostinato.evaluation import baselines
+from ostinato.layers import start_from_frequencies
 from ostinato.models.candidates import Candidates
 from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
 from ostinato.models.language_model import LanguageModel
@@ -119,8 +120,10 @@ def train(
 
     torch.manual_seed(settings.seed)
     model = build_language_model(resolved.model, size.vocabulary_size).to(where)
+    counts = baselines.token_counts(corpus.train.ids, size.vocabulary_size)
+    if resolved.model.initialisation == "default":
+        start_from_frequencies(model.head.bias, counts)
     if settings.candidates:
-        counts = baselines.token_counts(corpus.train.ids, size.vocabulary_size)
         model.candidates = Candidates(counts, settings.candidates, where)
         watcher.over_candidates = True
     recorder = _Recorder(watcher, ModelWriter(out / "model", model, resolved, corpus), corpus, model, out)

@@ -96,6 +96,10 @@ class TaskData:
         self._heldout = [model.example(*record) for record in zip(heldout.inputs, heldout.targets, strict=True)]
         self._lengths = np.array([model.length(example) for example in self._train])
 
+    def target_counts(self, vocabulary_size: int) -> npt.NDArray[np.intp]:
+        """How often each token occurs in the targets to learn from: (V,). For targets that are texts."""
+        return np.bincount(np.concatenate([target for _, target in self._train]), minlength=vocabulary_size)
+
     def epoch(self, number: int) -> Epoch:
         """Every record once, in an order that is a function of (seed, number)."""
         assert self.settings.batch_size is not None

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 
 from ostinato.errors import UsageError
+from ostinato.layers import start_from_frequencies
 from ostinato.models.device import prepare_torch, resolve_device
 from ostinato.models.task_bundle import build_task_model
-from ostinato.models.task_models import ForecastModel, TaskModel
+from ostinato.models.task_models import ForecastModel, TaskModel, TranslateModel
 from ostinato.run_folder import check_folder, empty_folder
 from ostinato.settings import Recipe, to_toml
 from ostinato.text import BaseTokenizer, build
@@ -59,6 +60,9 @@ def train_task(
     model, features = _build(records, train, resolved)
     model.network.to(where)
     data = TaskData(model, train, heldout, settings)
+    if isinstance(model, TranslateModel) and resolved.model.initialisation == "default":
+        bias = model.network.head.bias
+        start_from_frequencies(bias, data.target_counts(len(bias)))
     writer = TaskWriter(out / "model", model, resolved, records, data, features)
     recorder = _Recorder(watcher, writer, out, resolved.task.name)
     trainer = Trainer(model.network, data, settings, folder=out, device=where, watcher=recorder, run=run)
