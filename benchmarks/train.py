@@ -1,21 +1,24 @@
 """Training speed on this machine: recurrent layers and whole language-model steps, ours beside torch's.
 
     python benchmarks/train.py [--quick] [--threads N] [--rounds N] [--shapes TxBxIxH ...] [--steps VxExLxH ...]
-                               [--precisions fp32 bf16] [--json FILE]
+                               [--precisions fp32 bf16] [--compile] [--jax PYTHON] [--json FILE]
 
 Layers: forward and backward of one layer, GFLOP/s counted as 6·T·B·(I + H)·G·H. Torch's best mode of a precision is
 the faster of autocast and a module converted to bfloat16. Steps: a tied LSTM language model with clipping and AdamW.
-All take turns, round after round; figures are medians. The peak is torch's product of two square matrices in the same
-run: a yardstick, not a limit (our kernels may pass it). Peak memory of a step is measured in a process of its own,
-beyond imports, model, gradient and moments. Last, a head whose probabilities are denormal numbers. Figures go to
-standard output as Markdown tables.
+--compile adds torch.compile, which takes minutes; --jax names a Python that has JAX, Flax and Optax (they are no
+dependency) and adds the same in them (train_jax.py). All take turns, round after round; figures are medians. The peak
+is torch's product of two square matrices in the same run: a yardstick, not a limit (our kernels may pass it). Peak
+memory of a step is measured in a process of its own, beyond imports, model, gradient and moments. Last, a head whose
+probabilities are denormal numbers. Figures go to standard output as Markdown tables.
 """
 
 import argparse
 import functools
 import json
 import multiprocessing
+import os
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -68,7 +71,36 @@ def layer_pass(module: torch.nn.Module, steps: int, batch: int, inputs: int, *, 
     return run
 
 
-def layers(cell: str, shape: str, precision: str, rounds: int) -> dict[str, Any]:
+class Flax:
+    """Calls run once what train_jax.py compiled for `arguments`, in a process of its own on `threads` processors."""
+
+    def __init__(self, python: str, threads: int, **arguments: str) -> None:
+        processors = sorted(os.sched_getaffinity(0))[:threads]
+        self._process = subprocess.Popen(
+            [python, str(Path(__file__).with_name("train_jax.py"))],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, processors),
+        )  # fmt: skip
+        self._ask(json.dumps(arguments))
+
+    def __call__(self) -> None:
+        self._ask("")
+
+    def _ask(self, line: str) -> None:
+        assert self._process.stdin
+        assert self._process.stdout
+        print(line, file=self._process.stdin, flush=True)
+        if not self._process.stdout.readline():
+            raise SystemExit("train_jax.py ended: what it said is above")
+
+
+def compiled(module: torch.nn.Module) -> torch.nn.Module:
+    """`module` under torch.compile, which leaves recurrent layers alone unless told otherwise."""
+    torch._dynamo.config.allow_rnn = True
+    return torch.compile(module)
+
+
+def layers(cell: str, shape: str, precision: str, given: argparse.Namespace) -> dict[str, Any]:
     """One row of the table of layers."""
     steps, batch, inputs, hidden = (int(n) for n in shape.split("x"))
     bf16 = precision == "bf16"
@@ -80,13 +112,18 @@ def layers(cell: str, shape: str, precision: str, rounds: int) -> dict[str, Any]
     if bf16:
         converted = THEIRS[cell](inputs, hidden).bfloat16()
         candidates["torch bfloat16"] = layer_pass(converted, steps, batch, inputs, autocast=False)
-    seconds = interleaved(candidates, rounds)
-    best = min(value for name, value in seconds.items() if name != "native")
+    if given.compile:
+        candidates["compiled"] = layer_pass(compiled(theirs), steps, batch, inputs, autocast=bf16)
+    if given.jax:
+        candidates["flax"] = Flax(given.jax, given.threads, shape=shape, precision=precision, cell=cell)
+    seconds = interleaved(candidates, given.rounds)
+    best = min(value for name, value in seconds.items() if name.startswith("torch"))
     work = 6 * steps * batch * (inputs + hidden) * CELLS[cell].gates * hidden / 1e9
     return {
         "cell": cell, "shape": shape, "precision": precision,
         "native_ms": seconds["native"] * 1e3, "torch_ms": best * 1e3,
         "native_gflops": work / seconds["native"], "torch_gflops": work / best, "ratio": best / seconds["native"],
+        "others_ms": {name: value * 1e3 for name, value in seconds.items() if name in ("compiled", "flax")},
     }  # fmt: skip
 
 
@@ -112,7 +149,9 @@ def training_step(shape: str, name: str) -> Callable[[], None]:
     vocabulary, size, depth, batch, length = (int(n) for n in shape.split("x"))
     library, precision = name.split()
     torch.manual_seed(0)
-    model = Model(vocabulary, size, depth, ours=library == "native")
+    model: torch.nn.Module = Model(vocabulary, size, depth, ours=library == "native")
+    if library == "compiled":
+        model = compiled(model)
     optimizer: torch.optim.Optimizer
     if library == "native":
         optimizer = NativeAdamW(model.parameters(), 1e-3, clip=1.0)
@@ -159,14 +198,18 @@ def _status(field: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
-def steps(shape: str, precisions: list[str], rounds: int, threads: int) -> list[dict[str, Any]]:
+def steps(shape: str, given: argparse.Namespace) -> list[dict[str, Any]]:
     """The rows of one model in the table of steps."""
     _, _, _, batch, length = (int(n) for n in shape.split("x"))
-    names = [f"{library} {precision}" for precision in precisions for library in ("native", "torch")]
-    seconds = interleaved({name: training_step(shape, name) for name in names}, rounds)
+    libraries = ("native", "torch", "compiled") if given.compile else ("native", "torch")
+    names = [f"{library} {precision}" for precision in given.precisions for library in libraries]
+    candidates = {name: training_step(shape, name) for name in names}
+    if given.jax:
+        candidates |= {f"flax {p}": Flax(given.jax, given.threads, shape=shape, precision=p) for p in given.precisions}
+    seconds = interleaved(candidates, given.rounds)
     return [
         {"shape": shape, "name": name, "ms": value * 1e3, "tokens_per_second": batch * length / value,
-         "memory_mb": memory(shape, name, threads)}
+         "memory_mb": memory(shape, name, given.threads) if name.startswith(("native", "torch")) else None}
         for name, value in seconds.items()
     ]  # fmt: skip
 
@@ -212,6 +255,8 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="*", default=list(SHAPES), metavar="TxBxIxH")
     parser.add_argument("--steps", nargs="*", default=list(STEPS), metavar="VxExLxBxT")
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
+    parser.add_argument("--compile", action="store_true", help="torch.compile too")
+    parser.add_argument("--jax", metavar="PYTHON", help="a Python with jax, flax and optax, to measure too")
     parser.add_argument("--json", help="also write the figures here")
     given = parser.parse_args()
     if given.quick:
@@ -224,22 +269,26 @@ def main() -> None:
     print(f"{choose_isa().isa}, {given.threads} threads, torch {torch.__version__}\n")
     figures["peak_gflops"] = {p: peak(p, 64 if given.quick else 2048, given.rounds) for p in given.precisions}
     print("product of 2048² matrices:", ", ".join(f"{p} {v:.0f} GFLOP/s" for p, v in figures["peak_gflops"].items()))
-    print("\n| cell | T×B×I×H | precision | native ms | torch ms | native GFLOP/s | torch GFLOP/s | ratio |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "\n| cell | T×B×I×H | precision | native ms | torch ms | native GFLOP/s | torch GFLOP/s | ratio | others, ms |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     for shape in given.shapes:
         for precision in given.precisions:
             for cell in given.cells:
-                row = layers(cell, shape, precision, given.rounds)
+                row = layers(cell, shape, precision, given)
                 figures["layers"].append(row)
                 numbers = f"{row['native_ms']:.1f} | {row['torch_ms']:.1f} | {row['native_gflops']:.0f}"
                 numbers += f" | {row['torch_gflops']:.0f} | {row['ratio']:.2f}"
-                print(f"| {cell} | {shape} | {precision} | {numbers} |", flush=True)
+                others = ", ".join(f"{name} {value:.1f}" for name, value in row["others_ms"].items())
+                print(f"| {cell} | {shape} | {precision} | {numbers} | {others} |", flush=True)
     print("\n| V×E×layers×B×T | | ms | tokens/s | MB |\n|---|---|---|---|---|")
     for shape in given.steps:
-        for row in steps(shape, given.precisions, given.rounds, given.threads):
+        for row in steps(shape, given):
             figures["steps"].append(row)
-            print(f"| {shape} | {row['name']} | {row['ms']:.1f} | {row['tokens_per_second']:.0f} "
-                  f"| {row['memory_mb']:.0f} |", flush=True)  # fmt: skip
+            memory_mb = "" if row["memory_mb"] is None else f"{row['memory_mb']:.0f}"
+            print(f"| {shape} | {row['name']} | {row['ms']:.1f} | {row['tokens_per_second']:.0f} | {memory_mb} |",
+                  flush=True)  # fmt: skip
     figures["denormals"] = denormals(given.steps[0], given.rounds) if given.steps else {}
     print("\n| head | fresh ms | nearly fitted ms |\n|---|---|---|")
     for name, row in figures["denormals"].items():
