@@ -27,9 +27,9 @@ from ostinato.training.run import train
 
 
 def _plain_loss(self: Any, ids: Tensor, targets: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-    features, state = self._features(ids, state)
+    features, state = self.hidden(ids, state)
     logits = functional.linear(features.flatten(0, 1), self.output_weight, self.head.bias)
-    return functional.cross_entropy(logits.float(), targets.t().flatten().long()), state
+    return functional.cross_entropy(logits.float(), targets.flatten().long()), state
 
 
 def run(kind: str, text: str, out: Path, minutes: float, overrides: list[str]) -> None:

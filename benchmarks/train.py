@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from ostinato.cells import CELLS
 from ostinato.kernels.load import choose_isa
-from ostinato.layers import GRU, LSTM, RNN, native
+from ostinato.layers import GRU, LSTM, RNN, native, shared
 from ostinato.layers.head import linear_cross_entropy
 from ostinato.layers.native_adamw import NativeAdamW
 from ostinato.models.device import prepare_torch
@@ -138,9 +138,11 @@ class Model(torch.nn.Module):
         self.layers = LSTM(size, size, depth, backend="native") if ours else torch.nn.LSTM(size, size, depth)
 
     def forward(self, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        y, _ = self.layers(functional.embedding(ids, self.weight, sparse=self.ours))
         if self.ours:
-            return linear_cross_entropy(y.flatten(0, 1), self.weight, self.bias, targets.flatten())
+            rows, weight = shared(self.weight)
+            y, _ = self.layers(functional.embedding(ids, rows, sparse=True))
+            return linear_cross_entropy(y.flatten(0, 1), weight, self.bias, targets.flatten())
+        y, _ = self.layers(functional.embedding(ids, self.weight))
         return functional.cross_entropy(functional.linear(y.flatten(0, 1), self.weight, self.bias), targets.flatten())
 
 
@@ -160,9 +162,9 @@ def training_step(shape: str, name: str) -> Callable[[], None]:
     ids, targets = torch.randint(vocabulary, (2, length, batch))
 
     def run() -> None:
+        optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             loss = model(ids, targets)
-        optimizer.zero_grad()
         loss.backward()
         if library != "native":
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -80,7 +80,7 @@ def test_rows_that_are_no_candidates_get_no_gradient():
     model = LanguageModel(ModelSettings(**OPTIONS), V)
     model.candidates = Candidates(np.ones(V), 10)
     features, targets = torch.ones(4, 6), torch.tensor([1, 2, 3, 3])
-    head_loss(model.train(), features, targets).backward()
+    head_loss(model.train(), features, model.output_weight, targets).backward()
     touched = model.head.weight.grad.abs().sum(1) > 0
     assert touched[targets].all()
     assert touched.sum() < 40

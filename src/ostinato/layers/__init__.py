@@ -4,6 +4,7 @@ from ostinato.layers.backends import BACKENDS, Backend, RunLayer, RunStack, choo
 from ostinato.layers.dropout import dropout, embedding_dropout, weight_drop
 from ostinato.layers.initialisation import INITIALISATIONS, initialise, start_from_frequencies
 from ostinato.layers.recurrent import GRU, LSTM, RNN, Recurrent, RecurrentState
+from ostinato.layers.tied import shared
 
 __all__ = [
     "BACKENDS",
@@ -21,6 +22,7 @@ __all__ = [
     "embedding_dropout",
     "initialise",
     "select_backend",
+    "shared",
     "start_from_frequencies",
     "weight_drop",
 ]

@@ -61,14 +61,10 @@ class HasHead(Protocol):
     candidates: Candidates | None
     head: "Head"
 
-    @property
-    def output_weight(self) -> Tensor: ...
 
-
-def head_loss(model: HasHead, features: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy in nats of targets (N,) for features (N, F): over the model's candidates, if it has any and
-    is learning, else over the vocabulary."""
-    weight: Tensor = model.output_weight
+def head_loss(model: HasHead, features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy in nats of targets (N,) for features (N, F) and the model's output weight (V, F): over its
+    candidates, if it has any and is learning, else over the vocabulary."""
     bias: Tensor = model.head.bias
     targets = targets.long()
     if model.training and model.candidates is not None:

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ostinato.errors import SettingsError, UsageError
-from ostinato.layers import Recurrent, RecurrentState, dropout, embedding_dropout, initialise
+from ostinato.layers import Recurrent, RecurrentState, dropout, embedding_dropout, initialise, shared
 from ostinato.models.candidates import Candidates, head_loss
 from ostinato.models.saved import SavedModule
 from ostinato.settings import CELLS, ModelSettings
@@ -26,6 +26,11 @@ class Head(torch.nn.Module):
         super().__init__()
         self.weight = None if tied else torch.nn.Parameter(torch.empty(vocabulary_size, features))
         self.bias = torch.nn.Parameter(torch.empty(vocabulary_size))
+
+
+def embedding_and_output(embedding: Embedding, head: Head) -> tuple[Tensor, Tensor]:
+    """The matrices (V, E) and (V, F) of a loss: two, or one that is `shared`."""
+    return shared(embedding.weight) if head.weight is None else (embedding.weight, head.weight)
 
 
 class LanguageModel(SavedModule):
@@ -72,26 +77,34 @@ class LanguageModel(SavedModule):
 
     def hidden(self, ids: Tensor, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
         """What the head multiplies, (B, T, F), and the state; F is E where tied, else H."""
-        features, state = self._features(ids, state)
+        rows, _ = self._matrices()
+        features, state = self._features(ids, state, rows)
         return features.transpose(0, 1), state
 
     def loss(self, ids: Tensor, targets: Tensor, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
         """Mean cross-entropy in nats a token, a float32 scalar, and the state. ids, targets: integers (B, T)."""
         if targets.shape != ids.shape:
             raise UsageError(f"targets must have the shape of ids {tuple(ids.shape)}, got {tuple(targets.shape)}")
-        features, state = self._features(ids, state)
-        return head_loss(self, features.flatten(0, 1), targets.t().flatten()), state
+        rows, weight = self._matrices()
+        features, state = self._features(ids, state, rows)
+        return head_loss(self, features.flatten(0, 1), weight, targets.t().flatten()), state
 
-    def _features(self, ids: Tensor, state: RecurrentState | None) -> tuple[Tensor, RecurrentState]:
-        """`hidden` with time first: (T, B, F)."""
+    def _matrices(self) -> tuple[Tensor | None, Tensor]:
+        if self.embedding is None:
+            return None, self.output_weight
+        return embedding_and_output(self.embedding, self.head)
+
+    def _features(
+        self, ids: Tensor, state: RecurrentState | None, embedding: Tensor | None
+    ) -> tuple[Tensor, RecurrentState]:
+        """`hidden` with time first, (T, B, F), and vectors from `embedding`, (V, E)."""
         if ids.dim() != 2 or ids.is_floating_point():
             raise UsageError(f"ids must be integers (B, T), got {ids.dtype} {tuple(ids.shape)}")
         x = ids.t().long()
         p = self.dropout if self.training else 0.0
-        if self.embedding is not None:
+        if embedding is not None:
             q = self.settings.embedding_dropout if self.training else 0.0
-            # Tied, the head's gradient is dense and the rows used here are added to it; alone they stay dense.
-            vectors = embedding_dropout(x, self.embedding.weight, q, sparse=self.head.weight is None)
+            vectors = embedding_dropout(x, embedding, q, sparse=self.head.weight is None)
             x = dropout(vectors, p, locked=self.settings.locked_dropout)
         h, state = self.recurrent(x, state)
         h = dropout(h, p, locked=self.settings.locked_dropout)

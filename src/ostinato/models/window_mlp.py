@@ -7,7 +7,7 @@ from torch.nn import functional
 from ostinato.errors import SettingsError, UsageError
 from ostinato.layers import dropout, embedding_dropout, initialise
 from ostinato.models.candidates import Candidates, head_loss
-from ostinato.models.language_model import Embedding, Head, LanguageModel
+from ostinato.models.language_model import Embedding, Head, LanguageModel, embedding_and_output
 from ostinato.models.saved import SavedModule
 from ostinato.settings import ModelSettings
 
@@ -48,13 +48,18 @@ class WindowMLP(SavedModule):
 
     def hidden(self, ids: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What the head multiplies, (B, T, F), and the state; F is E where tied, else H."""
+        rows, _ = embedding_and_output(self.embedding, self.head)
+        return self._features(ids, state, rows)
+
+    def _features(self, ids: Tensor, state: Tensor | None, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """`hidden` with vectors from `embedding`, (V, E)."""
         if ids.dim() != 2 or ids.is_floating_point():
             raise UsageError(f"ids must be integers (B, T), got {ids.dtype} {tuple(ids.shape)}")
         p, q = (self.dropout, self.settings.embedding_dropout) if self.training else (0.0, 0.0)
         before = self.initial_state(len(ids)) if state is None else state
         read = torch.cat([before[0], ids.long()], dim=1)  # (B, n - 1 + T)
         n = self.settings.context
-        e = embedding_dropout(read, self.embedding.weight, q)
+        e = embedding_dropout(read, embedding, q, sparse=self.head.weight is None)
         x = e.unfold(1, n, 1).transpose(2, 3).flatten(2)  # (B, T, n·E)
         h = dropout(torch.tanh(self.window(dropout(x, p, locked=False))), p, locked=False)
         return (h if self.projection is None else self.projection(h)), read[None, :, read.shape[1] - n + 1 :]
@@ -63,8 +68,9 @@ class WindowMLP(SavedModule):
         """Mean cross-entropy in nats a token, a float32 scalar, and the state. ids, targets: integers (B, T)."""
         if targets.shape != ids.shape:
             raise UsageError(f"targets must have the shape of ids {tuple(ids.shape)}, got {tuple(targets.shape)}")
-        h, state = self.hidden(ids, state)
-        return head_loss(self, h.flatten(0, 1), targets.flatten()), state
+        rows, weight = embedding_and_output(self.embedding, self.head)
+        h, state = self._features(ids, state, rows)
+        return head_loss(self, h.flatten(0, 1), weight, targets.flatten()), state
 
     @property
     def output_weight(self) -> Tensor:

@@ -216,9 +216,9 @@ class Trainer:
         set_learning_rate(self.optimizer, rate)
         self.model.train()
         arrays = [torch.from_numpy(a).to(self.device) for a in batch]
+        self.optimizer.zero_grad(set_to_none=True)  # before the loss, which comes with its gradient
         with autocast(s.precision, self.device):
             mean, state = self.model.loss(*arrays, self.state if carries_state else None)
-        self.optimizer.zero_grad(set_to_none=True)
         mean.backward()
         loss = float(mean.detach())
         norm = clipped_step(self.optimizer, s.clip) if math.isfinite(loss) else math.nan
