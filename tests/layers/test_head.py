@@ -73,6 +73,16 @@ def test_every_instruction_set(monkeypatch, isa):
 
 
 @needs_kernels
+@pytest.mark.parametrize("n", [2000, 3000])
+def test_exponentials_that_are_kept_and_those_that_would_be_too_many(n):
+    """16 MB of them are kept: at 2,000 x 3,000 those of bfloat16, at 3,000 x 3,000 none."""
+    for precision, tolerance in (("fp32", 1e-5), ("bf16", 2e-2)):
+        if train_kernels(precision) is not None:
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                check(case(n, 5, 3000, 7), tolerance)
+
+
+@needs_kernels
 def test_far_from_zero_and_certain():
     """A row whose target is certain, one where it is hopeless: exact where exponentials alone would overflow."""
     x, weight = torch.tensor([[100.0], [-100.0]], requires_grad=True), torch.tensor([[3.0], [-3.0], [0.0]])

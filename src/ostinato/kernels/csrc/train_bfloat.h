@@ -29,6 +29,10 @@ struct BfloatEngine {
   static void put_record(Bfloat* record, int64_t stride, int64_t row, int64_t column, const Block& b) {
     _mm256_storeu_si256((__m256i*)(record + row * stride + column), (__m256i)_mm512_cvtneps_pbh((__m512)b.part[0]));
   }
+  static Block get_record(const Bfloat* record, int64_t stride, int64_t row, int64_t column) {
+    const __m512i wide = _mm512_cvtepu16_epi32(load_256(record + row * stride + column));
+    return {(V)_mm512_slli_epi32(wide, 16)};
+  }
 
   template <class Row>
   static void pack_left(Bfloat* left, Range tiles, int64_t k, Row row) {

@@ -38,6 +38,9 @@ struct FloatEngine {
   static void put_record(float* record, int64_t stride, int64_t row, int64_t column, const Block& b) {
     memcpy(record + row * stride + column, &b, sizeof b);
   }
+  static Block get_record(const float* record, int64_t stride, int64_t row, int64_t column) {
+    return load_block(record + row * stride + column, kBlock);
+  }
 
   // Left operand tiles [begin, end) of kRows rows from rows that lie in memory (row(i) is null past the end).
   template <class Row>

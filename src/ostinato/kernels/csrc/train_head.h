@@ -1,7 +1,8 @@
-// Mean cross-entropy of a linear layer's softmax, with its gradients, on any engine of matrix products. The N x V logits
-// are never stored: twice, for one strip of the vocabulary after the other, the strip's logits are computed in the cache,
-// the first time for the sum of exponentials of every row, the second time for the gradients. Products are transposed,
-// vocabulary x rows, so that vectors run along the rows and nothing is summed across a vector.
+// Mean cross-entropy of a linear layer's softmax, with its gradients, on any engine of matrix products. N x V logits are
+// not stored: for one strip of the vocabulary after the other, the strip's logits are computed in the cache, for the sum
+// of exponentials of every row; then strip after strip again for the gradients. In between the exponentials are kept
+// where all of them take no more than kKept bytes; where they would take more, logits are computed twice. Products are
+// transposed, vocabulary x rows, so that vectors run along the rows and nothing is summed across a vector.
 #pragma once
 #include <math.h>
 
@@ -14,7 +15,9 @@ namespace {
 template <class E>
 struct Head {
   using Element = typename E::Element;
-  static constexpr int64_t kStrip = E::kTiles * E::kRows * 8;  // vocabulary handled at once
+  static constexpr int64_t kGroup = E::kTiles * E::kRows;  // vocabulary of a tile
+  static constexpr int64_t kStrip = kGroup * 8;            // vocabulary handled at once
+  static constexpr int64_t kKept = 16 << 20;
 
   const HeadCall& call;
   const int64_t N, F, vocabulary, panels, width;
@@ -22,6 +25,8 @@ struct Head {
     Element *x, *x_columns;                            // x as right operand, its features or its rows as depth
     float *top, *target;                         // of each row: log of the sum of exponentials, target's logit
     float *partial_top, *partial_sum, *dx;            // of each thread
+    Element* kept;                                    // exponentials, vocabulary x rows, or null
+    float* kept_top;                                  // what was subtracted from the logits of each tile's words, of each row
     Element *weight, *weight_columns, *d_left, *d_right;  // of each thread: one strip's operands
     int64_t bytes;
   };
@@ -44,8 +49,12 @@ struct Head {
       m.weight_columns = arena.take<Element>(threads * E::left_size(F, kStrip));
       m.d_left = arena.take<Element>(threads * E::left_size(kStrip, N));
       m.d_right = arena.take<Element>(threads * panels * E::panel(kStrip));
-      m.dx = arena.take<float>(threads * round_up(F, E::kTiles * E::kRows) * width);
+      m.dx = arena.take<float>(threads * round_up(F, kGroup) * width);
     }
+    const int64_t words = round_up(vocabulary, kStrip), kept = words * E::record_stride(width);
+    const bool keeps = call.with_gradient && kept * int64_t(sizeof(Element)) <= kKept;
+    m.kept = keeps ? arena.take<Element>(kept) : nullptr;
+    m.kept_top = keeps ? arena.take<float>(words / kGroup * width) : nullptr;
     m.bytes = arena.used();
     return m;
   }
@@ -72,7 +81,7 @@ struct Head {
     finish_sums(team, mine, m);
     team.wait();
     if (call.with_gradient) {
-      float* dx = m.dx + team.rank * round_up(F, E::kTiles * E::kRows) * width;
+      float* dx = m.dx + team.rank * round_up(F, kGroup) * width;
       memset(dx, 0, size_t(F * width) * sizeof(float));
       memset(m.d_left + team.rank * E::left_size(kStrip, N), 0, size_t(E::left_size(kStrip, N)) * sizeof(Element));  // its padding
       for (int64_t strip = team.rank; strip < strips; strip += team.size) strip_gradients(team, strip * kStrip, m, dx);
@@ -103,15 +112,29 @@ struct Head {
           store(c + i * 32 + at, logit);
           top = logit > top ? logit : top;
         }
-        V total = load(sum + row) * exp_v(old - top);
-        for (int64_t i = 0; i < count; ++i) total += exp_v(load(c + i * 32 + at) - top);
         store(tops + row, top);
-        store(sum + row, total);
+        store(sum + row, load(sum + row) * exp_v(old - top));
       }
       for (int64_t row = panel * kBlock; row < least((panel + wide) * kBlock, N); ++row) {
         const int64_t word = call.targets[row] - first - v;
         if (word >= 0 && word < count) m.target[row] = c[word * 32 + row - panel * kBlock];
       }
+      for (int at = 0; at < wide * kBlock; at += kWidth) {
+        const int64_t row = panel * kBlock + at;
+        const V top = load(tops + row);
+        V total = load(sum + row);
+        for (int64_t i = 0; i < count; ++i) {
+          const V e = exp_v(load(c + i * 32 + at) - top);
+          total += e;
+          store(c + i * 32 + at, e);
+        }
+        store(sum + row, total);
+        if (m.kept) store(m.kept_top + (first + v) / kGroup * width + row, top);
+      }
+      if (m.kept)
+        for (int64_t i = 0; i < count; ++i)
+          for (int p = 0; p < wide; ++p)
+            E::put_record(m.kept, E::record_stride(width), first + v + i, (panel + p) * kBlock, load_block(c + i * 32 + p * kBlock, kBlock));
     });
   }
 
@@ -143,18 +166,15 @@ struct Head {
     const int64_t count = least(kStrip, vocabulary - first), tiles = ceil_div(count, E::kRows);
     alignas(64) float dbias[kStrip][kWidth] = {};
     const float scale = float(call.scale);
-    logits(first, weights(team, m), m, [&](int64_t v, int64_t words, int64_t panel, int wide, float* c) {
-      for (int at = 0; at < wide * kBlock; at += kWidth) {
-        const V log_sum = load(m.top + panel * kBlock + at);
-        for (int64_t i = 0; i < words; ++i)
-          store(c + i * 32 + at, exp_v(load(c + i * 32 + at) + bias(first + v + i) - log_sum) * scale);
-      }
+    // What a tile's probabilities times `scale` in c become.
+    auto use = [&](int64_t v, int64_t words, int64_t panel, int wide, float* c) {
       for (int64_t row = panel * kBlock; row < (panel + wide) * kBlock; ++row) {
         float* column = c + row - panel * kBlock;
         const int64_t word = row < N ? call.targets[row] - first - v : -1;
         if (row >= N)
           for (int64_t i = 0; i < words; ++i) column[i * 32] = 0.0f;
-        else if (word >= 0 && word < words) column[word * 32] -= scale;
+        else if (word >= 0 && word < words)
+          column[word * 32] = expm1f(-call.losses[row]) * scale;
       }
       for (int64_t i = 0; i < words; ++i) {
         V total = load(dbias[v + i]);
@@ -162,7 +182,18 @@ struct Head {
         store(dbias[v + i], total);
       }
       E::put_strip(d_left, d_right, v, words, count, panel, wide, N, c);
-    });
+    };
+    if (m.kept)
+      kept_tiles(first, count, m, use);
+    else
+      logits(first, weights(team, m), m, [&](int64_t v, int64_t words, int64_t panel, int wide, float* c) {
+        for (int at = 0; at < wide * kBlock; at += kWidth) {
+          const V log_sum = load(m.top + panel * kBlock + at);
+          for (int64_t i = 0; i < words; ++i)
+            store(c + i * 32 + at, exp_v(load(c + i * 32 + at) + bias(first + v + i) - log_sum) * scale);
+        }
+        use(v, words, panel, wide, c);
+      });
     for (int64_t i = 0; i < count && call.dbias; ++i) {
       float total = 0;
       for (float lane : dbias[i]) total += lane;
@@ -187,9 +218,36 @@ struct Head {
                });
   }
 
+  // use(v, words, panel, wide, c) for the tiles of a strip: probabilities times `scale` from what was kept of them.
+  template <class Use>
+  void kept_tiles(int64_t first, int64_t count, const Memory& m, Use use) const {
+    alignas(64) float c[kScratch];
+    const float scale = float(call.scale);
+    for (int64_t panel = 0; panel < panels; panel += E::kPanels) {
+      const int wide = int(least(E::kPanels, panels - panel));
+      for (int64_t v = 0; v < count; v += kGroup) {
+        const int64_t words = least(kGroup, count - v);
+        for (int p = 0; p < wide; ++p) {
+          const int64_t row = (panel + p) * kBlock;
+          Block factor;
+          for (int part = 0; part < kBlock / kWidth; ++part) {
+            const float* top = m.kept_top + (first + v) / kGroup * width + row + part * kWidth;
+            factor.part[part] = exp_v(load(top) - load(m.top + row + part * kWidth)) * scale;
+          }
+          for (int64_t i = 0; i < words; ++i) {
+            Block e = E::get_record(m.kept, E::record_stride(width), first + v + i, row);
+            for (int part = 0; part < kBlock / kWidth; ++part) e.part[part] *= factor.part[part];
+            memcpy(c + i * 32 + p * kBlock, &e, sizeof e);
+          }
+        }
+        use(v, words, panel, wide, c);
+      }
+    }
+  }
+
   // The threads' dx, (F, N) each, summed and turned to (N, F).
   void gather_dx(const Team& team, const Memory& m) const {
-    const int64_t size = round_up(F, E::kTiles * E::kRows) * width;
+    const int64_t size = round_up(F, kGroup) * width;
     const Range mine = team.share(panels);
     for (int64_t panel = mine.begin; panel < mine.end; ++panel)
       for (int64_t f = 0; f < F; ++f)
