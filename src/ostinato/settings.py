@@ -103,7 +103,9 @@ class TrainingSettings:
     stride: int = _setting(1, "distance of neighbouring windows (sampling = windows)", low=1)
     optimizer: str = _setting("adamw", "optimizer", among=OPTIMIZERS)
     learning_rate: float | None = _setting(None, "peak learning rate", low=0.0)
-    weight_decay: float = _setting(0.0, "decoupled weight decay (adamw) or L2 penalty (sgd, adam)", low=0.0)
+    weight_decay: float | None = _setting(
+        None, "decoupled weight decay (adamw; auto: by passes) or L2 penalty (sgd, adam; auto: 0)", low=0.0
+    )
     momentum: float = _setting(0.0, "momentum (sgd)", low=0.0, high=1.0)
     schedule: str = _setting("linear", "learning rate over time", among=SCHEDULES)
     warmup: float = _setting(0.02, "share of training spent warming up (linear, cosine, one-cycle)", low=0.0, high=1.0)

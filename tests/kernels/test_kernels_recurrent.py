@@ -124,7 +124,9 @@ def test_scores_are_those_of_the_steps(shape, isa, precision):
     ids = text(shape, 150)
     logits, last = step_through(model, ids[:, None])
     first = np.zeros(shape.vocabulary_size, np.float32)
-    scores, state = model.score(ids, zeros(shape, 1), first)
+    features = np.empty((len(ids), shape.hidden_size), np.float32)
+    scores, state = model.score(ids, zeros(shape, 1), first, features)
+    np.testing.assert_array_equal(features[-1], state[shape.layers - 1, 0])
     z = np.concatenate([first[None], logits[:-1, 0]]).astype(np.float64)
     expected = z[np.arange(len(ids)), ids] - np.log(np.exp(z).sum(axis=1))
     if isa == NUMPY:  # BLAS sums in another order for several rows

@@ -38,13 +38,17 @@ class Elman:
     def hidden(self, state):
         return state
 
-    def score(self, ids):
+    def read(self, ids):
         z, state = self.step(np.array([0]), self.initial_state(1))
-        scores = []
+        scores, hidden = [], []
         for token in ids:
             scores.append(z[0, token] - np.log(np.exp(z[0]).sum()))
+            hidden.append(state[0])
             z, state = self.step(np.array([token]), state)
-        return np.array(scores)
+        return np.array(scores), np.array(hidden, np.float32)
+
+    def score(self, ids):
+        return self.read(ids)[0]
 
 
 texts = st.lists(st.integers(0, V - 1), min_size=1, max_size=40)

@@ -61,14 +61,18 @@ def test_a_bundle_becomes_a_step_model(bundle, isa):
 def test_score_is_the_sum_of_steps(bundle, isa):
     model = load(bundle, isa=isa)
     ids = np.append(TOKENIZER.encode("春天的桥上\n你说"), np.uint16(END_OF_DOCUMENT))
-    state, previous, expected = model.initial_state(1), END_OF_DOCUMENT, []
+    state, previous, expected, hidden = model.initial_state(1), END_OF_DOCUMENT, [], []
     for token in ids:
         logits, state = model.step(np.array([previous], np.uint32), state)
         z = logits[0].astype(np.float64)
         expected.append(z[token] - np.log(np.exp(z).sum()))
+        hidden.append(model.hidden(state)[0])
         previous = token
     np.testing.assert_allclose(model.score(ids), expected, rtol=0, atol=1e-5)
+    for found, wanted in zip(model.read(ids), (expected, hidden), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
     assert model.score(ids[:0]).shape == (0,)
+    assert [part.shape[0] for part in model.read(ids[:0])] == [0, 0]
 
 
 @EACH_COMPILED

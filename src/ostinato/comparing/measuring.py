@@ -29,7 +29,6 @@ from ostinato.ngram import (
     fit_ngram,
     fit_weights,
 )
-from ostinato.ngram.continuous import read_features
 from ostinato.protocols import END_OF_DOCUMENT, StepModel
 from ostinato.settings import ModelSettings, TextSettings, recorded_settings
 from ostinato.text import Corpus
@@ -177,7 +176,7 @@ class Measuring:
             return None
         ids = self.corpus.heldout.ids
         started = time.perf_counter()
-        scores, hidden = read_features(network.model, ids)
+        scores, hidden = network.model.read(ids)
         reading = time.perf_counter() - started
         tried = []
         for flatness in _FLATNESS:

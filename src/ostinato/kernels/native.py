@@ -73,7 +73,7 @@ def _library() -> ctypes.CDLL:
     library.ostinato_model_free.restype = None
     library.ostinato_model_set.argtypes = [c_void_p, c_int32, c_int32, c_int64, c_int64, c_void_p]
     library.ostinato_step.argtypes = [c_void_p, c_int32, c_int64, *[c_void_p] * 4]
-    library.ostinato_score.argtypes = [c_void_p, c_int32, c_int64, *[c_void_p] * 4]
+    library.ostinato_score.argtypes = [c_void_p, c_int32, c_int64, *[c_void_p] * 5]
     library.ostinato_decode.argtypes = [c_void_p, c_int32, c_int64, c_int64, *[c_void_p] * 5]
     return library
 
@@ -125,14 +125,17 @@ class NativeRecurrent:
         self._check(status, ids)
         return scores, after
 
-    def score(self, ids: IdArray, state: FloatArray, logits: FloatArray) -> tuple[npt.NDArray[np.float64], FloatArray]:
+    def score(
+        self, ids: IdArray, state: FloatArray, logits: FloatArray, features: FloatArray | None = None
+    ) -> tuple[npt.NDArray[np.float64], FloatArray]:
         """See `recurrent.Recurrent.score`."""
         ids = _dense(ids, np.uint32)
         after, last = state.astype(np.float32, order="C"), logits.astype(np.float32, order="C")
         out = np.empty(len(ids))
         status = self._library.ostinato_score(
-            self._handle, self._threads, len(ids), _pointer(ids), _pointer(after), _pointer(last), _pointer(out)
-        )
+            self._handle, self._threads, len(ids), _pointer(ids), _pointer(after), _pointer(last), _pointer(out),
+            None if features is None else _pointer(features),
+        )  # fmt: skip
         self._check(status, ids)
         return out, after
 

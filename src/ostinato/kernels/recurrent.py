@@ -100,10 +100,13 @@ class Recurrent(Protocol):
         """
         ...
 
-    def score(self, ids: IdArray, state: FloatArray, logits: FloatArray) -> tuple[npt.NDArray[np.float64], FloatArray]:
+    def score(
+        self, ids: IdArray, state: FloatArray, logits: FloatArray, features: FloatArray | None = None
+    ) -> tuple[npt.NDArray[np.float64], FloatArray]:
         """log-probabilities (T,) float64 of ids (T,) from a state (S, 1, H) and the logits (V,) it came with.
 
-        Returns also the state after the last id. Raises UsageError for an id that is not below V.
+        Returns also the state after the last id; `features` (T, H), dense float32, is filled with the last layer's h
+        after each id. Raises UsageError for an id that is not below V.
         """
         ...
 

@@ -47,7 +47,9 @@ class NumpyRecurrent:
         hidden, after = self._run(ids[None], state)
         return self._logits(hidden[0]) if logits else np.empty((0, self.shape.vocabulary_size), np.float32), after
 
-    def score(self, ids: IdArray, state: FloatArray, logits: FloatArray) -> tuple[npt.NDArray[np.float64], FloatArray]:
+    def score(
+        self, ids: IdArray, state: FloatArray, logits: FloatArray, features: FloatArray | None = None
+    ) -> tuple[npt.NDArray[np.float64], FloatArray]:
         """See `recurrent.Recurrent.score`."""
         self._check(ids)
         out = np.empty(len(ids))
@@ -55,6 +57,8 @@ class NumpyRecurrent:
             block = ids[first : first + _BLOCK]
             hidden, state = self._run(block[:, None], state)
             following = self._logits(hidden[:, 0])
+            if features is not None:
+                features[first : first + len(block)] = hidden[:, 0]
             scores = np.concatenate([logits[None], following[:-1]]).astype(np.float64)
             top = scores.max(axis=1)
             total = np.log(np.exp(scores - top[:, None]).sum(axis=1)) + top

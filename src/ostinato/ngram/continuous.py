@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.errors import UsageError
-from ostinato.protocols import END_OF_DOCUMENT, Floats, Ids, State, StepModel
+from ostinato.protocols import Floats, Ids, State, StepModel
 
 _BLOCK = 256
 _NOTHING = -1
@@ -19,6 +19,10 @@ class HiddenStates(StepModel, Protocol):
 
     def hidden(self, state: State) -> Floats:
         """The features (batch, H) of a state that has read something: the last recurrent layer's output."""
+        ...
+
+    def read(self, ids: Ids) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+        """ln P of each token of a text (T,), after END_OF_DOCUMENT, and the features it is predicted from, (T, H)."""
         ...
 
 
@@ -87,7 +91,7 @@ class ContinuousCache:
 
     def score(self, ids: Ids) -> npt.NDArray[np.float64]:
         """ln P(ids[t] | what came before) for every t: (T,) float64."""
-        model, hidden = read_features(self.model, ids)
+        model, hidden = self.model.read(ids)
         cache = self.cache_score(ids, hidden)
         cache[:1] = model[:1]
         with np.errstate(divide="ignore"):
@@ -113,22 +117,6 @@ class ContinuousCache:
                 cache[first:stop] = np.log((weights * same).sum(axis=1) / weights.sum(axis=1))
         cache[:1] = -np.inf
         return cache
-
-
-def read_features(model: HiddenStates, ids: Ids) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-    """ln P of each token of `ids` (T,) under the model, (T,), and the features it is predicted from, (T, H)."""
-    scores = np.empty(len(ids))
-    features = []
-    state, previous = model.initial_state(1), END_OF_DOCUMENT
-    for t, token in enumerate(ids.tolist()):
-        logits, state = model.step(np.array([previous], dtype=np.uint32), state)
-        features.append(model.hidden(state)[0])
-        z = logits[0].astype(np.float64)
-        largest = z.max()
-        scores[t] = z[token] - largest - np.log(np.exp(z - largest).sum())
-        previous = token
-    hidden = np.array(features, dtype=np.float32) if features else np.zeros((0, 1), dtype=np.float32)
-    return scores, hidden
 
 
 def _softmax(z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -116,9 +116,16 @@ class RecurrentModel:
 
     def score(self, ids: Ids) -> npt.NDArray[np.float64]:
         """log P(ids[t] | END_OF_DOCUMENT, ids[:t]) in nats for every t, (T,) float64. Raises UsageError."""
-        text = _as_ids(ids, self.vocabulary_size)
         logits, state = self._recurrent.step(np.array([END_OF_DOCUMENT], np.uint32), self.initial_state(1))
-        return self._recurrent.score(text, state, logits[0])[0]
+        return self._recurrent.score(_as_ids(ids, self.vocabulary_size), state, logits[0])[0]
+
+    def read(self, ids: Ids) -> tuple[npt.NDArray[np.float64], FloatArray]:
+        """`score`, and the last layer's h that each of the ids is predicted from, (T, H) float32. Raises UsageError."""
+        logits, state = self._recurrent.step(np.array([END_OF_DOCUMENT], np.uint32), self.initial_state(1))
+        hidden = np.empty((len(ids) + 1, state.shape[2]), np.float32)
+        hidden[0] = self.hidden(state)
+        scores, _ = self._recurrent.score(_as_ids(ids, self.vocabulary_size), state, logits[0], hidden[1:])
+        return scores, hidden[:-1]
 
 
 class WritingRecurrentModel(RecurrentModel):

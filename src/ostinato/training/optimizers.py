@@ -16,15 +16,13 @@ def build_optimizer(
 
     AdamW on a CPU is `NativeAdamW`, which clips in the same passes, where the kernels are here.
     """
-    parameters = list(parameters)
+    parameters, decay = list(parameters), settings.weight_decay or 0.0
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters, lr=learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
-        )
+        return torch.optim.SGD(parameters, lr=learning_rate, momentum=settings.momentum, weight_decay=decay)
     if settings.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=learning_rate, weight_decay=settings.weight_decay, fused=True)
+        return torch.optim.Adam(parameters, lr=learning_rate, weight_decay=decay, fused=True)
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if NativeAdamW.available() and all(p.device.type == "cpu" and p.dtype == torch.float32 for p in parameters):

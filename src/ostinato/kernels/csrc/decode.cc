@@ -40,7 +40,8 @@ Status step(Model& model, int threads, int64_t rows, const uint32_t* ids, const 
   return kFine;
 }
 
-Status score(Model& model, int threads, int64_t length, const uint32_t* ids, float* state, float* logits, double* out) {
+Status score(Model& model, int threads, int64_t length, const uint32_t* ids, float* state, float* logits, double* out,
+             float* features) {
   constexpr int64_t kLogits = 16;  // steps whose logits are held at once
   const int64_t vocabulary = model.shape().vocabulary;
   if (!model.knows(length, ids)) return kBadId;
@@ -54,6 +55,9 @@ Status score(Model& model, int threads, int64_t length, const uint32_t* ids, flo
   for (int64_t first = 0; first < length; first += kRows) {
     const int64_t steps = std::min(kRows, length - first);
     model.advance(session, *work.get(), steps, 1, ids + first);
+    const int64_t hidden = model.shape().hidden;
+    for (int64_t t = 0; features && t < steps; ++t)
+      std::memcpy(features + (first + t) * hidden, work.get()->hidden.back().row(1 + t), size_t(hidden) * sizeof(float));
     for (int64_t begin = 0; begin < steps; begin += kLogits) {
       const int64_t count = std::min(kLogits, steps - begin), at = first + begin;
       model.head(session, *work.get(), 1 + begin, count, work.get()->logits.data());
@@ -177,8 +181,8 @@ OSTINATO_API int32_t ostinato_step(Model* model, int32_t threads, int64_t rows, 
 // out[t] = log-probability of ids[t] after those before it. state (states, 1, hidden) and logits (V) are those before the
 // first id and become those after the last.
 OSTINATO_API int32_t ostinato_score(Model* model, int32_t threads, int64_t length, const uint32_t* ids, float* state,
-                                    float* logits, double* out) {
-  return ostinato::guarded([&] { return ostinato::score(*model, threads, length, ids, state, logits, out); });
+                                    float* logits, double* out, float* features) {
+  return ostinato::guarded([&] { return ostinato::score(*model, threads, length, ids, state, logits, out, features); });
 }
 
 // Reads ids (rows <= 64), draws, reads what was drawn, and so on, at most `length` times. `after`: each row's state before its

@@ -56,6 +56,7 @@ def resolve(recipe: Recipe, records: int) -> Recipe:
             window=t.window or 1,
             learning_rate=rate if t.learning_rate is None else t.learning_rate,
             epochs=epochs if unlimited else t.epochs,
+            weight_decay=t.weight_decay or 0.0,
             candidates=0,
             evaluate_every=float(every) if t.evaluate_every is None else t.evaluate_every,
             precision="fp32" if t.precision == "auto" and name not in _LARGE else t.precision,
