@@ -42,14 +42,15 @@ def test_large_vocabularies_are_learnt_by_candidates():
 
 @pytest.mark.parametrize(
     ("tokens", "minutes", "expected"),
-    [(200_000, 0.5, (0.4, 0.0)), (200_000, 5, (0.5, 0.4)), (1_000_000, 3, (0.2, 0.0)), (1_000_000, 60, (0.3, 0.0)),
-     (30_000_000, 10, (0.1, 0.0))],
+    [(200_000, 0.5, (0.4, 0.0, 0.0)), (200_000, 5, (0.5, 0.4, 0.0)), (1_000_000, 0.1, (0.2, 0.0, 0.0)),
+     (1_000_000, 3, (0.2, 0.0, 0.1)), (1_000_000, 60, (0.3, 0.0, 0.1)), (30_000_000, 10, (0.1, 0.0, 0.0))],
 )  # fmt: skip
 def test_what_is_read_often_is_regularised_more(tokens, minutes, expected):
     plan = planned(tokens, 320, minutes)
-    assert (plan.model.dropout, plan.model.weight_drop) == expected
-    kept = planned(tokens, 320, minutes, "model.weight_drop=0.1", "model.dropout=0.15").model
-    assert (kept.dropout, kept.weight_drop) == (0.15, 0.1)
+    assert (plan.model.dropout, plan.model.weight_drop, plan.training.weight_decay) == expected
+    kept = planned(tokens, 320, minutes, "model.weight_drop=0.1", "model.dropout=0.15", "training.weight_decay=0.3")
+    assert (kept.model.dropout, kept.model.weight_drop, kept.training.weight_decay) == (0.15, 0.1, 0.3)
+    assert planned(tokens, 320, minutes, "training.optimizer=sgd").training.weight_decay == 0.0
 
 
 def test_passes_are_counted_by_any_budget():
@@ -71,7 +72,7 @@ def test_every_plan_is_complete_and_possible(tokens, vocabulary, minutes, cell):
     m = plan.model
     assert None not in (m.hidden_size, m.embedding_size, m.dropout, m.weight_drop)
     t = plan.training
-    assert None not in (t.batch_size, t.window, t.learning_rate, t.minutes, t.evaluate_every)
+    assert None not in (t.batch_size, t.window, t.learning_rate, t.minutes, t.evaluate_every, t.weight_decay)
     assert plan.model.embedding_size <= plan.model.hidden_size
     assert t.evaluate_every > 0
 

@@ -124,7 +124,7 @@ def _regularisation(size: CorpusSize, passes: float) -> tuple[float, float, floa
     if size.train_tokens >= _MIDDLE:
         return 0.1, 0.0, 0.0
     if size.train_tokens >= _SMALL:
-        return (0.2, 0.0, 0.0) if passes < 10 else (0.3, 0.0, 0.1)
+        return (0.2 if passes < 10 else 0.3), 0.0, (0.0 if passes < 5 else 0.1)
     return (0.4, 0.0, 0.0) if passes < 18 else (0.5, 0.4, 0.0)
 
 
