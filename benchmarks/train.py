@@ -1,15 +1,17 @@
 """Training speed on this machine: recurrent layers and whole language-model steps, ours beside torch's.
 
     python benchmarks/train.py [--quick] [--threads N] [--rounds N] [--shapes TxBxIxH ...] [--steps VxExLxH ...]
-                               [--precisions fp32 bf16] [--compile] [--jax PYTHON] [--json FILE]
+                               [--precisions fp32 bf16] [--backends] [--compile] [--jax PYTHON]
+                               [--json FILE]
 
 Layers: forward and backward of one layer, GFLOP/s counted as 6·T·B·(I + H)·G·H. Torch's best mode of a precision is
 the faster of autocast and a module converted to bfloat16. Steps: a tied LSTM language model with clipping and AdamW.
---compile adds torch.compile, which takes minutes; --jax names a Python that has JAX, Flax and Optax (they are no
-dependency) and adds the same in them (train_jax.py). All take turns, round after round; figures are medians. The peak
-is torch's product of two square matrices in the same run: a yardstick, not a limit (our kernels may pass it). Peak
-memory of a step is measured in a process of its own, beyond imports, model, gradient and moments. Last, a head whose
-probabilities are denormal numbers. Figures go to standard output as Markdown tables.
+--backends adds our layers' reference and torch backends, --compile torch.compile, which takes minutes; --jax names a
+Python that has JAX, Flax and Optax (they are no dependency) and adds the same in them (train_jax.py). All take turns,
+round after round; figures are medians. The peak is torch's product of two square matrices in the same run: a yardstick,
+not a limit (our kernels may pass it). Peak memory of a step is measured in a process of its own, beyond imports, model,
+gradient and moments. Last, a head whose probabilities are denormal numbers. Figures go to standard output as Markdown
+tables.
 """
 
 import argparse
@@ -112,6 +114,9 @@ def layers(cell: str, shape: str, precision: str, given: argparse.Namespace) -> 
     if bf16:
         converted = THEIRS[cell](inputs, hidden).bfloat16()
         candidates["torch bfloat16"] = layer_pass(converted, steps, batch, inputs, autocast=False)
+    for backend in ("reference", "torch") if given.backends else ():
+        ours = OURS[cell](inputs, hidden, backend=backend)
+        candidates[f"our {backend}"] = layer_pass(ours, steps, batch, inputs, autocast=bf16)
     if given.compile:
         candidates["compiled"] = layer_pass(compiled(theirs), steps, batch, inputs, autocast=bf16)
     if given.jax:
@@ -123,7 +128,8 @@ def layers(cell: str, shape: str, precision: str, given: argparse.Namespace) -> 
         "cell": cell, "shape": shape, "precision": precision,
         "native_ms": seconds["native"] * 1e3, "torch_ms": best * 1e3,
         "native_gflops": work / seconds["native"], "torch_gflops": work / best, "ratio": best / seconds["native"],
-        "others_ms": {name: value * 1e3 for name, value in seconds.items() if name in ("compiled", "flax")},
+        "others_ms": {name: value * 1e3 for name, value in seconds.items()
+                      if name.startswith(("our", "compiled", "flax"))},
     }  # fmt: skip
 
 
@@ -257,6 +263,7 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="*", default=list(SHAPES), metavar="TxBxIxH")
     parser.add_argument("--steps", nargs="*", default=list(STEPS), metavar="VxExLxBxT")
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
+    parser.add_argument("--backends", action="store_true", help="our other backends too: reference and torch")
     parser.add_argument("--compile", action="store_true", help="torch.compile too")
     parser.add_argument("--jax", metavar="PYTHON", help="a Python with jax, flax and optax, to measure too")
     parser.add_argument("--json", help="also write the figures here")
