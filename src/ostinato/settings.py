@@ -104,7 +104,7 @@ class TrainingSettings:
     optimizer: str = _setting("adamw", "optimizer", among=OPTIMIZERS)
     learning_rate: float | None = _setting(None, "peak learning rate", low=0.0)
     weight_decay: float | None = _setting(
-        None, "decoupled weight decay (adamw; auto: by passes) or L2 penalty (sgd, adam; auto: 0)", low=0.0
+        None, "decoupled weight decay (adamw; auto: by size and passes) or L2 penalty (sgd, adam; auto: 0)", low=0.0
     )
     momentum: float = _setting(0.0, "momentum (sgd)", low=0.0, high=1.0)
     schedule: str = _setting("linear", "learning rate over time", among=SCHEDULES)

@@ -126,7 +126,11 @@ def test_scores_are_those_of_the_steps(shape, isa, precision):
     first = np.zeros(shape.vocabulary_size, np.float32)
     features = np.empty((len(ids), shape.hidden_size), np.float32)
     scores, state = model.score(ids, zeros(shape, 1), first, features)
-    np.testing.assert_array_equal(features[-1], state[shape.layers - 1, 0])
+    stepped = zeros(shape, 1)
+    for t, token in enumerate(ids):
+        _, stepped = model.step(np.array([token], np.uint32), stepped, logits=False)
+        expected_h = stepped[shape.layers - 1, 0]
+        np.testing.assert_allclose(features[t], expected_h, rtol=0, atol=0.05 if precision == "int8" else 1e-5)
     z = np.concatenate([first[None], logits[:-1, 0]]).astype(np.float64)
     expected = z[np.arange(len(ids)), ids] - np.log(np.exp(z).sum(axis=1))
     if isa == NUMPY:  # BLAS sums in another order for several rows
@@ -137,6 +141,9 @@ def test_scores_are_those_of_the_steps(shape, isa, precision):
         np.testing.assert_allclose(scores, expected, rtol=1e-12)
         np.testing.assert_array_equal(state, last)
     assert model.score(ids[:0], last, first)[0].shape == (0,)
+    if isa != NUMPY:
+        with pytest.raises(UsageError, match="features must be dense float32"):
+            model.score(ids, zeros(shape, 1), first, features.astype(np.float64))
 
 
 @EACH_SHAPE

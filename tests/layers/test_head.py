@@ -72,6 +72,17 @@ def test_every_instruction_set(monkeypatch, isa):
             check((x, weight, bias, targets), tolerance)
 
 
+@pytest.mark.skipif(train_kernels("bf16") is None, reason="this CPU has no bfloat16 arithmetic")
+def test_bf16_gradients_where_targets_are_nearly_certain():
+    _, weight, bias, targets = case(60, 40, 90, 5)
+    with torch.no_grad():
+        weight.copy_(weight.bfloat16())
+        x = (weight[targets] * 0.25).bfloat16().float()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert float(linear_cross_entropy(x, weight.detach(), bias.detach(), targets)) < 0.1
+        check((x.requires_grad_(), weight, bias, targets), 2e-2)
+
+
 @needs_kernels
 @pytest.mark.parametrize("n", [2000, 3000])
 def test_exponentials_that_are_kept_and_those_that_would_be_too_many(n):

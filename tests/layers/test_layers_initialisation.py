@@ -3,7 +3,7 @@ import torch
 
 from ostinato import settings
 from ostinato.errors import UsageError
-from ostinato.layers import GRU, INITIALISATIONS, LSTM, initialise, start_from_frequencies
+from ostinato.layers import GRU, INITIALISATIONS, LSTM, initialise, start_output_bias
 
 
 def _model():
@@ -73,7 +73,9 @@ def test_unknown_name():
         initialise(_model(), "xavier")
 
 
-def test_an_output_bias_starts_from_frequencies():
+@pytest.mark.parametrize("name", INITIALISATIONS)
+def test_an_output_bias_starts_from_frequencies(name):
     bias = torch.zeros(4)
-    start_from_frequencies(bias, [30, 0, 10, 60])
-    assert torch.allclose(bias.softmax(0), torch.tensor([30, 0.1, 10, 60]) / 100.1)
+    start_output_bias(bias, [30, 0, 10, 60], name)
+    expected = torch.tensor([30, 0.1, 10, 60]) / 100.1 if name in ("default", "orthogonal") else torch.full((4,), 0.25)
+    assert torch.allclose(bias.softmax(0), expected)

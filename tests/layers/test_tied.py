@@ -1,9 +1,13 @@
 """One matrix as embedding and output weight: gradients as autograd's, in place."""
 
+import pytest
 import torch
 from torch.nn import functional
 
 from ostinato.layers import shared
+from ostinato.models import language_model
+from ostinato.models.window_mlp import build_language_model
+from ostinato.settings import ModelSettings
 
 
 def losses(weight, rows, product):
@@ -35,3 +39,23 @@ def test_the_gradient_of_the_product_becomes_that_of_the_matrix():
     product.register_hook(lambda gradient: made.append(gradient.data_ptr()))
     (functional.embedding(torch.tensor([2]), rows, sparse=True) @ product.t()).sum().backward()
     assert made == [weight.grad.data_ptr()]
+
+
+@pytest.mark.parametrize("context", [0, 3])
+@pytest.mark.parametrize("whole", [False, True])
+def test_language_models_use_it(monkeypatch, context, whole):
+    made = []
+
+    def watched(weight):
+        rows, product = shared(weight)
+        product.register_hook(lambda gradient: made.append(gradient.data_ptr()))
+        return rows, product
+
+    monkeypatch.setattr(language_model, "shared", watched)
+    model = build_language_model(
+        ModelSettings(hidden_size=6, embedding_size=4, dropout=0.0, tied=True, context=context), 9
+    )
+    ids = torch.tensor([[1, 2, 3], [4, 4, 0]])
+    value = model(ids)[0].logsumexp(-1).sum() if whole else model.loss(ids, ids)[0]
+    value.backward()
+    assert made == [model.embedding.weight.grad.data_ptr()]

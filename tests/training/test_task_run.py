@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import math
 import sys
 
 import numpy as np
 import pytest
+import torch
 
 from ostinato.bundle import read_bundle
 from ostinato.errors import SettingsError, TextError, UsageError
@@ -171,9 +173,18 @@ def test_what_cannot_be_trained(records, task, settings, error, message, tmp_pat
         run(records, tmp_path, task, *settings)
 
 
+def test_a_decoder_starts_from_the_frequencies_of_its_targets(tmp_path):
+    model = run(Records(["a", "b"] * 8, ["xy", "y"] * 8, list(range(16)), ("t",)), tmp_path, "translate",
+                "training.learning_rate=0", "training.steps=1", "text.heldout=0", "model.tied=false")  # fmt: skip
+    bias = model.network.head.bias.detach().double()
+    end, x, y = 0, *model.tokenizer.encode("xy").tolist()
+    assert torch.allclose(bias[[end, x, y]].exp() / bias[y].exp(), torch.tensor([1.0, 0.5, 1.0]).double())
+    assert bias.min() == pytest.approx(float(bias[y]) + math.log(0.1 / 16))
+
+
 @pytest.mark.parametrize("task", ["tag", "classify", "translate", "next-line", "forecast"])
 def test_nothing_is_left_open_that_a_network_is_built_from(task):
     resolved = resolve(recipe(task), 100)
     model = resolved.model
     assert None not in (model.hidden_size, model.embedding_size, model.dropout, model.weight_drop)
-    assert resolved.training.candidates == 0
+    assert (resolved.training.candidates, resolved.training.weight_decay) == (0, 0.0)

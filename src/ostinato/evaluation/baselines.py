@@ -9,6 +9,7 @@ from ostinato.protocols import Ids
 
 _MOST_TOKENS = 20_000_000
 """Enough to know how frequent tokens are; the rest of a mapped text need not be read."""
+_BLOCK = 1 << 20
 
 
 def uniform(ids: Ids, vocabulary_size: int, characters: int, split: str = "held-out") -> Evaluation:
@@ -19,7 +20,10 @@ def uniform(ids: Ids, vocabulary_size: int, characters: int, split: str = "held-
 
 def token_counts(training: Ids, vocabulary_size: int) -> npt.NDArray[np.intp]:
     """How often each token occurs in (the first _MOST_TOKENS of) `training`: (V,)."""
-    return np.bincount(training[:_MOST_TOKENS], minlength=vocabulary_size)
+    counts = np.zeros(vocabulary_size, np.intp)
+    for first in range(0, min(len(training), _MOST_TOKENS), _BLOCK):  # bincount makes 8 bytes of each id
+        counts += np.bincount(training[first : min(first + _BLOCK, _MOST_TOKENS)], minlength=vocabulary_size)
+    return counts
 
 
 def unigram(training: Ids, ids: Ids, vocabulary_size: int, characters: int, split: str = "held-out") -> Evaluation:

@@ -132,6 +132,11 @@ class NativeRecurrent:
         ids = _dense(ids, np.uint32)
         after, last = state.astype(np.float32, order="C"), logits.astype(np.float32, order="C")
         out = np.empty(len(ids))
+        wanted = (len(ids), self.shape.hidden_size)
+        if features is not None and (features.shape, features.dtype, features.flags.c_contiguous) != (
+            wanted, np.dtype(np.float32), True,
+        ):  # fmt: skip
+            raise UsageError(f"features must be dense float32 {wanted}, got {features.dtype} {features.shape}")
         status = self._library.ostinato_score(
             self._handle, self._threads, len(ids), _pointer(ids), _pointer(after), _pointer(last), _pointer(out),
             None if features is None else _pointer(features),

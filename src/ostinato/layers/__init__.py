@@ -2,7 +2,7 @@
 
 from ostinato.layers.backends import BACKENDS, Backend, RunLayer, RunStack, choose, select_backend
 from ostinato.layers.dropout import dropout, embedding_dropout, weight_drop
-from ostinato.layers.initialisation import INITIALISATIONS, initialise, start_from_frequencies
+from ostinato.layers.initialisation import INITIALISATIONS, initialise, start_output_bias
 from ostinato.layers.recurrent import GRU, LSTM, RNN, Recurrent, RecurrentState
 from ostinato.layers.tied import shared
 
@@ -23,6 +23,6 @@ __all__ = [
     "initialise",
     "select_backend",
     "shared",
-    "start_from_frequencies",
+    "start_output_bias",
     "weight_drop",
 ]

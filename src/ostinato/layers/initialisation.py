@@ -17,7 +17,7 @@ def initialise(module: torch.nn.Module, name: str, *, forget_bias: float | None 
     """Set every parameter of `module`, in place, from torch's global random generator. Raises UsageError.
 
     default: recurrent layers as torch.nn; other weights (N, M) uniform in ±1/sqrt(M), which suits an embedding tied
-    to the output too, and biases 0 (see also `start_from_frequencies`).
+    to the output too, and biases 0, but see `start_output_bias`.
     normal-0.01: weights N(0, 0.01²), biases 0. uniform-0.1: weights uniform in ±0.1, biases 0.
     orthogonal: in recurrent layers, per gate, W_hh orthogonal and W_ih Glorot-uniform, biases 0; the rest as default.
     forget_bias: what the two biases of an LSTM's forget gate add up to; None leaves them.
@@ -35,13 +35,15 @@ def initialise(module: torch.nn.Module, name: str, *, forget_bias: float | None 
 
 
 @torch.no_grad()
-def start_from_frequencies(bias: Tensor, counts: ArrayLike) -> None:
-    """Set an output `bias`, (V,), in place to the log of each token's share of `counts`, (V,); tokens never seen count
-    a tenth.
+def start_output_bias(bias: Tensor, counts: ArrayLike, name: str) -> None:
+    """Where the weights start as default or orthogonal: set an output `bias`, (V,), in place to the log of each token's
+    share of `counts`, (V,); tokens never seen count a tenth.
 
     From biases of 0 an optimizer of bounded steps needs thousands of them to make what is rare unlikely, and bends the
     features and a tied embedding to the same end meanwhile (docs/decisions/075-output-bias.md).
     """
+    if name not in ("default", "orthogonal"):
+        return
     seen = torch.as_tensor(np.maximum(np.asarray(counts, np.float64), 0.1))
     bias.copy_((seen / seen.sum()).log())
 

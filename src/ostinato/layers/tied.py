@@ -10,7 +10,8 @@ def shared(weight: Tensor) -> tuple[Tensor, Tensor]:
     """`weight`, (V, E), twice: to look rows up in with `embedding(ids, rows, sparse=True)`, and to multiply with.
 
     The rows' gradients are added to the gradient of the product, in place. Autograd, given the same tensor in both
-    places, makes a third matrix for their sum. Neither of the two may be used otherwise. Differentiable once.
+    places, makes a third matrix for their sum. Use neither of the two otherwise: the product's gradient must be a
+    tensor of its own, as a matrix product's is; an addition hands the same to both its terms. Differentiable once.
     """
     pair: tuple[Tensor, Tensor] = _Shared.apply(weight)  # type: ignore[no-untyped-call]
     return pair

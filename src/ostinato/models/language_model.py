@@ -72,13 +72,13 @@ class LanguageModel(SavedModule):
 
     def forward(self, ids: Tensor, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
         """Logits of the next token, (B, T, V), and the state after the last one, for integer `ids` (B, T)."""
-        features, state = self.hidden(ids, state)
-        return functional.linear(features, self.output_weight, self.head.bias), state
+        rows, weight = self._matrices()
+        features, state = self._features(ids, state, rows)
+        return functional.linear(features.transpose(0, 1), weight, self.head.bias), state
 
     def hidden(self, ids: Tensor, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
         """What the head multiplies, (B, T, F), and the state; F is E where tied, else H."""
-        rows, _ = self._matrices()
-        features, state = self._features(ids, state, rows)
+        features, state = self._features(ids, state, None if self.embedding is None else self.embedding.weight)
         return features.transpose(0, 1), state
 
     def loss(self, ids: Tensor, targets: Tensor, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
@@ -97,14 +97,14 @@ class LanguageModel(SavedModule):
     def _features(
         self, ids: Tensor, state: RecurrentState | None, embedding: Tensor | None
     ) -> tuple[Tensor, RecurrentState]:
-        """`hidden` with time first, (T, B, F), and vectors from `embedding`, (V, E)."""
+        """`hidden` with time first, (T, B, F), its vectors from `embedding`, (V, E): the parameter, or `shared`."""
         if ids.dim() != 2 or ids.is_floating_point():
             raise UsageError(f"ids must be integers (B, T), got {ids.dtype} {tuple(ids.shape)}")
         x = ids.t().long()
         p = self.dropout if self.training else 0.0
         if embedding is not None:
             q = self.settings.embedding_dropout if self.training else 0.0
-            vectors = embedding_dropout(x, embedding, q, sparse=self.head.weight is None)
+            vectors = embedding_dropout(x, embedding, q, sparse=not embedding.is_leaf)
             x = dropout(vectors, p, locked=self.settings.locked_dropout)
         h, state = self.recurrent(x, state)
         h = dropout(h, p, locked=self.settings.locked_dropout)

@@ -43,23 +43,23 @@ class WindowMLP(SavedModule):
 
     def forward(self, ids: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits of the next token, (B, T, V), and the state after the last one, for integer `ids` (B, T)."""
-        features, state = self.hidden(ids, state)
-        return functional.linear(features, self.output_weight, self.head.bias), state
+        rows, weight = embedding_and_output(self.embedding, self.head)
+        features, state = self._features(ids, state, rows)
+        return functional.linear(features, weight, self.head.bias), state
 
     def hidden(self, ids: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What the head multiplies, (B, T, F), and the state; F is E where tied, else H."""
-        rows, _ = embedding_and_output(self.embedding, self.head)
-        return self._features(ids, state, rows)
+        return self._features(ids, state, self.embedding.weight)
 
     def _features(self, ids: Tensor, state: Tensor | None, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """`hidden` with vectors from `embedding`, (V, E)."""
+        """`hidden`, its vectors from `embedding`, (V, E): the parameter, or `shared`."""
         if ids.dim() != 2 or ids.is_floating_point():
             raise UsageError(f"ids must be integers (B, T), got {ids.dtype} {tuple(ids.shape)}")
         p, q = (self.dropout, self.settings.embedding_dropout) if self.training else (0.0, 0.0)
         before = self.initial_state(len(ids)) if state is None else state
         read = torch.cat([before[0], ids.long()], dim=1)  # (B, n - 1 + T)
         n = self.settings.context
-        e = embedding_dropout(read, embedding, q, sparse=self.head.weight is None)
+        e = embedding_dropout(read, embedding, q, sparse=not embedding.is_leaf)
         x = e.unfold(1, n, 1).transpose(2, 3).flatten(2)  # (B, T, n·E)
         h = dropout(torch.tanh(self.window(dropout(x, p, locked=False))), p, locked=False)
         return (h if self.projection is None else self.projection(h)), read[None, :, read.shape[1] - n + 1 :]

@@ -16,7 +16,7 @@ import torch
 
 from ostinato.errors import TrainingError
 from ostinato.evaluation import baselines
-from ostinato.layers import start_from_frequencies
+from ostinato.layers import start_output_bias
 from ostinato.models.candidates import Candidates
 from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
 from ostinato.models.language_model import LanguageModel
@@ -121,8 +121,7 @@ def train(
     torch.manual_seed(settings.seed)
     model = build_language_model(resolved.model, size.vocabulary_size).to(where)
     counts = baselines.token_counts(corpus.train.ids, size.vocabulary_size)
-    if resolved.model.initialisation == "default":
-        start_from_frequencies(model.head.bias, counts)
+    start_output_bias(model.head.bias, counts, resolved.model.initialisation)
     if settings.candidates:
         model.candidates = Candidates(counts, settings.candidates, where)
         watcher.over_candidates = True
@@ -175,13 +174,14 @@ def _without_budget(mapping: dict[str, Any]) -> dict[str, Any]:
 
 
 def resumed_recipe(recipe: Recipe, recorded: dict[str, Any], same_recipe: bool) -> Recipe:
-    """The recorded recipe, with the budget of `recipe` where it names one; checked to be the same if asked to."""
+    """The recorded recipe, with the budget of `recipe` where it names one; checked to be the same if asked to, where
+    `recipe` does not leave it to the program."""
     before = recipe_from_mapping(recorded["requested"], "the checkpoint's recipe")
     if same_recipe:
         old, new = _without_budget(to_mapping(before)), _without_budget(to_mapping(recipe))
         for section, table in old.items():
             for key, value in table.items():
-                if new[section][key] != value:
+                if new[section][key] not in (value, "auto"):
                     raise TrainingError(
                         f"cannot resume with another recipe: {section}.{key} was {value}, now {new[section][key]}; "
                         "leave --recipe and --set out to go on with the recorded one, or start anew with -o"

@@ -179,7 +179,7 @@ OSTINATO_API int32_t ostinato_step(Model* model, int32_t threads, int64_t rows, 
 }
 
 // out[t] = log-probability of ids[t] after those before it. state (states, 1, hidden) and logits (V) are those before the
-// first id and become those after the last.
+// first id and become those after the last. features (length, hidden), or null: the last layer's h after each id.
 OSTINATO_API int32_t ostinato_score(Model* model, int32_t threads, int64_t length, const uint32_t* ids, float* state,
                                     float* logits, double* out, float* features) {
   return ostinato::guarded([&] { return ostinato::score(*model, threads, length, ids, state, logits, out, features); });

@@ -126,7 +126,7 @@ struct Head {
         for (int64_t i = 0; i < count; ++i) {
           const V e = exp_v(load(c + i * 32 + at) - top);
           total += e;
-          store(c + i * 32 + at, e);
+          if (m.kept) store(c + i * 32 + at, e);
         }
         store(sum + row, total);
         if (m.kept) store(m.kept_top + (first + v) / kGroup * width + row, top);

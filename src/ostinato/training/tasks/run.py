@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ostinato.errors import UsageError
-from ostinato.layers import start_from_frequencies
+from ostinato.layers import start_output_bias
 from ostinato.models.device import prepare_torch, resolve_device
 from ostinato.models.task_bundle import build_task_model
 from ostinato.models.task_models import ForecastModel, TaskModel, TranslateModel
@@ -60,9 +60,9 @@ def train_task(
     model, features = _build(records, train, resolved)
     model.network.to(where)
     data = TaskData(model, train, heldout, settings)
-    if isinstance(model, TranslateModel) and resolved.model.initialisation == "default":
+    if isinstance(model, TranslateModel):
         bias = model.network.head.bias
-        start_from_frequencies(bias, data.target_counts(len(bias)))
+        start_output_bias(bias, data.target_counts(len(bias)), resolved.model.initialisation)
     writer = TaskWriter(out / "model", model, resolved, records, data, features)
     recorder = _Recorder(watcher, writer, out, resolved.task.name)
     trainer = Trainer(model.network, data, settings, folder=out, device=where, watcher=recorder, run=run)
