@@ -84,9 +84,9 @@ def test_bf16_gradients_where_targets_are_nearly_certain():
 
 
 @needs_kernels
-@pytest.mark.parametrize("n", [2000, 3000])
+@pytest.mark.parametrize("n", [2000, 9000])
 def test_exponentials_that_are_kept_and_those_that_would_be_too_many(n):
-    """16 MB of them are kept: at 2,000 x 3,000 those of bfloat16, at 3,000 x 3,000 none."""
+    """48 MB of them are kept, in float32 16: at 2,000 x 3,000 those of bfloat16, at 9,000 x 3,000 none."""
     for precision, tolerance in (("fp32", 1e-5), ("bf16", 2e-2)):
         if train_kernels(precision) is not None:
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):

@@ -13,6 +13,7 @@ struct BfloatEngine {
   static constexpr int kRows = 16, kPanels = 2, kTiles = 2;
   static constexpr int64_t kDepth = 32, kTile = kDepth * kBlock;
   static constexpr int64_t kChunkBytes = 1024 * 1024;
+  static constexpr int64_t kKept = 48 << 20;  // bytes of a head's exponentials that are kept
 
   static int64_t depth(int64_t k) { return round_up(k, kDepth); }
   // Rows a multiple of 1 KiB apart would fall into the same few sets of the caches.

@@ -17,6 +17,7 @@ struct FloatEngine {
 #endif
   static constexpr int kTiles = 1;  // row tiles that `tile` takes at once
   static constexpr int64_t kChunkBytes = 768 * 1024, kStrip = 64;
+  static constexpr int64_t kKept = 16 << 20;  // bytes of a head's exponentials that are kept
   static constexpr int64_t kAhead = 10;  // steps of k that a prefetch runs ahead
 
   static int64_t depth(int64_t k) { return k; }

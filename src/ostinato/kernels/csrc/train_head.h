@@ -1,7 +1,7 @@
 // Mean cross-entropy of a linear layer's softmax, with its gradients, on any engine of matrix products. N x V logits are
 // not stored: for one strip of the vocabulary after the other, the strip's logits are computed in the cache, for the sum
 // of exponentials of every row; then strip after strip again for the gradients. In between the exponentials are kept
-// where all of them take no more than kKept bytes; where they would take more, logits are computed twice. Products are
+// where all of them take no more than E::kKept bytes; where they would take more, logits are computed twice. Products are
 // transposed, vocabulary x rows, so that vectors run along the rows and nothing is summed across a vector.
 #pragma once
 #include <math.h>
@@ -17,7 +17,6 @@ struct Head {
   using Element = typename E::Element;
   static constexpr int64_t kGroup = E::kTiles * E::kRows;  // vocabulary of a tile
   static constexpr int64_t kStrip = kGroup * 8;            // vocabulary handled at once
-  static constexpr int64_t kKept = 16 << 20;
 
   const HeadCall& call;
   const int64_t N, F, vocabulary, panels, width;
@@ -52,7 +51,7 @@ struct Head {
       m.dx = arena.take<float>(threads * round_up(F, kGroup) * width);
     }
     const int64_t words = round_up(vocabulary, kStrip), kept = words * E::record_stride(width);
-    const bool keeps = call.with_gradient && kept * int64_t(sizeof(Element)) <= kKept;
+    const bool keeps = call.with_gradient && kept * int64_t(sizeof(Element)) <= E::kKept;
     m.kept = keeps ? arena.take<Element>(kept) : nullptr;
     m.kept_top = keeps ? arena.take<float>(words / kGroup * width) : nullptr;
     m.bytes = arena.used();
