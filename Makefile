@@ -16,7 +16,7 @@ help:
 
 demo: $(VENV)/.train
 	$(BIN)/ostinato train lyrics-zh -o $(DEMO) --minutes 2 --overwrite
-	@echo && echo '$$ ostinato write $(DEMO) 分开 --lines 8 --count 2' && echo
+	@echo && echo '$$ ostinato write $(DEMO) 分开 --lines 8 --count 2 --seed 7' && echo
 	@$(BIN)/ostinato write $(DEMO) 分开 --lines 8 --count 2 --seed 7
 
 test: tests
