@@ -121,6 +121,14 @@ def test_resume_extends_a_run_and_takes_the_recorded_recipe(verses, tmp_path):
     assert read_bundle(tmp_path).config["model"]["hidden_size"] == 16
 
 
+def test_what_is_left_to_the_program_now_is_as_it_was_recorded(verses, tmp_path):
+    train(verses, tmp_path, "training.weight_decay=0.02", steps=5)
+    train(verses, tmp_path, steps=10, resume=True)
+    assert read_bundle(tmp_path).config["training"]["weight_decay"] == 0.02
+    with pytest.raises(TrainingError, match=r"training.weight_decay was 0.02, now 0.03"):
+        train(verses, tmp_path, "training.weight_decay=0.03", steps=15, resume=True)
+
+
 def test_a_softmax_over_candidates_resumes_exactly_and_its_loss_is_no_perplexity(verses, tmp_path, capsys):
     options = ("training.candidates=10", "training.schedule=constant", "training.evaluate_every=100")
     result = running.train([str(verses)], out=tmp_path / "a", recipe=recipe(*options))
