@@ -18,10 +18,11 @@ import numpy as np
 
 from ostinato.api import Model
 from ostinato.errors import GenerationError
-from ostinato.generation import Form, Sampler, Stop, compose, write
-from ostinato.generation.checking import Group, fault
-from ostinato.generation.form import outline
-from ostinato.generation.lexicon import language_of_vocabulary
+from ostinato.form import Form, compose
+from ostinato.form.checking import Group, fault
+from ostinato.form.form import outline
+from ostinato.form.lexicon import language_of_vocabulary
+from ostinato.generation import Sampler, Stop, write
 
 FORMS = {
     "zh": {

@@ -17,10 +17,10 @@ import torch
 
 from ostinato.bundle import read_bundle
 from ostinato.models.task_bundle import load_task_model
+from ostinato.runs import divide, train_task
+from ostinato.runs.task_data import Part
 from ostinato.settings import Recipe, apply_overrides
 from ostinato.text.records import Records, read_labelled, read_next_lines, read_pairs, read_series
-from ostinato.training.tasks import divide, train_task
-from ostinato.training.tasks.data import Part
 
 
 def trained(records: Records, out: Path, name: str, *settings: str) -> Any:
@@ -128,7 +128,7 @@ def _in_train(records: Records, train: Part) -> list[bool]:
 
 def series(data: Path, out: Path) -> dict[str, Any]:
     """The last values of two series, none of which was seen: forecasts in one go from the values before them."""
-    from ostinato.training.picture import new_figure, save_figure
+    from ostinato.runs.picture import new_figure, save_figure
 
     result: dict[str, Any] = {}
     figure = new_figure(9, 7)

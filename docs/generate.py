@@ -1,10 +1,12 @@
-"""Writes docs/settings.md and docs/commands.md from the code, so that they cannot drift: `python docs/generate.py`.
+"""Writes what follows from the code and from docs/rooms.toml, so that it cannot drift: `python docs/generate.py`.
 
-A test compares both files with what this would write.
+docs/settings.md and docs/commands.md; the table of rooms in docs/design.md; the import contracts in .importlinter. A
+test compares them with what this would write.
 """
 
 import dataclasses
 import os
+import tomllib
 from pathlib import Path
 
 os.environ["COLUMNS"] = "100"
@@ -48,7 +50,57 @@ def commands_page() -> str:
     return "\n".join(lines)
 
 
-PAGES = {"settings.md": settings_page, "commands.md": commands_page}
+EVERYWHERE = ("errors", "lazy", "protocols", "settings")
+"""Rooms that every other may import."""
+
+
+def rooms() -> dict[str, dict[str, object]]:
+    """The rooms, by name, as docs/rooms.toml describes them."""
+    return tomllib.loads((HERE / "rooms.toml").read_text("utf-8"))
+
+
+def contracts() -> str:
+    """The contracts that import-linter checks: each room against the rooms it may not enter."""
+    known = rooms()
+    blocks = ["# Written by docs/generate.py from docs/rooms.toml.\n[importlinter]\nroot_package = ostinato\n"
+              "include_external_packages = True\n"]  # fmt: skip
+
+    def forbid(key: str, name: str, sources: list[str], targets: list[str]) -> None:
+        rows = [f"[importlinter:contract:{key}]", f"name = {name}", "type = forbidden"]
+        rows += ["source_modules =", *(f"    ostinato.{room}" for room in sources)]
+        rows += ["forbidden_modules =", *(f"    {target}" for target in targets), "allow_indirect_imports = True", ""]
+        blocks.append("\n".join(rows))
+
+    for name, room in known.items():
+        may = room["may"]
+        if may != ["*"]:
+            allowed = {name, *may, *EVERYWHERE}
+            told = ", ".join(may) or "no other room"
+            forbid(name, f"{name} may import {told}", [name], [f"ostinato.{r}" for r in known if r not in allowed])
+    without = [name for name, room in known.items() if not room.get("torch") and room["may"] != ["*"]]
+    forbid("torch", "torch stays where it is needed", without, ["torch"])
+    return "\n".join(blocks)
+
+
+BEGIN, END = "<!-- rooms: from rooms.toml -->", "<!-- end of rooms -->"
+
+
+def design_page() -> str:
+    """docs/design.md with the table of rooms put in."""
+    before, _, rest = (HERE / "design.md").read_text("utf-8").partition(BEGIN)
+    lines = ["| room | what lives there | may import |", "|---|---|---|"]
+    for name, room in rooms().items():
+        may = "everything" if room["may"] == ["*"] else ", ".join(f"`{r}`" for r in room["may"]) or "–"
+        lines.append(f"| `{name}` | {room['what']} | {may}{'; torch' if room.get('torch') else ''} |")
+    return f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{rest.partition(END)[2]}"
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "commands.md": commands_page,
+    "design.md": design_page,
+    "../.importlinter": contracts,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

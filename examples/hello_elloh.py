@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ostinato.layers import RNN
-from ostinato.training.picture import new_figure, save_figure
+from ostinato.runs.picture import new_figure, save_figure
 
 CHARACTERS = sorted(set("hello"))  # e h l o: a set lists l once
 X = torch.tensor([CHARACTERS.index(c) for c in "hello"])

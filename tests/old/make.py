@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Makes the bundles and checkpoints of this folder, with what they answer: `python make.py`.
 
 Run it once per version whose files must stay readable, from a clone of that version; the result is committed and never
@@ -93,7 +94,9 @@ if __name__ == "__main__":
             (HERE / name / picture).unlink(missing_ok=True)
     shutil.rmtree(HERE / "mixture", ignore_errors=True)
     small = [v for s in SMALL for v in ("--set", s)]
-    done = ostinato("compare", "verses.txt", "--set", "training.steps=20", *small, "-o", "mixture", "--quiet", check=False)
+    done = ostinato(
+        "compare", "verses.txt", "--set", "training.steps=20", *small, "-o", "mixture", "--quiet", check=False
+    )
     print("compare", done.returncode, done.stderr.strip()[-300:])
     for path in (HERE / "mixture").iterdir():
         if path.name != "model":

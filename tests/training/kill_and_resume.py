@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch  # noqa: F401 - imported before forking, on purpose
 
+from ostinato.runs.language import train
 from ostinato.settings import apply_overrides, load_recipe
 from ostinato.training.checkpoint import load_checkpoint
 from ostinato.training.metrics import read_metrics
-from ostinato.training.run import train
 
 SETTINGS = [
     "model.hidden_size=16", "model.embedding_size=8", "model.dropout=0.3", "model.weight_drop=0.2",

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from ostinato.models.language_model import LanguageModel
+from ostinato.runs.language_data import LanguageData
 from ostinato.settings import ModelSettings, TrainingSettings
-from ostinato.training.language_data import LanguageData
 from ostinato.training.trainer import Trainer
 
 IDS = np.random.default_rng(0).integers(0, 3, 700).astype(np.uint16).repeat(2)

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from ostinato.errors import UsageError
-from ostinato.run_folder import begin_comparison, check_folder
+from ostinato.runs.folder import begin_comparison, check_folder
 from ostinato.settings import TOKENIZERS, apply_overrides, load_recipe, with_budget
 
 _WINDOW = 8

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ostinato.errors import MissingExtraError, TextError
 
 if TYPE_CHECKING:
-    from ostinato.generation import Form
+    from ostinato.form import Form
 
 _OPTIONS = ("length", "rhyme", "tones", "acrostic", "acrostic_end", "include", "ban", "form")
 
@@ -37,7 +37,7 @@ def form_of(args: argparse.Namespace) -> "Form | None":
     """The form that was asked for; None if no option of the group was used. Raises UsageError."""
     if not any(getattr(args, name) for name in _OPTIONS) and args.stanzas is None:
         return None
-    from ostinato.generation import Form
+    from ostinato.form import Form
 
     template = None
     if args.form is not None:

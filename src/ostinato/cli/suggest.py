@@ -31,9 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Propose lines and obey commands until `q` or the end of input; the text then goes to standard output."""
     from ostinato.api import Model
-    from ostinato.generation import Form, Proposer, Sampler
-    from ostinato.generation.form import refuse_two_beginnings
-    from ostinato.generation.suggest import HELP, Session
+    from ostinato.cli.session import HELP, Session
+    from ostinato.form import Form, Proposer
+    from ostinato.form.form import refuse_two_beginnings
+    from ostinato.generation import Sampler
 
     if args.candidates < 1:
         raise UsageError(f"candidates must be 1 or more, got {args.candidates}")

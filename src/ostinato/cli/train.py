@@ -46,8 +46,8 @@ def run(args: argparse.Namespace) -> int:
         return _count(args, recipe)
     with needs("train", "training"):
         from ostinato.api import measure_int8
-        from ostinato.training.run import train
-        from ostinato.training.tasks import train_task
+        from ostinato.runs.language import train
+        from ostinato.runs.task import train_task
     names_recipe = bool(args.recipe or args.set or args.task or args.seed is not None)
     out = _folder(args)
     if args.resume and not names_recipe and (out / "recipe.toml").is_file():
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _count(args: argparse.Namespace, recipe: Recipe) -> int:
     """An n-gram model: counted in seconds, so there is nothing to resume and no time to set."""
-    from ostinato.ngram_run import train_ngram
+    from ostinato.runs.ngram import train_ngram
 
     if args.resume:
         raise UsageError("an n-gram model is counted anew each time: leave out --resume, or give --overwrite")

@@ -37,7 +37,7 @@ def _train(texts: Sequence[str], plan: Plan, text: TextSettings, recipe: Recipe,
     Raises KeyboardInterrupt, with the signal's number, where one ended training; what training raises.
     """
     with needs("train", "training"):
-        from ostinato.training.run import train
+        from ostinato.runs.language import train
 
     minutes = recipe.training.minutes
     training = dataclasses.replace(recipe.training, minutes=None if minutes is None else minutes * share)
@@ -55,8 +55,8 @@ def learning_on(network: Measured, heldout: Ids, train: Ids) -> Measured:
     """
     assert network.saved is not None
     with needs("train", "learning while it reads"):
+        from ostinato.comparing.dynamic import dynamic_scores
         from ostinato.models.language_model import LanguageModel
-        from ostinato.training.dynamic import dynamic_scores
 
     settings = recorded_settings(ModelSettings, {"model": network.saved.model}, network.name)
     model = LanguageModel(settings, network.saved.model["vocabulary_size"])

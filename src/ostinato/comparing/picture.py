@@ -20,7 +20,7 @@ _COLOURS = {
 
 def draw(comparisons: Sequence[Comparison], path: Path) -> bool:
     """Bits per character of every model as bars, `path`.svg and `path`.png; False where matplotlib is not installed."""
-    from ostinato.training.picture import new_figure, save_figure
+    from ostinato.runs.picture import new_figure, save_figure
 
     try:
         figure = new_figure(7.2, 0.9 + 0.32 * sum(len(c.rows) for c in comparisons))

@@ -13,7 +13,7 @@ from ostinato.errors import TextError, UsageError
 from ostinato.evaluation import from_log_probabilities
 from ostinato.evaluation.compare import ADAPTING, Comparison
 from ostinato.ngram import Mixture, join_parts
-from ostinato.run_folder import begin_comparison
+from ostinato.runs.folder import begin_comparison
 from ostinato.settings import TextSettings, recorded_settings
 from ostinato.text import Corpus, prepare
 from ostinato.text.description import describe

@@ -1,1 +1,1 @@
-"""Training: the loop, schedules, checkpoints, progress. Importing it does not import torch; `run` and `trainer` do."""
+"""Training: the loop, schedules, checkpoints, metrics. Importing it does not import torch; `trainer` does."""

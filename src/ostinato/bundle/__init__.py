@@ -1,0 +1,35 @@
+"""The saved model on disk: a folder with its settings, tokenizer, weights, card, and a manifest of checksums.
+
+config.json         format version, model kind and shape, how the text was cut
+tokenizer.json      the tokenizer
+model.safetensors   the weights, or an n-gram model's arrays
+card.md             what it was trained on, for how long, how good it is
+manifest.json       size and SHA-256 of every other file
+"""
+
+from ostinato.bundle.folder import (
+    FORMAT,
+    MANIFEST,
+    FileContent,
+    recover_folder,
+    verify_folder,
+    write_folder,
+)
+from ostinato.bundle.reading import Bundle, find_bundle, read_bundle, write_bundle
+from ostinato.bundle.tensors import Array, TensorFile, tensor_writer
+
+__all__ = [
+    "FORMAT",
+    "MANIFEST",
+    "Array",
+    "Bundle",
+    "FileContent",
+    "TensorFile",
+    "find_bundle",
+    "read_bundle",
+    "recover_folder",
+    "tensor_writer",
+    "verify_folder",
+    "write_bundle",
+    "write_folder",
+]

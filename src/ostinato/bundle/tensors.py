@@ -1,0 +1,87 @@
+"""The arrays of a saved model: one safetensors file, opened without reading it."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ostinato.errors import BundleError
+
+_DTYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "<b1",
+}  # fmt: skip
+_HEADER_LIMIT = 100 * 2**20
+
+Array = npt.NDArray[Any]
+
+
+class TensorFile(Mapping[str, Array]):
+    """The arrays of a safetensors file, read-only and memory-mapped: opening it reads the header alone.
+
+    Raises BundleError for a file that is truncated or whose header does not fit it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._bytes: Array = np.zeros(0, np.uint8)
+        self._entries: dict[str, tuple[str, tuple[int, ...], int]] = {}
+        self.metadata: dict[str, str] = {}
+        try:
+            # All of it is mapped at once: the file may be replaced by a newer one while this one is in use.
+            self._bytes = np.memmap(path, np.uint8, "r").view(np.ndarray)
+            self._read_header(len(self._bytes))
+        except FileNotFoundError:
+            raise BundleError(f"{path} is missing: the model is incomplete; copy the whole folder again") from None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise BundleError(f"{path} is not a readable safetensors file ({error}); copy or train it again") from None
+
+    def _read_header(self, size: int) -> None:
+        length = int.from_bytes(self._bytes[:8].tobytes(), "little")
+        if not 2 <= length <= min(size - 8, _HEADER_LIMIT):
+            raise ValueError(f"header of {length} bytes in a file of {size}")
+        header = json.loads(self._bytes[8 : 8 + length].tobytes().decode("utf-8"))
+        if not isinstance(header, dict):
+            raise TypeError("its header is no object")
+        self.metadata = header.pop("__metadata__", {})
+        start = 8 + length
+        for name, entry in header.items():
+            dtype, shape, (begin, end) = _DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
+            if not all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
+                raise ValueError(f"tensor {name!r} has a negative or fractional size")
+            if end - begin != math.prod(shape) * np.dtype(dtype).itemsize or start + end > size:
+                raise ValueError(f"tensor {name!r} does not fit the file")
+            self._entries[name] = (dtype, shape, start + begin)
+
+    def __getitem__(self, name: str) -> Array:
+        dtype, shape, offset = self._entries[name]
+        if 0 in shape:
+            return np.zeros(shape, dtype)
+        count = math.prod(shape) * np.dtype(dtype).itemsize
+        return self._bytes[offset : offset + count].view(dtype).reshape(shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def tensor_writer(tensors: Mapping[str, Array]) -> Callable[[Path], None]:
+    """A function for `write_folder` that saves `tensors` as a safetensors file."""
+
+    def write(path: Path) -> None:
+        from safetensors import SafetensorError
+        from safetensors.numpy import save_file
+
+        try:
+            save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, path)
+            os.chmod(path, 0o644)  # save_file makes it readable to its owner alone
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+
+    return write

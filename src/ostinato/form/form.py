@@ -1,0 +1,241 @@
+"""What a user asks a text to be like: lines, lengths, rhyme, acrostic, words; and what that asks of each line."""
+
+import re
+from dataclasses import dataclass, field, replace
+
+from ostinato.errors import UsageError
+from ostinato.form.template import Blank, parse_template
+from ostinato.text.sounds import Language, Sounds
+
+MOST_LINES = 1000
+LONGEST_LINE = 60
+"""In units: characters in Chinese, syllables in English."""
+USUAL_LENGTH: dict[Language, tuple[int, int]] = {"zh": (3, 14), "en": (3, 16)}
+"""Where no length is asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """The form of a text. What comes out has it, or `compose` raises GenerationError and says what could not be met.
+
+    lines: lines a stanza (default: as many as the rhyme scheme, the lengths or the acrostic have, else 4); stanzas.
+    length: of each line in characters (Chinese) or syllables (English): 7, "5-9", or one a line, "7,7,5,5", repeated.
+    rhyme: a scheme such as "AABA" (X rhymes with nothing), a rhyme for every line such as "ang" or "night", or both,
+    "AABA,A=ang"; a stanza's letters are its own unless they are given so. scheme, tones: how Chinese rhymes.
+    acrostic, acrostic_end: what the first and the last characters of the lines spell, a letter a line in English.
+    include, ban: words that must stand in the text, words and phrases that must not. repeat: lines may repeat.
+    template: a text with blanks, see `infill`; it sets the lines. language: zh or en (None: the model's).
+    """
+
+    lines: int | None = None
+    stanzas: int = 1
+    length: int | str | None = None
+    rhyme: str | None = None
+    scheme: str = "13"
+    tones: bool = False
+    acrostic: str = ""
+    acrostic_end: str = ""
+    include: tuple[str, ...] = ()
+    ban: tuple[str, ...] = ()
+    repeat: bool = False
+    template: str | None = None
+    language: Language | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("include", "ban"):
+            words = getattr(self, name)
+            if isinstance(words, str) or any(not word.strip() or "\n" in word for word in words):
+                raise UsageError(f"{name} must be words, none of them empty, got {words!r}")
+        for name, value in (("lines", self.lines), ("stanzas", self.stanzas)):
+            if value is not None and value < 1:
+                raise UsageError(f"{name} must be 1 or more, got {value}")
+        for word in self.include:
+            for banned in self.ban:
+                if banned.lower() in word.lower():
+                    raise UsageError(f"contradictory form: {word!r} must be in the text, but {banned!r} is banned")
+
+
+@dataclass(frozen=True)
+class LineSpec:
+    """What one line must be.
+
+    low, high: its units. rhyme: the name of its rhyme group. keys: the rhyme it is given. start, end: how it begins and
+    ends. pieces: its template, texts and blanks. stanza: which it belongs to.
+    """
+
+    low: int
+    high: int
+    stanza: int = 0
+    rhyme: str = ""
+    keys: frozenset[str] | None = None
+    start: str = ""
+    end: str = ""
+    pieces: tuple[str | Blank, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A form made definite: its lines in reading order, and what concerns all of them."""
+
+    lines: tuple[LineSpec, ...]
+    language: Language
+    sounds: Sounds
+    include: tuple[str, ...]
+    ban: tuple[str, ...]
+    repeat: bool
+    group_sizes: dict[str, int] = field(default_factory=dict)
+
+
+def outline(form: Form, language: Language, *, prompt: str = "") -> Outline:
+    """What `form` asks of each line. `prompt` begins the first of them.
+
+    Raises UsageError for a form that is not clear, contradicts itself, or is too large.
+    """
+    refuse_two_beginnings(form, prompt)
+    sounds = Sounds(form.scheme, tones=form.tones)
+    template = parse_template(form.template, language) if form.template is not None else None
+    scheme, given = _rhyme(form.rhyme, sounds, language)
+    lengths = _lengths(form.length, language)
+    start, end = _spelled(form.acrostic), _spelled(form.acrostic_end)
+    lines = _line_count(form, template, scheme, lengths, start, end)
+    total = lines * (1 if template else form.stanzas)
+    if total > MOST_LINES:
+        raise UsageError(f"a form has at most {MOST_LINES} lines, got {total}")
+    for name, letters in (("acrostic", start), ("acrostic_end", end)):
+        if len(letters) > total:
+            raise UsageError(f"contradictory form: the {name} has {len(letters)} characters for {total} lines")
+    specs = []
+    for i in range(total):
+        stanza, at = (template.stanzas[i], i) if template else divmod(i, lines)
+        low, high = lengths[at % len(lengths)] if lengths else (0, 0)
+        letter = scheme[at % len(scheme)] if scheme else ""
+        spec = LineSpec(
+            low,
+            high,
+            stanza,
+            rhyme=letter and (letter if letter in given else f"{letter}{stanza}"),
+            keys=given.get(letter),
+            start=start[i] if i < len(start) else "",
+            end=end[i] if i < len(end) else "",
+            pieces=template.lines[i] if template else (),
+        )
+        specs.append(_with_length(spec, sounds, language))
+    if prompt:
+        specs[0] = _begin(specs[0], prompt, sounds)
+    _refuse_banned(specs, form.ban)
+    specs = _settle_rhymes(specs, sounds)
+    sizes: dict[str, int] = {}
+    for spec in specs:
+        sizes[spec.rhyme] = sizes.get(spec.rhyme, 0) + bool(spec.rhyme)
+    return Outline(tuple(specs), language, sounds, form.include, form.ban, form.repeat, sizes)
+
+
+def refuse_two_beginnings(form: Form, prompt: str) -> None:
+    """Raises UsageError for a template beside a prompt."""
+    if form.template is not None and prompt:
+        raise UsageError("a template and a prompt cannot both begin the text: write the prompt into the template")
+
+
+def _line_count(form: Form, template: object, scheme: str, lengths: list[tuple[int, int]], *spelled: list[str]) -> int:
+    if template is not None:
+        lines: int = len(template.lines)  # type: ignore[attr-defined]
+        if form.lines is not None and form.lines != lines:
+            raise UsageError(f"contradictory form: {form.lines} lines asked for, the template has {lines}")
+        return lines
+    lines = form.lines or max(len(scheme), len(lengths), *(-(-len(s) // form.stanzas) for s in spelled))
+    lines = lines if form.lines or lines > 1 else 4
+    for name, size in (("rhyme scheme", len(scheme)), ("list of lengths", len(lengths))):
+        if size > 1 and lines % size:
+            raise UsageError(f"contradictory form: a {name} of {size} for stanzas of {lines} lines")
+    return lines
+
+
+def _lengths(length: int | str | None, language: Language) -> list[tuple[int, int]]:
+    if length is None:
+        return []
+    lengths = []
+    for part in str(length).replace("，", ",").split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        low, high = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= low <= high <= LONGEST_LINE:
+            unit = "characters" if language == "zh" else "syllables"
+            raise UsageError(
+                f"length must be {unit} a line from 1 to {LONGEST_LINE}, such as 7, 5-9 or 7,7,5,5; got {length!r}"
+            )
+        lengths.append((low, high))
+    return lengths
+
+
+def _rhyme(rhyme: str | None, sounds: Sounds, language: Language) -> tuple[str, dict[str, frozenset[str]]]:
+    """The scheme's letters, X for lines that do not rhyme, and the rhymes that are given for letters."""
+    if not rhyme:
+        return "", {}
+    scheme, given = "", {}
+    for part in rhyme.replace("，", ",").split(","):
+        part = part.strip()
+        named = re.fullmatch("([A-Z])=(.+)", part)
+        if named:
+            given[named[1]] = sounds.named(named[2], language)
+        elif re.fullmatch("[A-Z-]+", part) and not scheme:
+            scheme = part.replace("-", "X")
+        elif not scheme and not given:
+            scheme, given = "A", {"A": sounds.named(part, language)}
+        else:
+            raise UsageError(f"unknown rhyme {rhyme!r}: give a scheme (AABA), a sound, or both (AABA,A=ang)")
+    if "X" in given or set(given) - set(scheme or given):
+        raise UsageError(f"a rhyme is given for a letter that the scheme {scheme} does not rhyme by: {rhyme!r}")
+    return scheme or "".join(given), given
+
+
+def _spelled(text: str) -> list[str]:
+    return [character for character in text if not character.isspace()]
+
+
+def _with_length(spec: LineSpec, sounds: Sounds, language: Language) -> LineSpec:
+    """The spec with a usual length where none is asked for, and without a rhyme named X."""
+    if spec.rhyme.startswith("X"):
+        spec = replace(spec, rhyme="", keys=None)
+    if spec.low:
+        return spec
+    low, high = USUAL_LENGTH[language]
+    if spec.pieces:
+        known = sum(sounds.units(p) if isinstance(p, str) else p.low for p in spec.pieces)
+        most = sum(sounds.units(p) if isinstance(p, str) else p.high for p in spec.pieces)
+        low, high = known, most
+    return replace(spec, low=low, high=high)
+
+
+def _begin(spec: LineSpec, prompt: str, sounds: Sounds) -> LineSpec:
+    if spec.start and not prompt.lower().startswith(spec.start.lower()):
+        raise UsageError(f"contradictory form: the text begins with {prompt!r} and its acrostic with {spec.start!r}")
+    units = sounds.units(prompt)
+    if units > spec.high or (units == spec.high and not spec.low <= units):
+        raise UsageError(f"contradictory form: {prompt!r} is {units} long, the first line at most {spec.high}")
+    return replace(spec, start=prompt)
+
+
+def _refuse_banned(specs: list[LineSpec], ban: tuple[str, ...]) -> None:
+    for number, spec in enumerate(specs, 1):
+        for given in (spec.start, spec.end, *(piece for piece in spec.pieces if isinstance(piece, str))):
+            for word in ban:
+                if word.lower() in given.lower():
+                    raise UsageError(f"contradictory form: line {number} has {given!r}, but {word!r} is banned")
+
+
+def _settle_rhymes(specs: list[LineSpec], sounds: Sounds) -> list[LineSpec]:
+    """Lines whose ends are given decide the rhyme of their group."""
+    keys: dict[str, frozenset[str]] = {}
+    for number, spec in enumerate(specs, 1):
+        known = spec.keys
+        end = spec.pieces[-1] if spec.pieces and isinstance(spec.pieces[-1], str) else spec.end
+        if spec.rhyme and isinstance(end, str) and (len(end) > 1 or (end and not end.isascii())):
+            of_end = sounds.chinese.character_keys(end) if len(end) == 1 else sounds.keys(end)
+            known = of_end if known is None else known & of_end
+            if not known:
+                raise UsageError(f"contradictory form: line {number} ends with {end!r}, which does not rhyme as asked")
+        if spec.rhyme and known is not None:
+            both = keys.get(spec.rhyme, known) & known
+            if not both:
+                raise UsageError(f"contradictory form: the end given for line {number} does not rhyme with its group's")
+            keys[spec.rhyme] = both
+    return [replace(spec, keys=keys.get(spec.rhyme)) for spec in specs]

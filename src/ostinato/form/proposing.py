@@ -1,0 +1,185 @@
+"""What may come next in a text that is written line by line: candidates for its next line, in the form of the whole."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from ostinato.errors import UsageError
+from ostinato.form.checking import Group
+from ostinato.form.composing import (
+    PARTICLES,
+    Composing,
+    Search,
+    check_search,
+    language_written,
+    lexicon_of,
+    open_cursor,
+)
+from ostinato.form.form import Form, outline
+from ostinato.form.search import Candidate, Draws
+from ostinato.generation.context import open_context
+from ostinato.generation.random import check_seed
+from ostinato.generation.sampling import Sampler
+from ostinato.protocols import StepModel, Tokenizer
+
+_DRAWS = 8
+"""How often lines are drawn for the words that are still wanted."""
+
+
+class Proposer:
+    """Candidates for the next line of a text of given form, whose lines somebody picks, changes or writes.
+
+    The form begins anew after its last line; a template is complete then. A word to include is wanted until a line has
+    it; while lines are left for it, only some of the candidates do. Blank lines part stanzas; a first line that begins
+    with `heading` is the title, and no line of the form. Raises UsageError for an unclear form, for a title that cannot
+    stand there, and for an unknown search.
+    """
+
+    def __init__(
+        self,
+        model: StepModel,
+        tokenizer: Tokenizer,
+        form: Form,
+        *,
+        sampler: Sampler | None = None,
+        seed: int = 0,
+        heading: str = "",
+        title: str | None = None,
+        search: Search = "sample",
+        particles: int = PARTICLES,
+        words: frozenset[str] | None = None,
+    ) -> None:
+        """title: of the text, None for its first line; the others as in `compose`."""
+        check_search(search, particles)
+        open_context(tokenizer, "", heading, title)  # refuses a title here, not first at every line
+        language = form.language or language_written(model, tokenizer)
+        self._form, self._outline = replace(form, language=language), outline(form, language)
+        self._lexicon = lexicon_of(cast(Any, tokenizer), form.scheme, form.tones, language, False, words)
+        self._model, self._tokenizer, self._sampler = model, tokenizer, sampler or Sampler()
+        self._seed, self._heading, self._title, self._particles = check_seed(seed), heading, title, particles
+        self._search: Search = search
+
+    def __call__(self, lines: Sequence[str], *, count: int = 5, row: int = 0) -> list[str]:
+        """Up to `count` different lines that may follow `lines`; none if the template is complete.
+
+        Another `row` draws other lines; those of a beam search, the likeliest ones, mostly stay the same. Raises
+        GenerationError where none was found in 3 tries, and UsageError for a word to include that has no room in any
+        line, for two titles, and for a count below 1.
+        """
+        if count < 1:
+            raise UsageError(f"count must be 1 or more, got {count}")
+        written = self._written(lines)
+        if self.complete(lines):
+            return []
+        number = len(written) % len(self._outline.lines)
+        draws = Draws(self._seed, row)
+        composing = Composing(
+            self._model, self._lexicon, self._outline, self._sampler, draws, self._search, self._particles
+        )
+        group = self._group(composing, number, written)
+        cursor = open_cursor(self._model, self._read(lines))
+        chosen: list[str] = []
+        includes = self._includes(composing, number, lines)
+        for place, include in enumerate(includes):
+            if len(chosen) == count:
+                break
+            share = -(-(count - len(chosen)) // (len(includes) - place))
+            found: list[tuple[str, Candidate]] = []
+            best: list[tuple[str, Candidate]] = []
+            for _ in range(3):
+                found += composing.candidates(
+                    number, cursor, group, [*written, *chosen], include, max(self._particles, 4 * count)
+                )
+                best = composing.distinct(found, share)
+                if len(best) == share:
+                    break
+            chosen += [line for line, _ in best]
+        if not chosen:
+            raise composing.refusal()
+        return chosen
+
+    def complete(self, lines: Sequence[str]) -> bool:
+        """Whether the form is a template and every line of it is written."""
+        return self._form.template is not None and len(self._written(lines)) >= len(self._outline.lines)
+
+    def ends_stanza(self, lines: Sequence[str]) -> bool:
+        """Whether the form has a blank line after the last of `lines`."""
+        written = len(self._written(lines))
+        if not written or not lines[-1].strip() or self.complete(lines):
+            return False
+        specs = self._outline.lines
+        return specs[written % len(specs)].stanza != specs[(written - 1) % len(specs)].stanza
+
+    def wanted(self, lines: Sequence[str]) -> tuple[str, ...]:
+        """The words to include that are not in `lines` yet."""
+        text = "\n".join(self._written(lines)).lower()
+        return tuple(word for word in self._form.include if word.lower() not in text)
+
+    def _includes(self, composing: Composing, number: int, lines: Sequence[str]) -> list[tuple[str, ...]]:
+        """What words candidates for line `number` have, one or two choices, with words first.
+
+        No words are the second choice wherever later lines have room for them.
+        """
+        wanted = self.wanted(lines)
+        if not wanted:
+            return [()]
+        # where the form begins anew, what has no room in its last lines is left for the next ones
+        strict = number == 0 or self._form.template is not None
+        total = len(self._outline.lines)
+        drawn = [composing.assign_words(wanted, range(number, total), all_of_them=strict) for _ in range(_DRAWS)]
+        later = [composing.assign_words(wanted, range(number + 1, total), all_of_them=False) for _ in range(_DRAWS)]
+        having = [words for words in dict.fromkeys(given.get(number, ()) for given in drawn) if words]
+        most, most_later = (max(sum(map(len, given.values())) for given in each) for each in (drawn, later))
+        return [*having[:1], ()] if most_later == most else having[:2]
+
+    def _written(self, lines: Sequence[str]) -> list[str]:
+        """The lines of the form among `lines`."""
+        return [line for line in lines[self._titled(lines) :] if line.strip()]
+
+    def _titled(self, lines: Sequence[str]) -> bool:
+        return bool(self._heading and lines and lines[0].startswith(self._heading))
+
+    def _read(self, lines: Sequence[str]) -> tuple[int, ...]:
+        """The ids that the model reads before its next line."""
+        title = self._title
+        if self._heading and title is None:
+            title = "".join(lines[:1]).removeprefix(self._heading)
+            lines = lines[self._titled(lines) :]
+        return open_context(self._tokenizer, self._lexicon.as_read(lines), self._heading, title).read
+
+    def _group(self, composing: Composing, number: int, written: list[str]) -> Group | None:
+        """The lines that line `number` must rhyme with, those left out that do not rhyme themselves."""
+        specs = self._outline.lines
+        if not specs[number].rhyme:
+            return None
+        group = composing.new_group(specs[number])
+        for spec, line in zip(specs[:number], written[len(written) - number :], strict=True):
+            if spec.rhyme == specs[number].rhyme and (group.keys is None or group.accepts(line, self._lexicon.sounds)):
+                group = group.with_line(line, self._lexicon.sounds)
+        return group
+
+
+def next_lines(
+    model: StepModel,
+    tokenizer: Tokenizer,
+    form: Form,
+    lines: Sequence[str],
+    *,
+    count: int = 5,
+    sampler: Sampler | None = None,
+    seed: int = 0,
+    row: int = 0,
+    heading: str = "",
+    title: str | None = None,
+    particles: int = PARTICLES,
+    words: frozenset[str] | None = None,
+) -> list[str]:
+    """Up to `count` different lines that may follow `lines` (blank ones part stanzas) in a text of the given form.
+
+    As one call of a `Proposer`, which see, also for the errors raised.
+    """
+    proposer = Proposer(
+        model, tokenizer, form, sampler=sampler, seed=seed, heading=heading, title=title, particles=particles,
+        words=words,
+    )  # fmt: skip
+    return proposer(lines, count=count, row=row)

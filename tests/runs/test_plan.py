@@ -1,0 +1,90 @@
+"""The default recipe fits itself to the text and the time."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ostinato.batching import minibatches
+from ostinato.runs.defaults import CorpusSize, machine_speed, resolve
+from ostinato.settings import Recipe, apply_overrides, load_recipe, with_budget
+
+SPEED = machine_speed(2, fast_bf16=True)
+
+
+def planned(tokens, vocabulary, minutes, *overrides):
+    recipe = with_budget(load_recipe("default"), minutes=minutes, epochs=None, steps=None, seed=None)
+    return resolve(apply_overrides(recipe, overrides), CorpusSize(tokens, tokens // 9, vocabulary), SPEED)
+
+
+def test_more_minutes_and_faster_machines_allow_larger_models():
+    sizes = [planned(1_000_000, 320, minutes).model.hidden_size for minutes in (0.5, 2, 10, 60)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+    slow = resolve(with_budget(load_recipe("default"), minutes=10, epochs=None, steps=None, seed=None),
+                   CorpusSize(1_000_000, 100_000, 320), machine_speed(2, fast_bf16=False))  # fmt: skip
+    assert slow.model.hidden_size < planned(1_000_000, 320, 10).model.hidden_size
+
+
+def test_what_is_given_is_kept():
+    plan = planned(200_000, 2400, 3, "model.hidden_size=100", "training.window=7", "model.dropout=0.05")
+    assert (plan.model.hidden_size, plan.training.window, plan.model.dropout) == (100, 7, 0.05)
+    assert (plan.training.minutes, plan.training.epochs) == (3.0, None)
+
+
+def test_large_vocabularies_are_learnt_by_candidates():
+    small, large = (planned(2_000_000, vocabulary, 10) for vocabulary in (12_000, 12_001))
+    assert (small.training.candidates, large.training.candidates) == (0, 4096)
+    assert small.model.hidden_size < large.model.hidden_size  # the head costs less
+    assert planned(2_000_000, 33_000, 10, "training.candidates=0").training.candidates == 0
+
+
+@pytest.mark.parametrize(
+    ("tokens", "minutes", "expected"),
+    [(200_000, 0.5, (0.4, 0.0, 0.0)), (200_000, 5, (0.5, 0.4, 0.0)), (1_000_000, 0.1, (0.2, 0.0, 0.0)),
+     (1_000_000, 3, (0.2, 0.0, 0.1)), (1_000_000, 60, (0.3, 0.0, 0.1)), (30_000_000, 10, (0.1, 0.0, 0.0))],
+)  # fmt: skip
+def test_what_is_read_often_is_regularised_more(tokens, minutes, expected):
+    plan = planned(tokens, 320, minutes)
+    assert (plan.model.dropout, plan.model.weight_drop, plan.training.weight_decay) == expected
+    kept = planned(tokens, 320, minutes, "model.weight_drop=0.1", "model.dropout=0.15", "training.weight_decay=0.3")
+    assert (kept.model.dropout, kept.model.weight_drop, kept.training.weight_decay) == (0.15, 0.1, 0.3)
+    assert planned(tokens, 320, minutes, "training.optimizer=sgd").training.weight_decay == 0.0
+
+
+def test_passes_are_counted_by_any_budget():
+    often = with_budget(load_recipe("default"), minutes=None, epochs=20, steps=None, seed=None)
+    assert resolve(often, CorpusSize(200_000, 20_000, 320), SPEED).model.weight_drop == 0.4
+    seldom = with_budget(load_recipe("default"), minutes=None, epochs=None, steps=200, seed=None)
+    assert resolve(seldom, CorpusSize(200_000, 20_000, 320), SPEED).model.weight_drop == 0.0
+
+
+def test_without_a_budget_there_is_one():
+    assert resolve(Recipe(), CorpusSize(1000, 100, 50), SPEED).training.minutes == 3.0
+    epochs = with_budget(Recipe(), minutes=None, epochs=2, steps=None, seed=None)
+    assert resolve(epochs, CorpusSize(1000, 100, 50), SPEED).training.minutes is None
+
+
+@given(st.integers(20, 10**10), st.integers(3, 10**6), st.floats(0.01, 10_000), st.sampled_from(["lstm", "gru", "rnn"]))
+def test_every_plan_is_complete_and_possible(tokens, vocabulary, minutes, cell):
+    plan = planned(tokens, vocabulary, minutes, f"model.cell={cell}")
+    m = plan.model
+    assert None not in (m.hidden_size, m.embedding_size, m.dropout, m.weight_drop)
+    t = plan.training
+    assert None not in (t.batch_size, t.window, t.learning_rate, t.minutes, t.evaluate_every, t.weight_decay)
+    assert plan.model.embedding_size <= plan.model.hidden_size
+    assert t.evaluate_every > 0
+
+    class Ids:
+        def __len__(self):
+            return tokens
+
+    assert len(minibatches("consecutive", Ids(), batch_size=t.batch_size, window=t.window)) >= 1
+    assert dataclasses.replace(plan, name="x") != plan
+
+
+@pytest.mark.parametrize("tokens", [20, 100, 1000])
+def test_tiny_texts_get_tiny_minibatches(tokens):
+    t = planned(tokens, 30, 1).training
+    assert t.batch_size * t.window <= tokens
