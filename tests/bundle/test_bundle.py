@@ -201,7 +201,7 @@ def test_a_full_disk_leaves_the_old_model(bundle, monkeypatch):
 
 
 def test_a_crash_between_the_two_renames_is_mended(bundle, monkeypatch):
-    monkeypatch.setattr(ostinato.bundle, "_exchange_atomically", lambda first, second: False)
+    monkeypatch.setattr(ostinato.bundle.folder, "_exchange_atomically", lambda first, second: False)
     renames = []
 
     def rename_once(source, target):
@@ -211,7 +211,7 @@ def test_a_crash_between_the_two_renames_is_mended(bundle, monkeypatch):
         os.replace(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ostinato.bundle.os, "rename", rename_once)
+        patch.setattr(ostinato.bundle.folder.os, "rename", rename_once)
         with pytest.raises(BundleError, match="power cut"):
             write_folder(bundle, {"card.md": b"new"})
     assert not bundle.exists()

@@ -60,7 +60,7 @@ def test_the_mixture_beats_its_parts_and_can_be_used(verses, tmp_path, capsys, m
     assert any(name.endswith("continuous cache") for name in bits)
     nothing = np.full(rows_of(comparison)[network]["parameters"], np.nan)
     monkeypatch.setattr(
-        "ostinato.training.dynamic.dynamic_scores", lambda model, ids, training_ids: nothing[: len(ids)]
+        "ostinato.comparing.dynamic.dynamic_scores", lambda model, ids, training_ids: nothing[: len(ids)]
     )
     (again,) = compared(capsys, verses, "--model", out / "network", "--order", 3)
     assert any("diverged" in note for note in again["notes"])
@@ -78,7 +78,7 @@ def test_the_mixture_beats_its_parts_and_can_be_used(verses, tmp_path, capsys, m
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ostinato.training.dynamic.dynamic_scores", interrupt)
+    monkeypatch.setattr("ostinato.comparing.dynamic.dynamic_scores", interrupt)
     options = ["--model", out / "network", "--order", 2, "-o", tmp_path / "i", "--json"]
     assert main(["compare", *map(str, [verses, *options])]) == 130
     printed = capsys.readouterr()
@@ -247,7 +247,7 @@ def test_a_network_that_cannot_be_trained_is_left_out(tmp_path, capsys):
 
 
 def test_without_torch_there_is_no_network(verses, capsys, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("ostinato.training.")]:
+    for name in [name for name in sys.modules if name.startswith(("ostinato.training.", "ostinato.runs."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
     (comparison,) = compared(capsys, verses, "--minutes", 1, "--order", 2)

@@ -84,7 +84,7 @@ def test_english_lines(english, kind, backward, low, high, keys, starts):
 @pytest.mark.parametrize("kind", ["character", "byte", "word"])
 def test_chinese_lines(kind, backward, monkeypatch):
     characters = "光长人心月"
-    monkeypatch.setattr("ostinato.generation.lexicon._gb2312", lambda: list(characters))
+    monkeypatch.setattr("ostinato.form.lexicon._gb2312", lambda: list(characters))
     tokenizer = build(kind, [characters + "\n，月光人心"], 1)
     lexicon = Lexicon(tokenizer, Sounds(), "zh", backward=backward)
     head, tail = Condition(starts="月"), Condition(keys=frozenset(["江阳"]), not_words=frozenset("长"))
