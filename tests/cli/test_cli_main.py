@@ -61,9 +61,9 @@ def test_help_of_every_command(command, capsys):
 
 def test_wrong_use_exits_2(capsys):
     wrong = (
-        ["write", "m", "a", "b"],
         ["write", "m", "--loud", "1"],
-        ["write", "m", "--lines", "1", "a", "b"],
+        ["bench", "a"],
+        ["--json", "info"],
         ["info", "--x"],
     )
     for arguments in ([], ["sing"], ["write"], ["train", "x", "--steps", "many"], *wrong):

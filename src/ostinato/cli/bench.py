@@ -2,7 +2,6 @@
 
 import argparse
 import importlib.util
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ostinato.terminal import say, say_json
 from ostinato.text.width import pad
 
 _WARM_UP, _SECONDS = 3, 0.004
@@ -42,15 +42,13 @@ def run(args: argparse.Namespace) -> int:
         rows += [{"cell": cell, "name": name, "microseconds": round(t * 1e6, 2)} for name, t in times.items()]
     if args.json:
         sizes = {"hidden": args.hidden, "vocabulary": args.vocabulary, "rounds": args.rounds}
-        print(json.dumps({"kernels": kernels.isa, **sizes, "rows": rows}))
+        say_json({"kernels": kernels.isa, **sizes, "rows": rows})
         return 0
-    print(
-        f"kernels {kernels.isa}; hidden {args.hidden}, vocabulary {args.vocabulary}; median of {args.rounds} rounds\n"
-    )
-    print(pad("cell", 6) + pad("", 16) + pad("µs a token", 12, right=True) + pad("tokens/s", 12, right=True))
+    say(f"kernels {kernels.isa}; hidden {args.hidden}, vocabulary {args.vocabulary}; median of {args.rounds} rounds\n")
+    say(pad("cell", 6) + pad("", 16) + pad("µs a token", 12, right=True) + pad("tokens/s", 12, right=True))
     for row in rows:
         t = row["microseconds"]
-        print(pad(row["cell"], 6) + pad(row["name"], 16) + pad(f"{t:,.1f}", 12, right=True)
+        say(pad(row["cell"], 6) + pad(row["name"], 16) + pad(f"{t:,.1f}", 12, right=True)
               + pad(f"{1e6 / t:,.0f}", 12, right=True))  # fmt: skip
     return 0
 

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from ostinato.errors import UsageError
 from ostinato.runs.folder import begin_comparison, check_folder
 from ostinato.settings import TOKENIZERS, apply_overrides, load_recipe, with_budget
+from ostinato.terminal import note, quoted, say, say_json
 
 _WINDOW = 8
 
@@ -95,22 +95,21 @@ def run(args: argparse.Namespace) -> int:
             if comparisons[-1].signal:
                 break
         if args.json:
-            print(json.dumps({"comparisons": [c.to_json() for c in comparisons]}, ensure_ascii=False))
+            say_json({"comparisons": [c.to_json() for c in comparisons]})
         else:
-            print("\n\n".join(map(str, comparisons)))
+            say("\n\n".join(map(str, comparisons)))
         drawn = args.out is not None and draw(comparisons, args.out / "compare")
         if args.out is not None and not comparisons[-1].signal:
-            print(
+            note(
                 f"{args.out}: the mixture{', compare.svg and .png' if drawn else ''}; write with it: "
-                f"ostinato write {args.out / folders[0]}",
-                file=sys.stderr,
+                f"ostinato write {quoted(args.out / folders[0])}"
             )
     return _interrupted(comparisons[-1].signal, args.out) if comparisons[-1].signal else 0
 
 
 def _interrupted(number: int, out: Path | None) -> int:
     kept = "" if out is None else f"; what was done is in {out}"
-    print(f"ostinato: interrupted{kept}", file=sys.stderr)
+    note(f"ostinato: interrupted{kept}")
     return 128 + number
 
 

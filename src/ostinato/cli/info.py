@@ -1,14 +1,13 @@
 """`ostinato info [MODEL|TEXT...]`"""
 
 import argparse
-import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from ostinato.cli.form import rhyme_report
 from ostinato.errors import BundleError
+from ostinato.terminal import note, say, say_json
 
 _RHYMES_UP_TO = 5_000_000
 """Characters of a text whose rhymes are looked up, which takes about a second a million."""
@@ -43,9 +42,9 @@ def _model(folder: Path, args: argparse.Namespace) -> int:
 
     bundle = read_bundle(folder)
     if args.json:
-        print(json.dumps({"path": str(bundle.path), **bundle.config}, ensure_ascii=False))
+        say_json({"path": str(bundle.path), **bundle.config})
     else:
-        print(f"{bundle.card.rstrip()}\n\n({bundle.path}, every file matches its checksum)")
+        say(f"{bundle.card.rstrip()}\n\n({bundle.path}, every file matches its checksum)")
     return 0
 
 
@@ -70,21 +69,19 @@ def _text(args: argparse.Namespace) -> int:
         }
         if corpus.train.characters <= _RHYMES_UP_TO:
             report["rhyme"] = rhyme_report([*corpus.texts("train"), *corpus.texts("heldout")])
-        for note in corpus.notes:
-            print(note, file=sys.stderr)
+        for remark in corpus.notes:
+            note(remark)
     if args.json:
-        print(json.dumps(report, ensure_ascii=False))
+        say_json(report)
         return 0
-    print(", ".join(report["names"]))
-    print(
-        f"  tokenizer {report['tokenizer']}: {report['vocabulary']:,} tokens, a vocabulary made from the training part"
-    )
-    print(f"  documents cut by {report['documents']}")
+    say(", ".join(report["names"]))
+    say(f"  tokenizer {report['tokenizer']}: {report['vocabulary']:,} tokens, a vocabulary made from the training part")
+    say(f"  documents cut by {report['documents']}")
     for name, label in (("train", "training"), ("heldout", "held out")):
         s = report[name]
-        print(f"  {label}: {s['documents']:,} documents, {s['characters']:,} characters, {s['tokens']:,} tokens")
+        say(f"  {label}: {s['documents']:,} documents, {s['characters']:,} characters, {s['tokens']:,} tokens")
     if rhyme := report.get("rhyme"):
-        print(
+        say(
             f"  rhyme: {rhyme['rhyming']:.0%} of {rhyme['lines']:,} lines rhyme with one near them "
             f"({rhyme['couplets']:.0%} with a neighbour, {rhyme['alternate']:.0%} with a next but one)"
         )
@@ -106,8 +103,8 @@ def _machine(args: argparse.Namespace) -> int:
         "kernels": {"isa": kernels.isa, "why": kernels.why, "available": list(kernels.available)},
     }
     if args.json:
-        print(json.dumps(report, ensure_ascii=False))
+        say_json(report)
         return 0
-    print(f"ostinato {report['ostinato']}, Python {report['python']}, {report['cores']} cores")
-    print(f"  kernels: {kernels.isa}, because {kernels.why}; available: {', '.join(kernels.available)}")
+    say(f"ostinato {report['ostinato']}, Python {report['python']}, {report['cores']} cores")
+    say(f"  kernels: {kernels.isa}, because {kernels.why}; available: {', '.join(kernels.available)}")
     return 0

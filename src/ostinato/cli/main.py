@@ -1,15 +1,16 @@
 """The command `ostinato`: picks the command's module, and turns every failure into one line and an exit code."""
 
-import argparse
-import io
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from ostinato import __version__
-from ostinato.errors import OstinatoError
+from ostinato.cli.arguments import Parser, did_you_mean
+from ostinato.errors import OstinatoError, TextError, UsageError
+from ostinato.terminal import finish, note, one_line, prepare_streams, showing
 
 COMMANDS = {
     "train": "train a model on texts",
@@ -23,9 +24,9 @@ COMMANDS = {
 }
 
 
-def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+def build_parser(command: str | None = None) -> Parser:
     """The parser, with the options of `command` alone (all commands' when None)."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ostinato",
         description="Recurrent language models for your own words.",
         epilog="`ostinato COMMAND --help` shows a command's options. Start with: ostinato train lyrics-zh --minutes 2",
@@ -39,25 +40,24 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
+def command_parser(parser: Parser, name: str) -> Parser:
+    """The parser of one command, out of `build_parser`'s."""
+    commands: Any = next(action for action in parser._actions if action.dest == "command")
+    found: Parser = commands.choices[name]
+    return found
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="surrogateescape")  # names of files go out with the bytes they came with
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    command = next((a for a in arguments if a in COMMANDS), None)
-    parser = build_parser(command)
-    args, rest = parser.parse_known_args(arguments)
-    _take_rest(parser, args, rest)
+    prepare_streams()
     try:
-        code: int = import_module(f"ostinato.cli.{args.command}").run(args)
-        sys.stdout.flush()
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+        finish()
     except OstinatoError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", 128 + signal.SIGINT)
-    except BrokenPipeError:
-        # the reader went away (`| head`): no error; keep Python from complaining when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader went away (`| head`): no error
         return 128 + 13
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
@@ -73,20 +73,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _take_rest(parser: argparse.ArgumentParser, args: argparse.Namespace, rest: list[str]) -> None:
-    """Give what stands after the options to an optional positional, which argparse takes for absent before them."""
-    if any(argument.startswith("-") and argument != "-" for argument in rest):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    if rest and getattr(args, "prompt", None) == "" and len(rest) == 1:
-        args.prompt = rest[0]
-    elif rest and args.command == "score" and args.text == ["-"]:
-        args.text = rest
-    elif rest and args.command == "predict" and args.input == ["-"]:
-        args.input = rest
-    elif rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+def _run(arguments: list[str]) -> int:
+    """Run the command that the first argument names; exits with 2 where it names none."""
+    name = arguments[0] if arguments else ""
+    parser = build_parser(name)
+    if name in ("-h", "--help", "--version"):
+        parser.parse_args(arguments[:1])
+    if name not in COMMANDS:
+        every = f"the commands are {', '.join(COMMANDS)}"
+        if not name:
+            parser.error(f"no command given: {every}")
+        if name.startswith("-"):
+            parser.error(f"a command comes first, got {name}: {every}")
+        parser.error(f"unknown command {name}{did_you_mean(name, COMMANDS) or f': {every}'}")
+    command = command_parser(parser, name)
+    args = command.parse_mixed(arguments[1:])
+    args.command = name
+    command.check_numbers(args)
+    if name == "write" and args.prompt == "-":
+        args.prompt = _standard_input()
+    with showing(not getattr(args, "quiet", False)):
+        code: int = import_module(f"ostinato.cli.{name}").run(args)
+    return code
+
+
+def _standard_input() -> str:
+    """The prompt that stands on standard input, without the newline at its end."""
+    if sys.stdin is None:
+        raise UsageError("the prompt - is read from standard input, which is closed")
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TextError(f"the prompt on standard input is not UTF-8 (byte {error.start}): convert it first") from None
+    return text.replace("\r\n", "\n").removesuffix("\n")
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"ostinato: {' '.join(message.split())}", file=sys.stderr)
+    note(f"ostinato: {one_line(message)}")
     return code

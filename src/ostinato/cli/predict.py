@@ -1,8 +1,6 @@
 """`ostinato predict MODEL [INPUT...]`"""
 
 import argparse
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import numpy as np
 
 from ostinato.errors import needs
 from ostinato.settings import TextSettings, from_mapping, recorded_settings
+from ostinato.terminal import note, say, say_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,19 +35,19 @@ def run(args: argparse.Namespace) -> int:
         model.task = from_mapping("task", {"beam": args.beam}, model.task, "--beam")
     text = recorded_settings(TextSettings, bundle.config, str(bundle.path))
     records = read_records(model.task, args.input, text, answers=False, encoding=args.encoding)
-    for note in records.notes:
-        print(note, file=sys.stderr)
+    for remark in records.notes:
+        note(remark)
     predictions = model.predict(records.inputs)
     scores = model.scores(predictions, records.targets) if records.targets else {}
     if args.json:
         plain = [p.tolist() if isinstance(p, np.ndarray) else p for p in predictions]
-        print(json.dumps({"task": model.task.name, "predictions": plain, "scores": scores}, ensure_ascii=False))
+        say_json({"task": model.task.name, "predictions": plain, "scores": scores})
         return 0
     for prediction in predictions:
-        print(_line(prediction))
+        say(_line(prediction))
     if scores:
         found = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items())
-        print(f"{found} (given, {len(predictions):,} records)", file=sys.stderr)
+        note(f"{found} (given, {len(predictions):,} records)")
     return 0
 
 

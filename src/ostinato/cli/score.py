@@ -1,12 +1,13 @@
 """`ostinato score MODEL [TEXT...]`"""
 
 import argparse
-import json
 import math
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ostinato.terminal import is_terminal, note, say, say_json
 
 if TYPE_CHECKING:
     from ostinato.api import Model
@@ -38,12 +39,15 @@ def run(args: argparse.Namespace) -> int:
         given, corpus = whole_text(
             args.text, settings_of(model.config), Path(folder), tokenizer=model.tokenizer, encoding=args.encoding
         )
-        for note in corpus.notes:
-            print(note, file=sys.stderr)
+        for remark in corpus.notes:
+            note(remark)
         if args.per_token:
-            return _per_token(model, given, as_json=args.json or not sys.stdout.isatty())
+            return _per_token(model, given, as_json=args.json or not is_terminal(sys.stdout))
         evaluation = evaluate(model.step_model, given.ids, given.characters, split="given")
-    print(json.dumps(evaluation.to_json()) if args.json else str(evaluation))
+    if args.json:
+        say_json(evaluation.to_json())
+    else:
+        say(evaluation)
     return 0
 
 
@@ -60,8 +64,8 @@ def _per_token(model: "Model", given: "Split", *, as_json: bool) -> int:
             {"id": i, "token": model.tokenizer.token(i), "bits": b if math.isfinite(b) else None, "rank": r}
             for i, b, r in rows
         ]
-        print(json.dumps({**evaluation.to_json(), "per_token": tokens}, ensure_ascii=False))
+        say_json({**evaluation.to_json(), "per_token": tokens})
     else:
-        print(coloured(given.ids, bits, model.tokenizer))
-        print(evaluation)
+        say(coloured(given.ids, bits, model.tokenizer), styled=True)
+        say(evaluation)
     return 0

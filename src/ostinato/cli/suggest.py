@@ -11,6 +11,7 @@ from pathlib import Path
 from ostinato.cli.form import add_arguments as add_form_arguments
 from ostinato.cli.form import form_of
 from ostinato.errors import OstinatoError, UsageError
+from ostinato.terminal import is_terminal, note, one_line, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,21 +54,21 @@ def run(args: argparse.Namespace) -> int:
 
     def propose(lines: list[str], time: int) -> list[str]:
         if wanted := proposer.wanted(lines):
-            _show(f"  still wanted: {', '.join(wanted)}")
+            note(f"  still wanted: {', '.join(wanted)}")
         return proposer(lines, count=args.candidates, row=time)
 
-    session = Session(propose, _edit, _show, _save, proposer.ends_stanza)
+    session = Session(propose, _edit, note, _save, proposer.ends_stanza)
     session.begin(line for line in args.prompt.split("\n") if line)
-    if sys.stdin.isatty():
-        _show(HELP)
+    if is_terminal(sys.stdin):
+        note(HELP)
     _attempt(session.ask)
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         while _attempt(partial(session.obey, _read("> "))):
             pass
     if session.text:
-        print(session.text)
+        say(session.text)
         if wanted := proposer.wanted(session.lines):
-            _show(f"ostinato: the text is without {', '.join(wanted)}, which it was to include")
+            note(f"ostinato: the text is without {', '.join(wanted)}, which it was to include")
     return 0
 
 
@@ -76,12 +77,12 @@ def _attempt(do: Callable[[], bool | None]) -> bool:
     try:
         return do() is not False
     except OstinatoError as error:
-        print(f"ostinato: {error}", file=sys.stderr)
+        note(f"ostinato: {one_line(str(error))}")
         return True
 
 
 def _read(prompt: str) -> str:
-    if sys.stdin.isatty():
+    if is_terminal(sys.stdin):
         return input(prompt)
     line = sys.stdin.readline()
     if not line:
@@ -91,7 +92,7 @@ def _read(prompt: str) -> str:
 
 def _edit(line: str) -> str:
     """The user's version of a line: the terminal's line editor starts with it, a pipe's next line is it."""
-    if not sys.stdin.isatty():
+    if not is_terminal(sys.stdin):
         return _read("").strip()
     import readline
 
@@ -100,10 +101,6 @@ def _edit(line: str) -> str:
         return input("= ").strip()
     finally:
         readline.set_startup_hook(None)
-
-
-def _show(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _save(path: str, text: str) -> None:

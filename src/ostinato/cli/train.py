@@ -2,13 +2,12 @@
 
 import argparse
 import dataclasses
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from ostinato.errors import UsageError, needs
 from ostinato.settings import TASKS, Recipe, apply_overrides, load_recipe, recipe_names, with_budget
+from ostinato.terminal import note, quoted, say, say_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,11 +67,11 @@ def run(args: argparse.Namespace) -> int:
     else:
         result = train_task(read_records(recipe.task, args.text, recipe.text, encoding=args.encoding), **options)
     if args.json:
-        print(json.dumps(result.to_json(), ensure_ascii=False))
+        say_json(result.to_json())
     else:
-        print(result.summary())
+        say(result.summary())
         use = "write with it: ostinato write" if recipe.task.name == "language" else "use it: ostinato predict"
-        print(f"{use} {out}", file=sys.stderr)
+        note(f"{use} {quoted(out)}")
     return 128 + result.signal if result.signal else 0
 
 
@@ -85,10 +84,10 @@ def _count(args: argparse.Namespace, recipe: Recipe) -> int:
     out = _folder(args)
     result = train_ngram(args.text, out=out, recipe=recipe, overwrite=args.overwrite, encoding=args.encoding)
     if args.json:
-        print(json.dumps(result.to_json(), ensure_ascii=False))
+        say_json(result.to_json())
     else:
-        print(result.summary())
-        print(f"write with it: ostinato write {out}", file=sys.stderr)
+        say(result.summary())
+        note(f"write with it: ostinato write {quoted(out)}")
     return 0
 
 

@@ -1,7 +1,6 @@
 """`ostinato write MODEL [PROMPT]`"""
 
 import argparse
-import json
 import secrets
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ostinato.cli.form import add_arguments as add_form_arguments
 from ostinato.cli.form import form_of
 from ostinato.errors import UsageError
+from ostinato.terminal import is_terminal, note, say, say_json
 
 if TYPE_CHECKING:
     from ostinato.api import Model
@@ -120,7 +120,7 @@ def _streamed(events: "Iterable[Piece | Written]") -> "Iterator[Piece | Written]
     from ostinato.generation import Piece
 
     for event in events:
-        _say(event.text if isinstance(event, Piece) else "\n")
+        say(event.text if isinstance(event, Piece) else "\n", end="")
         yield event
 
 
@@ -137,13 +137,13 @@ def _report(args: argparse.Namespace, model: "Model", texts: Iterable[_Text], se
             continue
         if not shown:
             heading = f"{model.heading}{text.title}\n" if text.title is not None else ""
-            _say(("\n" if number else "") + heading + text.text + "\n")
+            say(("\n" if number else "") + heading + text.text)
         if args.novelty and novelty:
-            print(novelty, file=sys.stderr)
+            note(novelty)
     if args.json:
-        print(json.dumps({"seed": seed, "texts": entries}, ensure_ascii=False))
-    elif args.seed is None and sys.stderr.isatty():
-        print(f"(--seed {seed} writes this again)", file=sys.stderr)
+        say_json({"seed": seed, "texts": entries})
+    elif args.seed is None and is_terminal(sys.stderr):
+        note(f"(--seed {seed} writes this again)")
     return 0
 
 
@@ -152,8 +152,3 @@ def _refuse_without_use(args: argparse.Namespace) -> None:
     for name, given in (("--tokens", args.tokens), ("--stop", args.stop or None)):
         if given is not None:
             raise UsageError(f"{name} does not go with a form, which says itself how long the text is: leave one out")
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()

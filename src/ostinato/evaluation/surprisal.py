@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.protocols import END_OF_DOCUMENT, Ids, StepModel, Tokenizer
+from ostinato.terminal import visible
 
 _SHADES = (None, 230, 223, 216, 209, 203, 197)
 """Backgrounds of a terminal's 256 colours, from expected to surprising; one every `_BITS` bits."""
@@ -39,7 +40,7 @@ def coloured(ids: Ids, bits: npt.NDArray[np.float64], tokenizer: Tokenizer) -> s
         text = "⏹\n" if token == END_OF_DOCUMENT else tokenizer.decode(ids[begin : t + 1])
         if "\ufffd" in text and t + 1 < len(ids) and ids[t + 1] != END_OF_DOCUMENT and t - begin < 3:
             continue
-        parts.append(_shaded(text, total))
+        parts.append(_shaded(visible(text), total))
         begin, total = t + 1, 0.0
     return "".join(parts)
 

@@ -1,12 +1,9 @@
 """What a person sees while a model trains: a live bar in a terminal, plain lines elsewhere."""
 
 import math
-import shutil
-import sys
 import time
-from typing import TextIO
 
-from ostinato.text.width import fit
+from ostinato.terminal import draw, erase, is_live, note
 from ostinato.training.checkpoint import Position
 from ostinato.training.metrics import Row
 
@@ -39,14 +36,13 @@ def evaluation_line(row: Row, best: bool, *, over_candidates: bool = False) -> s
 
 
 class Progress:
-    """Writes to `stream` (standard error): a bar that is redrawn when it is a terminal, else a line now and then."""
+    """Writes to standard error: a bar that is redrawn when it is a terminal, else a line now and then."""
 
     over_candidates = False
     """Whether the training loss is over candidates (models.candidates), and so no logarithm of a perplexity."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
-        self._live = self._stream.isatty()
+    def __init__(self) -> None:
+        self._live = is_live()
         self._drawn = 0.0
         self._first: tuple[float, float] | None = None
         self._loss = math.nan
@@ -86,11 +82,9 @@ class Progress:
 
     def _draw(self, text: str) -> None:
         if self._live:
-            width = shutil.get_terminal_size().columns - 1
-            self._stream.write("\r\x1b[K" + fit(text, width))
+            draw(text)
         else:
-            self._stream.write(text.lstrip("█░ ") + "\n")
-        self._stream.flush()
+            note(text.lstrip("█░ "))
 
     def evaluated(self, row: Row, best: bool) -> None:
         """Print the evaluation on a line of its own."""
@@ -99,17 +93,12 @@ class Progress:
 
     def noted(self, text: str) -> None:
         """Print a line (or several) above the bar."""
-        if self._live:
-            self._stream.write("\r\x1b[K")
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        note(text)
         self._drawn = 0.0 if self._live else self._drawn
 
     def finished(self) -> None:
         """Leave the bar's line."""
-        if self._live:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+        erase()
 
 
 class Silent:

@@ -1,0 +1,78 @@
+"""Reading the command line: positional arguments may stand before, between and after options, and after `--`."""
+
+import argparse
+import difflib
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from ostinato.errors import UsageError
+from ostinato.terminal import note, one_line, say
+
+_LARGEST = 2**63 - 1
+_NUMBER = re.compile(r"-\d+$|-\d*\.\d+$")
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """`: did you mean ...?` where one of `known` is close to what was given, else nothing."""
+    close = difflib.get_close_matches(given[:80], list(known), n=1, cutoff=0.6)
+    return f": did you mean {close[0]}?" if close else ""
+
+
+class Parser(argparse.ArgumentParser):
+    """Prints through the one way to the terminal; says what is wrong in one line and what may have been meant."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.color = False  # Python 3.14 colours help, which would come out as escapes
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        import sys
+
+        (note if file is sys.stderr else say)(message, end="")
+
+    def error(self, message: str) -> NoReturn:
+        """One line on standard error, exit code 2."""
+        self.exit(2, f"{one_line(f'ostinato: {message} ({self.prog} --help shows how)')}\n")
+
+    def parse_mixed(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse one command's arguments; what follows `--` is positional whatever it looks like."""
+        given = list(arguments)
+        cut = given.index("--") if "--" in given else len(given)
+        given, rest = given[:cut], given[cut + 1 :]
+        if "-h" in given or "--help" in given:
+            self.print_help()
+            self.exit()
+        known, actions = argparse.Namespace(), self._actions
+        self._actions = [action for action in actions if action.option_strings]
+        try:
+            known, others = self.parse_known_args(given, known)
+        finally:
+            self._actions = actions
+        for other in others:
+            if other.startswith("-") and other != "-" and " " not in other and not _NUMBER.match(other):
+                options = (option for action in actions for option in action.option_strings)
+                self.error(f"unknown option {other}{did_you_mean(other.partition('=')[0], options)}")
+        positionals = self._joined([*others, *rest])
+        args, left = self.parse_known_args(["--", *positionals] if positionals else [], known)
+        if left := [argument for argument in left if argument != "--"]:
+            self.error(f"too much given: {' '.join(left)}")
+        return args
+
+    def _joined(self, positionals: list[str]) -> list[str]:
+        """The positional arguments, an unquoted prompt of several words as one."""
+        places = [action.dest for action in self._actions if not action.option_strings]
+        if "prompt" not in places or len(positionals) <= len(places):
+            return positionals
+        before = len(places) - 1
+        return [*positionals[:before], " ".join(positionals[before:])]
+
+    def check_numbers(self, args: argparse.Namespace) -> None:
+        """Refuse numbers that no option can use. Raises UsageError with the range."""
+        for action in self._actions:
+            value = getattr(args, action.dest, None)
+            if action.type is int and isinstance(value, int) and abs(value) > _LARGEST:
+                raise UsageError(f"{action.option_strings[0]} must be at most {_LARGEST}, got {value}")
+            if action.type is float and isinstance(value, float) and not math.isfinite(value):
+                raise UsageError(f"{action.option_strings[0]} must be a finite number, got {value}")
