@@ -21,17 +21,17 @@ from ostinato.models.candidates import Candidates
 from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
 from ostinato.models.language_model import LanguageModel
 from ostinato.models.window_mlp import build_language_model
-from ostinato.runs.folder import check_folder, empty_folder
-from ostinato.settings import Recipe, TrainingSettings, recipe_from_mapping, to_mapping, to_toml
-from ostinato.text import Corpus, prepare
 from ostinato.runs import defaults as plan
-from ostinato.training.checkpoint import Position, load_checkpoint
+from ostinato.runs.folder import check_folder, empty_folder
 from ostinato.runs.language_data import LanguageData
-from ostinato.training.metrics import Row
 from ostinato.runs.picture import LossPicture
 from ostinato.runs.progress import Progress, Silent
 from ostinato.runs.samples import sample_text
 from ostinato.runs.saving import ModelWriter
+from ostinato.settings import Recipe, TrainingSettings, recipe_from_mapping, to_mapping, to_toml
+from ostinato.text import Corpus, prepare
+from ostinato.training.checkpoint import Position, load_checkpoint
+from ostinato.training.metrics import Row
 from ostinato.training.trainer import Outcome, Trainer
 
 _BUDGET = ("minutes", "epochs", "steps")

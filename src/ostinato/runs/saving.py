@@ -8,11 +8,11 @@ from typing import Any
 from ostinato.bundle import write_bundle
 from ostinato.evaluation import Evaluation, baselines
 from ostinato.models.language_model import LanguageModel
+from ostinato.runs.progress import duration
 from ostinato.settings import Recipe
 from ostinato.text import Corpus
 from ostinato.text.description import describe
 from ostinato.training.metrics import Row
-from ostinato.runs.progress import duration
 
 
 def heldout_evaluation(corpus: Corpus, loss: float) -> Evaluation:

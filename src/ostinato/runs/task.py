@@ -12,17 +12,17 @@ from ostinato.models.device import prepare_torch, resolve_device
 from ostinato.models.task_bundle import build_task_model
 from ostinato.models.task_models import ForecastModel, TaskModel, TranslateModel
 from ostinato.runs.folder import check_folder, empty_folder
+from ostinato.runs.language import Result, result_of, resumed_recipe, settle, stop_on_signals
+from ostinato.runs.picture import LossPicture
+from ostinato.runs.progress import Progress, Silent
+from ostinato.runs.task_data import Part, TaskData, divide
+from ostinato.runs.task_defaults import resolve
+from ostinato.runs.task_saving import TaskWriter
 from ostinato.settings import Recipe, to_toml
 from ostinato.text import BaseTokenizer, build
 from ostinato.text.records import Records
 from ostinato.training.checkpoint import load_checkpoint
 from ostinato.training.metrics import Row
-from ostinato.runs.picture import LossPicture
-from ostinato.runs.progress import Progress, Silent
-from ostinato.runs.language import Result, result_of, resumed_recipe, settle, stop_on_signals
-from ostinato.runs.task_data import Part, TaskData, divide
-from ostinato.runs.task_defaults import resolve
-from ostinato.runs.task_saving import TaskWriter
 from ostinato.training.trainer import Trainer
 
 

@@ -9,12 +9,12 @@ from typing import Any
 from ostinato.bundle import write_bundle
 from ostinato.models.task_bundle import KIND
 from ostinato.models.task_models import ForecastModel, TaskModel
+from ostinato.runs.progress import duration
+from ostinato.runs.task_data import SCORED, TaskData
 from ostinato.settings import Recipe
 from ostinato.text import BaseTokenizer
 from ostinato.text.records import Records
 from ostinato.training.metrics import Row
-from ostinato.runs.progress import duration
-from ostinato.runs.task_data import SCORED, TaskData
 
 _TITLES = {
     "tag": "A tagger",
