@@ -16,6 +16,20 @@ WESTERN = "Le garçon a mangé sa crème près de la fenêtre, là où l’été
 TEXTS = [("gb18030", SIMPLIFIED), ("gb18030", f"2021-03-04,{SIMPLIFIED[:2]},OK\n"), ("big5", TRADITIONAL),
          ("shift_jis", JAPANESE), ("cp1252", WESTERN), ("cp1252", "café\n")]  # fmt: skip
 
+MORE = [
+    ("euc_kr", "비가 밤새 내렸다, 우리는 말이 없었다\n골목 끝에 등불이 하나 있네\n"),
+    ("euc_jp", JAPANESE), ("iso2022_jp", JAPANESE), ("iso2022_kr", "안녕\n사랑은 언제나 그 자리에 있어요.\n"),
+    ("hz", SIMPLIFIED), ("cp932", "ｱﾘｶﾞﾄｳ ｺﾞｻﾞｲﾏｽ\nﾃﾚﾋﾞのﾆｭｰｽを見ていた。\n"),
+    ("tis-620", "ฝนตกทั้งคืน เราไม่พูดกัน\nที่ปากซอยมีโคมไฟดวงหนึ่ง\n"),
+    ("cp1251", "Всю ночь шёл дождь, и мы молчали\n"), ("koi8-r", "Выхожу один я на дорогу\n"),
+    ("cp866", "В конце переулка горит фонарь\n"), ("cp1250", "Całą noc padał deszcz, nie mówiliśmy nic\n"),
+    ("iso8859-2", "Celou noc pršelo a my jsme mlčeli\nPamatuji si každé tvoje slovo\n"),
+    ("cp1252", "I don’t know why you say “goodbye”—\n"), ("cp1252", "là où l’été s’achève\n"),
+    ("cp1252", "È piovuto tutta la notte e noi tacevamo\nperché la città è così lontana\n"),
+    ("cp1253", "Έβρεχε όλη τη νύχτα και σωπαίναμε\n"), ("cp1254", "Şiir gibi güzel bir gece, ışıl ışıl\n"),
+    ("cp1255", "כל הלילה ירד גשם ואנחנו שתקנו\n"), ("cp1256", "هطل المطر طوال الليل ونحن صامتون\n"),
+]  # fmt: skip
+
 
 def found(data: bytes) -> tuple[str, bool]:
     return tuple(detect(io.BytesIO(data), "x.txt"))  # type: ignore[return-value]
@@ -76,10 +90,41 @@ def test_binary_files_are_refused(data: bytes) -> None:
         found(data)
 
 
-@pytest.mark.parametrize("data", [bytes(range(128, 256)) * 4, "Выхожу один я на дорогу".encode("koi8-r")])
-def test_what_is_no_candidate_is_refused(data: bytes) -> None:
+@pytest.mark.parametrize("data", [bytes(range(128, 256)) * 4, "Да\n".encode("cp1251"), b"\xff\xff\x81\n"])
+def test_what_no_candidate_fits_is_refused(data: bytes) -> None:
     with pytest.raises(TextError, match="name its encoding"):
         found(data)
+
+
+@pytest.mark.parametrize(("encoding", "text"), MORE)
+def test_the_other_encodings_of_the_world(encoding: str, text: str) -> None:
+    for sample in (text, text * 30):
+        guess, guessed = found(sample.encode(encoding))
+        assert guessed
+        assert sample.encode(encoding).decode(guess) == sample
+
+
+@pytest.mark.parametrize("text", ["雨\n" * 9, "我——你\n", "《夜》\n", "你好\n"])
+def test_a_few_chinese_characters_with_dashes(text: str) -> None:
+    assert found(text.encode("gbk")) == ("gb18030", True)
+
+
+def test_several_candidates_are_shown_with_a_line_of_each() -> None:
+    message = (
+        r"not UTF-8\): cp1252 would read 'naïve café'; cp1250 would read 'naďve café'; .*for example --encoding cp1252"
+    )
+    with pytest.raises(TextError, match=message):
+        found("OK\nnaïve café\n".encode("cp1252"))
+
+
+def test_programs_that_look_like_shifts_are_utf8() -> None:
+    for text in ("a = ~{name} + ~{other}\n", "\x1b[31mred\x1b[0m\n", "~{}~}\n", "\x1b$ 5\n"):
+        assert found(text.encode()) == ("utf-8", False)
+
+
+def test_zero_bytes_between_letters_are_told_from_a_binary_file() -> None:
+    with pytest.raises(TextError, match=r"x.txt has zero bytes between its letters \(the first is byte 8\): remove"):
+        found(b"one line\0another line\0a third\0")
 
 
 @settings(max_examples=300, deadline=None)

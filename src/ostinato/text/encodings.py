@@ -1,14 +1,13 @@
 """Which encoding a file is in: its byte order mark, else UTF-8 strictly, else a guess that is reported as one.
 
-The guess is among GB18030, Big5, UTF-16 without a mark, Shift-JIS and cp1252. A text in the wrong one of them still
-often decodes, but into characters that nobody writes; so each is scored by the share of its characters that are
-common in the language the encoding is for.
+The guess is chardet's (decision 125 compares it with others), among the encodings that people's texts still come in.
+Where several candidates fit about as well and read different texts, none is taken: the error shows a line of each.
 """
 
 import codecs
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from ostinato.errors import TextError, UsageError
@@ -17,6 +16,23 @@ CHUNK = 1 << 20
 _SAMPLE = 1 << 18
 _MARKS = [(codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF8, "utf-8-sig"),
           (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")]  # fmt: skip
+_CODECS = {
+    "gb18030": ("gb18030",), "big5hkscs": ("big5", "big5hkscs"), "cp932": ("shift_jis", "cp932"),
+    "euc_jis_2004": ("euc_jp", "euc_jis_2004"), "cp949": ("cp949",), "euc_kr": ("cp949",), "cp1252": ("cp1252",),
+    "cp1250": ("cp1250",), "iso8859-2": ("iso8859-2",), "iso8859-15": ("cp1252", "iso8859-15"), "cp1254": ("cp1254",),
+    "cp1257": ("cp1257",), "cp1258": ("cp1258",), "cp1251": ("cp1251",), "koi8-r": ("koi8-r",), "koi8-u": ("koi8-u",),
+    "cp866": ("cp866",), "cp1253": ("cp1253",), "cp1255": ("cp1255",), "cp1256": ("cp1256",), "cp874": ("cp874",),
+    "mac-roman": ("mac-roman",), "cp850": ("cp850",),
+}  # fmt: skip
+"""What a guess may be, and the codecs to read it with: the first that decodes the whole file, the most usual first."""
+_LATIN = ("cp1252", "cp1250", "iso8859-2", "iso8859-15", "cp1254", "cp1257", "cp1258", "mac-roman", "cp850")
+_SEVEN_BITS = ("iso2022_jp_2", "iso2022_jp_ext", "iso2022_kr", "hz")
+_CLOSE, _SURE, _HOPELESS = 0.9, 0.1, 0.013
+"""A candidate of `_CLOSE` times the best confidence is as good, unless that is `_SURE`; below `_HOPELESS`, none is."""
+_WEIGHTS: dict[str | tuple[str, str | None], float] = {
+    "mac-roman": 0.5, "cp850": 0.5, "cp1258": 0.5, "cp1252": 1.15, ("cp1252", "is"): 0.95,
+}  # fmt: skip
+"""How much more or less than chardet counts we expect an encoding. Icelandic and Turkish share their letters' bytes."""
 
 
 class Detected(NamedTuple):
@@ -39,45 +55,63 @@ def check_encoding(name: str) -> str:
 def detect(stream: BinaryIO, name: str) -> Detected:
     """The encoding of a stream that can be read from its start again. `name` is for messages.
 
-    Reads all of it. Raises TextError for a binary file, an almost valid UTF-8 text, or no fitting encoding.
+    Reads all of it. Raises TextError for a binary file, an almost valid UTF-8 text, and where no encoding fits or
+    several do.
     """
     head = stream.read(_SAMPLE)
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return Detected(encoding, False)
     if b"\0" in head:
+        if _mostly_ascii(head):
+            raise TextError(f"{name} has zero bytes between its letters (the first is byte {head.index(0)}): "
+                            "remove them, for example with tr -d '\\0'")  # fmt: skip
         if order := _utf16(head):
             return Detected(order, True)
-        raise TextError(f"{name} looks like a binary file, not a text")
+        raise _binary(name)
     stream.seek(0)
-    fault = _first_fault(stream, "utf-8", name)
+    scan = _Scan("utf-8", name)
+    fault = scan.first_fault(stream)
     if fault is None:
-        return Detected("utf-8", False)
+        return _seven_bits(stream, scan.shift) if scan.shift is not None else Detected("utf-8", False)
     sample = _sample(stream, fault)
     if _nearly_utf8(sample):
         raise TextError(f"{name} is UTF-8 except for byte {fault}: repair it, or name its encoding")
-    for encoding in _ranking(sample):
-        stream.seek(0)
-        if _first_fault(stream, encoding, name) is None:
-            return Detected(encoding, True)
-    raise TextError(f"{name} is in no encoding that could be recognised (byte {fault} is not UTF-8): name its encoding")
+    return Detected(_guess(stream, sample, fault, name), True)
 
 
-def _first_fault(stream: BinaryIO, encoding: str, name: str) -> int | None:
-    """Offset of the first byte that does not decode; None if all do. Raises TextError at a zero byte."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    end = 0
-    while True:
-        chunk = stream.read(CHUNK)
-        end += len(chunk)
-        if b"\0" in chunk:
-            raise TextError(f"{name} looks like a binary file, not a text")
-        try:
-            decoder.decode(chunk, final=not chunk)
-        except UnicodeDecodeError as error:
-            return fault_offset(end, error)
-        if not chunk:
-            return None
+def _binary(name: str) -> TextError:
+    return TextError(f"{name} looks like a binary file, not a text")
+
+
+class _Scan:
+    """One pass over a whole stream. `shift`: where an ASCII text first has what shifts to another character set."""
+
+    def __init__(self, encoding: str, name: str) -> None:
+        self._decoder, self._name = codecs.getincrementaldecoder(encoding)(), name
+        self.shift: int | None = None
+
+    def first_fault(self, stream: BinaryIO) -> int | None:
+        """Offset of the first byte that does not decode; None if all do. Raises TextError at a zero byte."""
+        end = 0
+        ascii_only = True
+        while True:
+            chunk = stream.read(CHUNK)
+            if b"\0" in chunk:
+                raise _binary(self._name)
+            ascii_only = ascii_only and chunk.isascii()
+            if ascii_only and self.shift is None and (shift := re.search(rb"\x1b[$(&]|~\{[!-}]{2}", chunk)):
+                self.shift = end + shift.start()
+            end += len(chunk)
+            try:
+                self._decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                return fault_offset(end, error)
+            except UnicodeError:  # a codec that does not say where
+                return max(0, end - len(chunk))
+            if not chunk:
+                self.shift = self.shift if ascii_only else None
+                return None
 
 
 def fault_offset(end: int, error: UnicodeDecodeError) -> int:
@@ -106,6 +140,13 @@ def _nearly_utf8(sample: bytes) -> bool:
     return sum(not character.isascii() for character in text) - wrong >= 10 * wrong
 
 
+def _mostly_ascii(head: bytes) -> bool:
+    """Whether a text with zero bytes is ASCII apart from them; every other byte of UTF-16 would be zero, or none is."""
+    zeros = head.count(0)
+    printable = len(re.findall(rb"[\t\n\r -~]", head))
+    return zeros * 5 < len(head) and (zeros + printable) * 50 >= len(head) * 49
+
+
 def _utf16(head: bytes) -> str | None:
     """UTF-16 without a mark, by the byte order in which more blanks, line feeds, letters and CJK marks appear."""
     best, most = "", 0
@@ -121,49 +162,135 @@ def _utf16(head: bytes) -> str | None:
     return best or None
 
 
-def _ranking(sample: bytes) -> list[str]:
-    """The candidates in which most of the sample's characters are common ones, best first."""
-    scores = {}
-    for encoding, score in _SCORES.items():
-        try:  # incrementally: the sample may end inside a character
-            text = codecs.getincrementaldecoder(encoding)().decode(sample)
-        except UnicodeDecodeError:
+def _seven_bits(stream: BinaryIO, shift: int) -> Detected:
+    """ISO-2022 or HZ, if the ASCII text from its first shift on is one of them throughout, else UTF-8."""
+    sample = _sample(stream, shift)
+    for encoding in _SEVEN_BITS:
+        text = _decoded(sample, encoding)
+        if text is None or text.isascii() or (encoding == "hz" and not _is_usual_chinese(text)):
             continue
-        scores[encoding] = score([character for character in text if not character.isascii()], sample)
-    likely = [encoding for encoding, score in scores.items() if score >= 0.5]
-    return sorted(likely, key=lambda encoding: -scores[encoding])
+        stream.seek(0)
+        if _Scan(encoding, "").first_fault(stream) is None:
+            return Detected(encoding, True)
+    return Detected("utf-8", False)
 
 
-def _lead_share(encoding: str, *leads: tuple[int, int]) -> Callable[[list[str], bytes], float]:
-    """Share of characters whose first byte in `encoding` lies in one of the ranges of its common characters."""
-
-    def score(characters: list[str], sample: bytes) -> float:
-        common = 0
-        for character in characters:
-            code = character.encode(encoding, "ignore")
-            common += len(code) == 2 and any(low <= code[0] <= high for low, high in leads)
-        return common / max(1, len(characters))
-
-    return score
+def _is_usual_chinese(text: str) -> bool:
+    """Whether nearly all characters beyond ASCII are of level 1 of GB 2312. HZ's `~{` stands in programs as well."""
+    codes = [character.encode("gb2312", "ignore")[:1] for character in text if not character.isascii()]
+    common = sum(b"\xb0" <= code <= b"\xd7" or code in (b"\xa1", b"\xa3") for code in codes)
+    return 20 * common >= 19 * len(codes)
 
 
-def _japanese(characters: list[str], sample: bytes) -> float:
-    """Level 1 Kanji, Kana and punctuation, if there are Kana: no Japanese text is without."""
-    kana = sum("\u3041" <= character <= "\u30fc" for character in characters)
-    if kana * 10 < len(characters):
-        return 0.0
-    return _lead_share("shift_jis", (0x81, 0x83), (0x88, 0x97))(characters, sample)
+class _Candidate(NamedTuple):
+    guess: str
+    confidence: float
+    text: str
 
 
-def _western(characters: list[str], sample: bytes) -> float:
-    """Share of bytes beyond ASCII that stand alone: accents and quotation marks among ASCII letters."""
-    runs = re.findall(rb"[\x80-\xff]+", sample)
-    return sum(len(run) == 1 for run in runs) / max(1, len(characters))
+def _guess(stream: BinaryIO, sample: bytes, fault: int, name: str) -> str:
+    """The codec that the best candidate's file is read with. Raises TextError where none fits, or several."""
+    candidates = _candidates(sample)
+    best = candidates[0].confidence if candidates else 0.0
+    for candidate in candidates:
+        if candidate.confidence < _HOPELESS:
+            break
+        if candidate.confidence < min(_SURE, _CLOSE * best) or _rivals(candidate, candidates):
+            break
+        for codec in _CODECS[candidate.guess]:
+            stream.seek(0)
+            if _Scan(codec, name).first_fault(stream) is None:
+                return codec
+    shown = "; ".join(f"{c.guess} would read {_excerpt(c.text)!r}" for c in _distinct(candidates)[:4])
+    if not shown:
+        raise TextError(f"{name} is in no encoding that could be recognised (byte {fault} is not UTF-8): "
+                        "name its encoding (--encoding E)")  # fmt: skip
+    raise TextError(f"{name} is in no encoding that could be recognised (byte {fault} is not UTF-8): {shown}; "
+                    f"name its encoding, for example --encoding {candidates[0].guess}")  # fmt: skip
 
 
-_SCORES: dict[str, Callable[[list[str], bytes], float]] = {
-    "gb18030": _lead_share("gb2312", (0xA1, 0xA3), (0xB0, 0xD7)),  # level 1 of GB 2312
-    "big5": _lead_share("big5", (0xA1, 0xA3), (0xA4, 0xC6)),  # level 1 of Big5
-    "shift_jis": _japanese,
-    "cp1252": _western,
-}
+def _candidates(sample: bytes) -> list[_Candidate]:
+    """The encodings that the sample may be in, the likeliest first: chardet's figures, and what we expect of texts."""
+    import chardet
+
+    ranked = chardet.detect_all(
+        sample, ignore_threshold=True, compat_names=False, include_encodings=[*_CODECS], no_match_encoding="cp1252"
+    )
+    first = chardet.detect(sample, compat_names=False, include_encodings=[*_CODECS], no_match_encoding="cp1252")
+    scores = {str(one["encoding"]): (float(one["confidence"] or 0.0), one["language"]) for one in ranked}
+    latin = _is_latin(sample)
+    found = []
+    for guess in _CODECS:
+        if (latin and guess not in _LATIN) or (text := _decoded(sample, guess)) is None:
+            continue
+        confidence, language = scores.get(guess, (0.0, None))
+        confidence *= _WEIGHTS.get((guess, language), _WEIGHTS.get(guess, 1.0))
+        if not latin:
+            confidence *= (0.5 if guess in _LATIN else 1.0) * (1.2 if guess == first["encoding"] else 1.0)
+        if guess == "gb18030" and _is_short_chinese(text, sample):
+            confidence = max(3 * confidence, _SURE)
+        found.append(_Candidate(guess, confidence, text))
+    found.sort(key=lambda one: -one.confidence)
+    if not latin and (not found or found[0].confidence < _SURE / 2):
+        kana = _decoded(sample, "cp932")
+        if kana is not None and _is_half_width(kana):
+            return [_Candidate("cp932", 1.0, kana), *(one for one in found if one.guess != "cp932")]
+    if any(one.guess == "cp1252" and one.text == found[0].text for one in found):  # the usual name of what reads alike
+        found.insert(0, found[0]._replace(guess="cp1252"))
+    return found
+
+
+def _decoded(sample: bytes, encoding: str) -> str | None:
+    """The sample's text; None if it has what no text has. Its end may cut a character."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(sample)
+    except UnicodeError:
+        return None
+    odd = re.search("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd]|[─-▟]{2}[^─-▟\n]", text)
+    return None if odd else text
+
+
+def _is_short_chinese(text: str, sample: bytes) -> bool:
+    """Whether a few characters, too few for chardet, are all usual ones, and not all with the codes of Hangul."""
+    few = len({character for character in text if not character.isascii()}) <= 32
+    return few and _is_usual_chinese(text) and re.search(rb"[\xc9-\xd7]", sample) is not None
+
+
+def _is_latin(sample: bytes) -> bool:
+    """Whether nearly all bytes beyond ASCII stand alone, quotation marks and dashes apart, among ASCII letters."""
+    plain = re.sub(rb"[\x85\x91-\x97\xa0\xab\xbb]", b"'", sample)  # the marks of cp1250 to cp1258
+    runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", plain)]
+    letters = len(re.findall(rb"[A-Za-z]", sample))
+    return letters >= 1.5 * sum(runs) and 4 * sum(length == 1 for length in runs) >= 3 * len(runs)
+
+
+def _is_half_width(text: str) -> bool:
+    """Whether a text is Japanese in half-width kana, with marks of voice only after what can be voiced."""
+    half = len(re.findall("[ｦ-ﾟ]", text))
+    marks = len(re.findall("[ﾞﾟ]", text))
+    voiced = len(re.findall("[ｳｶ-ﾄﾊ-ﾎ]ﾞ|[ﾊ-ﾎ]ﾟ", text))
+    kana = len(re.findall("[ぁ-ヿ、-」｡-ﾟ]", text))
+    other = sum(not character.isascii() for character in text)
+    return half >= 4 and 3 * half >= other and 5 * kana >= 4 * other and marks == voiced and (marks > 0 or kana > half)
+
+
+def _rivals(candidate: _Candidate, candidates: list[_Candidate]) -> bool:
+    """Whether another candidate fits as well where none fits surely, and reads another text."""
+    close = [one for one in candidates if one.confidence >= _CLOSE * candidate.confidence]
+    return candidate.confidence < _SURE and any(one.text != candidate.text for one in close)
+
+
+def _distinct(candidates: list[_Candidate]) -> list[_Candidate]:
+    """The first candidate for each reading of the text."""
+    found: dict[str, _Candidate] = {}
+    for one in candidates:
+        found.setdefault(one.text, one)
+    return list(found.values())
+
+
+def _excerpt(text: str) -> str:
+    """The first line with more than ASCII in it, shortened."""
+    lines: Iterator[str] = (line.strip() for line in text.split("\n") if not line.isascii())
+    line = next(lines, "")
+    at = next((n for n, character in enumerate(line) if not character.isascii()), 0)
+    return line[max(0, at - 20) :][:40]
