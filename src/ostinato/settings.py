@@ -54,6 +54,7 @@ class TextSettings:
     min_count: int | None = _setting(None, "rarer tokens are spelled (auto: 2; 1 for whitespace)", low=1)
     direction: str = _setting("forward", "reading direction", among=("forward", "backward"))
     heldout: float = _setting(0.1, "share of the text held out for evaluation", low=0.0, high=0.5)
+    field: str = _setting("text", "field with the text, in files of JSON lines (.jsonl)")
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def test_members_are_read_sorted_and_filtered(tmp_path: Path, method: int) -> No
         method,
     )  # fmt: skip
     assert read(path) == {f"{path}/a.md": "one", f"{path}/b/two.txt": "二\n"}
-    assert read_texts([path]).notes == (f"{path}: 1 files were passed over, their ending is not that of a text",)
+    assert read_texts([path]).notes == (f"{path}: 1 file was passed over, by its ending no text (.jpg)",)
     assert read_texts([path]).names == ("songs.zip",)
     assert sorted(tmp_path.iterdir()) == [path]
 

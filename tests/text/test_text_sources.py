@@ -47,7 +47,7 @@ def test_folders(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path)
     assert read(tmp_path) == ["README", "b/a.md", "b/z.txt", "b/c/UPPER.TXT"]
     assert read_texts([tmp_path]).notes == (
-        f"{tmp_path}: 2 files were passed over, their ending is not that of a text",
+        f"{tmp_path}: 2 files were passed over, by its ending no text (.png, without one, binary)",
     )
 
 

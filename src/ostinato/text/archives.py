@@ -1,11 +1,15 @@
-"""Texts inside a zip: members are streamed, never extracted, and a bomb is refused before anything is read."""
+"""Texts inside a zip or packed by gzip: streamed, never extracted, and a bomb is refused before anything is read."""
 
+import gzip
+import io
 import lzma
+import stat
 import weakref
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from ostinato.errors import TextError
 
@@ -14,6 +18,8 @@ MAX_BYTES = 16 << 30
 MAX_RATIO = 200
 """Text seldom shrinks more than 10-fold. Members of less than `RATIO_FROM` bytes may, whatever they hold."""
 RATIO_FROM = 1 << 20
+SUM_FROM = 8 << 20
+"""All members together may always unpack to so many bytes; to more, up to `MAX_RATIO` times the file's own size."""
 
 BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, UnicodeDecodeError)
 """What `zipfile` raises on damaged or unknown contents."""
@@ -53,13 +59,78 @@ class Archive:
                 ratio = member.file_size // max(1, member.compress_size)
                 raise TextError(f"{self.path}: {member.filename} would unpack to {ratio} times its size, more than "
                                 f"{MAX_RATIO}: unpack it first if it is no zip bomb")  # fmt: skip
+        size = self.path.stat().st_size
+        if total > max(SUM_FROM, MAX_RATIO * size):
+            raise TextError(f"{self.path} would unpack to {total // max(1, size)} times its size, more than "
+                            f"{MAX_RATIO}: unpack it first if it is no zip bomb")  # fmt: skip
 
-    def members(self) -> list[str]:
-        """Names of the members that are files, sorted."""
-        return sorted(member.filename for member in self._zip.infolist() if not member.is_dir())
+    def members(self) -> list[zipfile.ZipInfo]:
+        """The members that are files or links, in the order of their names; of one name, in that of the zip."""
+        files = [member for member in self._zip.infolist() if not member.is_dir()]
+        return sorted(files, key=lambda member: member.filename)
 
-    def open(self, member: str) -> BinaryIO:
+    @property
+    def is_container(self) -> bool:
+        """Whether it is the package of another format (an office document, a book, a program), no zip of texts."""
+        names = set(self._zip.namelist())
+        return bool(names & {"[Content_Types].xml", "mimetype", "META-INF/container.xml", "META-INF/MANIFEST.MF"})
+
+    @property
+    def document_kind(self) -> str:
+        """The ending that a container's content calls for, "" if it is no document that can be read."""
+        for ending, part in (
+            (".docx", "word/document.xml"),
+            (".epub", "META-INF/container.xml"),
+            (".odt", "content.xml"),
+        ):
+            if part in self._zip.namelist():
+                return ending
+        return ""
+
+    def open(self, member: zipfile.ZipInfo) -> BinaryIO:
         """A stream of a member's bytes. Raises TextError if it is encrypted, one of BROKEN if it is damaged."""
-        if self._zip.getinfo(member).flag_bits & 1:
-            raise TextError(f"{self.path}: {member} is encrypted: unpack it first")
+        if member.flag_bits & 1:
+            raise TextError(f"{self.path}: {member.filename} is encrypted: unpack it first")
         return cast(BinaryIO, self._zip.open(member))
+
+
+def is_link(member: zipfile.ZipInfo) -> bool:
+    """Whether a member is a symbolic link: its bytes are a path, not a text."""
+    return stat.S_ISLNK(member.external_attr >> 16)
+
+
+class _Unpacked(io.RawIOBase):
+    """A gzip stream that ends in a TextError where it gives more than text ever shrinks to."""
+
+    def __init__(self, packed: BinaryIO, name: str) -> None:
+        self._packed, self._name = packed, name
+        self._stream = gzip.GzipFile(fileobj=packed)
+        self._given = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._given = 0
+        return self._stream.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self._given += len(data)
+        if self._given > max(SUM_FROM, MAX_RATIO * self._packed.tell()) or self._given > MAX_BYTES:
+            raise TextError(f"{self._name} unpacks to more than {MAX_RATIO} times its size: unpack it first if it is "
+                            "no bomb")  # fmt: skip
+        return data
+
+    def close(self) -> None:
+        self._stream.close()
+        self._packed.close()
+        super().close()
+
+
+def unpacked(opener: Callable[[], BinaryIO], name: str) -> Callable[[], BinaryIO]:
+    """An opener of what a gzip file holds."""
+    return lambda: cast(BinaryIO, cast(Any, _Unpacked(opener(), name)))

@@ -98,7 +98,7 @@ def prepare(
     another one nothing is written. The vocabulary is that of the training split. Memory does not grow with the text.
     Raises TextError (sources, too short or another text, a full disk) and SettingsError.
     """
-    texts = read_texts(paths, encoding)
+    texts = read_texts(paths, encoding, field=settings.field)
     settings = dataclasses.replace(
         settings,
         documents=resolve_documents(settings.documents, texts.sources),
@@ -167,9 +167,9 @@ def _survey(pieces: Iterator[Piece]) -> _Survey:
 
 def _fingerprint(digest: str, settings: TextSettings, tokenizer: BaseTokenizer | None) -> str:
     given = None if tokenizer is None else tokenizer.to_json()
-    return hashlib.sha256(
-        json.dumps([FORMAT, digest, dataclasses.asdict(settings), given], sort_keys=True).encode()
-    ).hexdigest()
+    values = dataclasses.asdict(settings)
+    del values["field"]  # it acts on the text, which the digest names
+    return hashlib.sha256(json.dumps([FORMAT, digest, values, given], sort_keys=True).encode()).hexdigest()
 
 
 def _write_ids(

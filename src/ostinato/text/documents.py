@@ -1,9 +1,10 @@
 """A stream of text cut into documents, without ever holding a whole one.
 
-Kinds: `files` (each source one document, as it stands), `lines` (each line that is not blank, without its newline),
-`paragraphs` (parted by blank lines), or a regular expression that is looked for in every line: where it is found, a
-document begins (what comes before the first is one too). Blank lines at either end of paragraphs and of documents cut
-by an expression, and the newline of their last line, are left out. `auto` is `^# ` for bundled lyrics, else `files`.
+Kinds: `files` (each source one document, as it stands; of lines of JSON, each record), `lines` (each line that is not
+blank, without its newline), `paragraphs` (parted by blank lines), or a regular expression that is looked for in every
+line: where it is found, a document begins (what comes before the first is one too). Blank lines at either end of
+paragraphs and of documents cut by an expression, and the newline of their last line, are left out. `auto` is `^# ` for
+bundled lyrics, else `files`.
 """
 
 import re
@@ -54,7 +55,8 @@ def cut_documents(sources: Iterable[Source], settings: TextSettings) -> Iterator
         if left is not None:
             budget = _Budget(left)
             pieces = budget.spend(pieces)
-        for piece in _cut(pieces, settings.documents):
+        by_record = source.records and settings.documents == "files"
+        for piece in _records(pieces) if by_record else _cut(pieces, settings.documents):
             yield piece if settings.newlines == "keep" else Piece(piece.text.replace("\n", " "), piece.last)
         if left is not None and (left := budget.left) == 0:
             return
@@ -83,6 +85,12 @@ def _cut(pieces: Iterable[str], rule: str) -> Iterator[Piece]:
         return _by_lines(pieces, lambda line, after_blank: after_blank)
     is_title = title_finder(rule)
     return _by_lines(pieces, lambda line, after_blank: is_title(line))
+
+
+def _records(pieces: Iterable[str]) -> Iterator[Piece]:
+    for piece in pieces:
+        if text := piece.removesuffix("\n\n"):
+            yield Piece(text, True)
 
 
 def _whole(pieces: Iterable[str]) -> Iterator[Piece]:

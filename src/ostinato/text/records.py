@@ -176,7 +176,7 @@ def read_next_lines(
     Title lines (where a pattern for documents is found) are left out. Without answers, every line is an input.
     Raises TextError where no document has two lines.
     """
-    texts = read_texts(paths, encoding)
+    texts = read_texts(paths, encoding, field=settings.field)
     records = Records(names=texts.names, notes=texts.notes)
     if not answers:
         records.inputs = [line for source in texts.sources for _, line in _filled_lines(source)]
@@ -205,7 +205,7 @@ def read_series(paths: Sequence[str], *, column: str = "auto", encoding: str | N
     """One series from the column of a CSV or TSV file with a header: the named one, or the last. Raises TextError."""
     if len(paths) != 1:
         raise TextError(f"a series comes from one file, got {len(paths)}")
-    texts = read_texts(paths, encoding)
+    texts = read_texts(paths, encoding, plain=True)
     if len(texts.sources) != 1:
         raise TextError(f"a series comes from one file, {', '.join(texts.names)} holds {len(texts.sources)}")
     (source,) = texts.sources
@@ -223,7 +223,7 @@ def _collect(
     check: Callable[[str, Record], None],
     encoding: str | None,
 ) -> Records:
-    texts = read_texts(paths, encoding)
+    texts = read_texts(paths, encoding, plain=True)
     records = Records(names=texts.names, notes=texts.notes)
     for source in texts.sources:
         for where, record in read(source):
