@@ -128,32 +128,33 @@ def _in_train(records: Records, train: Part) -> list[bool]:
 
 def series(data: Path, out: Path) -> dict[str, Any]:
     """The last values of two series, none of which was seen: forecasts in one go from the values before them."""
-    from ostinato.runs.picture import new_figure, save_figure
+    from ostinato.runs.picture import picture
 
     result: dict[str, Any] = {}
-    figure = new_figure(9, 7)
-    cases = {
-        "airline": ("Passengers", 24, ["task.history=36", "task.season=12", "task.logarithm=true"]),
-        "sunspots": ("SUNACTIVITY", 22, ["task.history=44", "task.season=11"]),
-    }
-    for place, (name, (column, held, settings)) in enumerate(cases.items()):
-        values = read_series([str(data / f"{name}.csv")], column=column).inputs[0]
-        known = Records([values[:-held]], [], [0], (name,))
-        runs = []
-        for seed in range(1, 6):
-            model = trained(known, out / name, "forecast", f"task.horizon={held}", f"training.seed={seed}", *settings)
-            runs.append(model.predict([values[:-held]])[0])
-        naive = model.network.naive(values[:-held])
-        errors = [float(np.abs(run - values[-held:]).mean()) for run in runs]
-        result[name] = {"seasonal_naive_mae": float(np.abs(naive - values[-held:]).mean()), "mae": errors,
-                        "mean_mae": float(np.mean(errors))}  # fmt: skip
-        axes = figure.add_subplot(2, 1, place + 1)
-        at = np.arange(len(values))
-        axes.plot(at[-5 * held :], values[-5 * held :], color="#333333", label=name)
-        axes.plot(at[-held:], naive, color="#8a8a8a", linestyle="--", label="last season again")
-        axes.plot(at[-held:], np.mean(runs, 0), color="#b5322f", label="forecast (mean of 5 seeds)")
-        axes.legend(frameon=False)
-    save_figure(figure, out / "forecasts")
+    with picture(out / "forecasts", 9, 7) as figure:
+        cases = {
+            "airline": ("Passengers", 24, ["task.history=36", "task.season=12", "task.logarithm=true"]),
+            "sunspots": ("SUNACTIVITY", 22, ["task.history=44", "task.season=11"]),
+        }
+        for place, (name, (column, held, settings)) in enumerate(cases.items()):
+            values = read_series([str(data / f"{name}.csv")], column=column).inputs[0]
+            known = Records([values[:-held]], [], [0], (name,))
+            runs = []
+            for seed in range(1, 6):
+                model = trained(
+                    known, out / name, "forecast", f"task.horizon={held}", f"training.seed={seed}", *settings
+                )
+                runs.append(model.predict([values[:-held]])[0])
+            naive = model.network.naive(values[:-held])
+            errors = [float(np.abs(run - values[-held:]).mean()) for run in runs]
+            result[name] = {"seasonal_naive_mae": float(np.abs(naive - values[-held:]).mean()), "mae": errors,
+                            "mean_mae": float(np.mean(errors))}  # fmt: skip
+            axes = figure.add_subplot(2, 1, place + 1)
+            at = np.arange(len(values))
+            axes.plot(at[-5 * held :], values[-5 * held :], color="#333333", label=name)
+            axes.plot(at[-held:], naive, color="#8a8a8a", linestyle="--", label="last season again")
+            axes.plot(at[-held:], np.mean(runs, 0), color="#b5322f", label="forecast (mean of 5 seeds)")
+            axes.legend(frameon=False)
     return result
 
 

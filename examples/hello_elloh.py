@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ostinato.layers import RNN
-from ostinato.runs.picture import new_figure, save_figure
+from ostinato.runs.picture import picture
 
 CHARACTERS = sorted(set("hello"))  # e h l o: a set lists l once
 X = torch.tensor([CHARACTERS.index(c) for c in "hello"])
@@ -52,16 +52,15 @@ def learn(layer) -> tuple[list[float], str]:  # type: ignore[no-untyped-def]
 def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/examples")
     folder.mkdir(parents=True, exist_ok=True)
-    figure = new_figure(6.4, 3.6)
-    axes = figure.add_subplot()
-    for name, layer, style in (("hand-made", hand_made, "-"), ("framework", framework, "--")):
-        losses, predicted = learn(layer)
-        print(f"{name}: hello -> {predicted}, loss {losses[0]:.3f} -> {losses[-1]:.4f}")
-        axes.semilogy(losses, style, label=name, linewidth=2)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("cross-entropy (nats a character)")
-    axes.legend(frameon=False)
-    save_figure(figure, folder / "hello_elloh")
+    with picture(folder / "hello_elloh", 6.4, 3.6) as figure:
+        axes = figure.add_subplot()
+        for name, layer, style in (("hand-made", hand_made, "-"), ("framework", framework, "--")):
+            losses, predicted = learn(layer)
+            print(f"{name}: hello -> {predicted}, loss {losses[0]:.3f} -> {losses[-1]:.4f}")
+            axes.semilogy(losses, style, label=name, linewidth=2)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("cross-entropy (nats a character)")
+        axes.legend(frameon=False)
 
 
 if __name__ == "__main__":

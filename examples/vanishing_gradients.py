@@ -16,7 +16,7 @@ import torch
 
 from ostinato.cells import CELLS, CellWeights
 from ostinato.layers import Recurrent, initialise
-from ostinato.runs.picture import new_figure, save_figure
+from ostinato.runs.picture import picture
 
 T, FEATURES, H, B = 60, 16, 64, 8
 KINDS = {"RNN": ("rnn", None), "GRU": ("gru", None), "LSTM": ("lstm", None), "LSTM, forget bias 3": ("lstm", 3.0)}
@@ -41,21 +41,20 @@ def gradient_norms(cell_name: str, forget_bias: float | None, seed: int) -> list
 def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/examples")
     folder.mkdir(parents=True, exist_ok=True)
-    figure = new_figure(6.4, 3.8)
-    axes = figure.add_subplot()
-    for name, (cell, forget_bias) in KINDS.items():
-        runs = torch.tensor([gradient_norms(cell, forget_bias, seed) for seed in range(3)], dtype=torch.float64)
-        norms = (runs / runs[:, :1]).log().mean(0).exp().tolist()
-        rate = math.exp((math.log(norms[30]) - math.log(norms[5])) / 25)
-        gone = next((k for k, norm in enumerate(norms) if norm < 1e-6), None)
-        reach = f"below a millionth after {gone} steps" if gone else f"above a millionth for all {T} steps"
-        print(f"{name:20} keeps {rate:.2f} of the gradient a step: {reach}")
-        axes.semilogy(norms, label=f"{name} ({rate:.2f} a step)", linewidth=2)
-    axes.set_xlabel("distance from the loss in time steps")
-    axes.set_ylabel("‖∂loss/∂h‖, relative")
-    axes.set_ylim(1e-12, 3)
-    axes.legend(frameon=False)
-    save_figure(figure, folder / "vanishing_gradients")
+    with picture(folder / "vanishing_gradients", 6.4, 3.8) as figure:
+        axes = figure.add_subplot()
+        for name, (cell, forget_bias) in KINDS.items():
+            runs = torch.tensor([gradient_norms(cell, forget_bias, seed) for seed in range(3)], dtype=torch.float64)
+            norms = (runs / runs[:, :1]).log().mean(0).exp().tolist()
+            rate = math.exp((math.log(norms[30]) - math.log(norms[5])) / 25)
+            gone = next((k for k, norm in enumerate(norms) if norm < 1e-6), None)
+            reach = f"below a millionth after {gone} steps" if gone else f"above a millionth for all {T} steps"
+            print(f"{name:20} keeps {rate:.2f} of the gradient a step: {reach}")
+            axes.semilogy(norms, label=f"{name} ({rate:.2f} a step)", linewidth=2)
+        axes.set_xlabel("distance from the loss in time steps")
+        axes.set_ylabel("‖∂loss/∂h‖, relative")
+        axes.set_ylim(1e-12, 3)
+        axes.legend(frameon=False)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ostinato.errors import MissingExtraError
 from ostinato.evaluation.compare import ADAPTING, Comparison
+from ostinato.terminal import note, one_line
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _COLOURS = {
     "baseline": "#b9b9b9",
@@ -19,13 +24,24 @@ _COLOURS = {
 
 
 def draw(comparisons: Sequence[Comparison], path: Path) -> bool:
-    """Bits per character of every model as bars, `path`.svg and `path`.png; False where matplotlib is not installed."""
-    from ostinato.runs.picture import new_figure, save_figure
+    """Bits per character of every model as bars, `path`.svg and `path`.png.
+
+    False, with a note, where they cannot be drawn; without matplotlib there is no note.
+    """
+    from ostinato.runs.picture import picture
 
     try:
-        figure = new_figure(7.2, 0.9 + 0.32 * sum(len(c.rows) for c in comparisons))
+        with picture(path, 7.2, 0.9 + 0.32 * sum(len(c.rows) for c in comparisons)) as figure:
+            _draw(figure, comparisons)
     except MissingExtraError:
         return False
+    except Exception as error:  # whatever a drawing library, a font or a disk comes up with: it is only a picture
+        note(f"{path.name}.svg and {path.name}.png are not drawn: {one_line(str(error) or type(error).__name__)}")
+        return False
+    return True
+
+
+def _draw(figure: "Figure", comparisons: Sequence[Comparison]) -> None:
     axes = figure.add_subplot()
     names, bits, shades = [], [], []
     for comparison in comparisons:
@@ -45,5 +61,3 @@ def draw(comparisons: Sequence[Comparison], path: Path) -> bool:
     figure.suptitle("held-out text; pale: models that adapt to it while reading", fontsize=10)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    save_figure(figure, path)
-    return True

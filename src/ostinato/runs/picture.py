@@ -3,11 +3,14 @@
 import importlib.util
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ostinato.errors import MissingExtraError, needs
+from ostinato.errors import needs
+from ostinato.terminal import one_line, visible
 from ostinato.text.width import fit
 from ostinato.training.metrics import read_metrics
 
@@ -26,36 +29,60 @@ def cjk_font() -> Path | None:
     return next((folder / name for name in _FONTS if (folder / name).is_file()), None)
 
 
-def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure (inches) whose text falls back to the CJK font where the usual one lacks a character.
+@contextmanager
+def picture(path: Path, width: float, height: float) -> Iterator["Figure"]:
+    """An empty figure (inches), saved as `path`.svg and `path`.png when the caller has drawn on it.
 
-    Raises MissingExtraError where matplotlib is not installed.
+    Text falls back to the CJK font where the usual one lacks a character, and `$` is a dollar. matplotlib's own
+    settings, its backend and its fonts are what they were, and the caller's style is not used.
+    Raises MissingExtraError where matplotlib is not installed, and what matplotlib raises.
     """
     with needs("train", "a picture"):
         import matplotlib
-        from matplotlib import font_manager
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
 
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    families = ["DejaVu Sans"]
-    font = cjk_font()
-    if font is not None:
-        font_manager.fontManager.addfont(font)
-        families.append(font_manager.FontProperties(fname=str(font)).get_name())
-    matplotlib.rcParams["font.family"] = families
-    matplotlib.rcParams["svg.fonttype"] = "path"  # the same picture where the font is not installed
-    matplotlib.rcParams["svg.hashsalt"] = "ostinato"
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def save_figure(figure: "Figure", path: Path) -> None:
-    """Save `figure` as `path`.svg and `path`.png."""
-    import warnings
-
-    with warnings.catch_warnings():
+    with _style(matplotlib), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # without mplfonts: boxes, but a picture
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
-        figure.savefig(path.with_suffix(".png"), dpi=150)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+        _without_mathematics(figure)
+        FigureCanvasSVG(figure).print_svg(path.with_suffix(".svg"), metadata={"Date": None})  # type: ignore[no-untyped-call]
+        figure.dpi = 150
+        FigureCanvasAgg(figure).print_png(path.with_suffix(".png"))  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _style(matplotlib: Any) -> Iterator[None]:
+    """Inside, matplotlib's default settings with our fonts; afterwards those from before."""
+    from matplotlib import font_manager
+
+    logger = logging.getLogger("matplotlib.font_manager")
+    level, fonts = logger.level, list(font_manager.fontManager.ttflist)
+    settings = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
+    families = ["DejaVu Sans"]
+    try:
+        logger.setLevel(logging.ERROR)
+        if (font := cjk_font()) is not None:
+            font_manager.fontManager.addfont(font)
+            families.append(font_manager.FontProperties(fname=str(font)).get_name())
+        ours = {"font.family": families, "svg.fonttype": "path", "svg.hashsalt": "ostinato"}
+        with matplotlib.rc_context({**settings, **ours}):  # "path": the same picture where the font is not installed
+            yield
+    finally:
+        logger.setLevel(level)
+        font_manager.fontManager.ttflist[:] = fonts
+
+
+def _without_mathematics(figure: "Figure") -> None:
+    """Take every text as it is written, but for the numbers on the axes, which may be powers."""
+    from matplotlib.text import Text
+
+    numbers = [label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for label in axis.get_ticklabels()]
+    for text in figure.findobj(Text):
+        if text not in numbers:
+            text.set_parse_math(False)
 
 
 def draw_losses(
@@ -63,8 +90,14 @@ def draw_losses(
 ) -> None:
     """Draw training and held-out loss (in `unit`) against minutes as `path`.svg and `path`.png."""
     rows = list(rows)
-    lines = [fit(line, 76) for line in sample.splitlines()[:8]]
-    figure = new_figure(7.2, 4.2 + 0.24 * len(lines))
+    lines = [fit(visible(line), 76) for line in sample.splitlines()[:8]]
+    with picture(path, 7.2, 4.2 + 0.24 * len(lines)) as figure:
+        _draw_losses(figure, rows, lines, title, unit)
+
+
+def _draw_losses(
+    figure: "Figure", rows: Sequence[Mapping[str, Any]], lines: Sequence[str], title: str, unit: str
+) -> None:
     axes = figure.add_subplot()
     for key, label, colour in (("train_loss", "training", "#8a8a8a"), ("heldout_loss", "held-out", "#b5322f")):
         points = [(r["seconds"] / 60, r[key]) for r in rows if r.get(key) is not None and math.isfinite(r[key])]
@@ -72,22 +105,21 @@ def draw_losses(
             axes.plot(*zip(*points, strict=True), label=label, color=colour, linewidth=1.8, marker=".", markersize=5)
     axes.set_xlabel("minutes")
     axes.set_ylabel(f"loss ({unit})")
-    axes.set_title(title, fontsize=11)
+    axes.set_title(fit(visible(title), 80), fontsize=11)
     axes.grid(alpha=0.25)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     if axes.lines:
         axes.legend(frameon=False)
     if lines:
-        text = "\n".join(lines).replace("$", r"\$")
-        figure.supxlabel(text, fontsize=9, ha="left", x=0.08, color="#333333", linespacing=1.5)
-    save_figure(figure, path)
+        figure.supxlabel("\n".join(lines), fontsize=9, ha="left", x=0.08, color="#333333", linespacing=1.5)
 
 
 class LossPicture:
     """The losses of the run in `folder` as its loss.svg and loss.png.
 
-    Where matplotlib is not installed nothing is drawn, and `noted` is told so once.
+    Where it cannot be drawn (matplotlib is not installed, or has a backend it does not know; the folder cannot be
+    written) `noted` is told so once, and the run goes on.
     """
 
     def __init__(self, folder: Path, noted: Callable[[str], None], *, title: str, unit: str = "nats per token") -> None:
@@ -98,9 +130,9 @@ class LossPicture:
         """Draw all evaluations so far, with what the model writes beneath them."""
         if not self._possible:
             return
-        rows = read_metrics(self._folder / "metrics.jsonl")
         try:
+            rows = read_metrics(self._folder / "metrics.jsonl")
             draw_losses(rows, self._folder / "loss", title=self._title, sample=sample, unit=self._unit)
-        except MissingExtraError as error:
+        except Exception as error:  # whatever a drawing library, a font or a disk comes up with: it is only a picture
             self._possible = False
-            self._noted(f"loss.svg and loss.png are not drawn: {error}")
+            self._noted(f"loss.svg and loss.png are not drawn: {one_line(str(error) or type(error).__name__)}")
