@@ -19,6 +19,7 @@ COMMANDS = {
     "score": "how well a model predicts a text",
     "compare": "n-grams, a window, the network and a mixture on one held-out split",
     "predict": "tags, classes, translations, next lines or forecasts",
+    "export": "a model in another format: ONNX, Hugging Face, ARPA",
     "info": "what is this text, this model, this machine",
     "bench": "how fast this machine writes, beside what else is installed",
 }

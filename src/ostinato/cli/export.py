@@ -1,0 +1,39 @@
+"""`ostinato export MODEL --to FORMAT`"""
+
+import argparse
+from pathlib import Path
+
+from ostinato.errors import UsageError
+
+RESTORE = "ostinato"
+"""The format that leads back: a Hugging Face folder of ours becomes a model again."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `export`."""
+    from ostinato.export import FORMATS
+
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a saved model, or the output folder of a run")
+    formats = "; ".join(f"{name}: {entry.what}" for name, entry in FORMATS.items())
+    parser.add_argument(
+        "--to", required=True, choices=[*FORMATS, RESTORE], metavar="FORMAT",
+        help=f"{formats}; {RESTORE}: a model of ours again, from a Hugging Face folder that ostinato exported",
+    )  # fmt: skip
+    parser.add_argument("-o", "--out", type=Path, metavar="PATH", help="where to (default: beside the model)")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is at PATH")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export, then print where the result is."""
+    if args.to == RESTORE:
+        from ostinato.export.huggingface import restore
+
+        if args.out is None:
+            raise UsageError(f"--to {RESTORE} needs -o: name the folder of the new model")
+        restore(args.model, args.out)
+        print(args.out)
+        return 0
+    from ostinato.export import export
+
+    print(export(args.model, args.to, args.out, overwrite=args.overwrite))
+    return 0

@@ -1,0 +1,79 @@
+"""The table of formats, and what all of them share: where the export is written, and what is refused."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from ostinato.bundle import Bundle, read_bundle
+from ostinato.errors import BundleError, UsageError
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format: the module that writes it, the kinds of model it takes, and what the result is called.
+
+    The module has `write(bundle, path)`: it writes the file or folder `path`, which does not exist yet.
+    """
+
+    module: str
+    kinds: tuple[str, ...]
+    ending: str
+    what: str
+
+    @property
+    def write(self) -> Callable[[Bundle, Path], None]:
+        """The function that writes the format; raises MissingExtraError where its package is not installed."""
+        function: Callable[[Bundle, Path], None] = import_module(self.module).write
+        return function
+
+
+FORMATS: dict[str, Format] = {
+    "onnx": Format("ostinato.export.onnx", ("recurrent",), "-onnx", "a folder with two ONNX graphs"),
+    "huggingface": Format("ostinato.export.huggingface", ("recurrent",), "-huggingface", "a folder for transformers"),
+    "arpa": Format("ostinato.export.arpa", ("ngram",), ".arpa", "an ARPA file"),
+}
+
+
+def export(model: str | Path, to: str, out: str | Path | None = None, *, overwrite: bool = False) -> Path:
+    """Write the model at `model` in the format `to` as `out`; returns where it is.
+
+    `out` is by default named after the model, beside it. The export appears whole or not at all.
+    Raises UsageError for an unknown format, a kind of model that the format does not have, and a path that exists;
+    BundleError for what cannot be read or written; MissingExtraError where a package is missing.
+    """
+    chosen = FORMATS.get(to)
+    if chosen is None:
+        raise UsageError(f"the format must be one of {', '.join(FORMATS)}, got {to!r}")
+    bundle = read_bundle(Path(model))
+    if bundle.kind not in chosen.kinds:
+        fitting = [name for name, other in FORMATS.items() if bundle.kind in other.kinds]
+        instead = f"; it can be exported to {', '.join(fitting)}" if fitting else ""
+        raise UsageError(f"a model of kind {bundle.kind} cannot be exported to {to}{instead}")
+    path = Path(out) if out is not None else _beside(Path(model), chosen.ending)
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists: name another path with -o, or replace it with --overwrite")
+    write = chosen.write
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as aside:
+            fresh = Path(aside) / path.name
+            write(bundle, fresh)
+            if path.is_dir() and not path.is_symlink():
+                path.rename(Path(aside) / "old")
+            fresh.replace(path)
+    except OSError as error:
+        raise BundleError(f"cannot write {path}: {error.strerror or error}") from None
+    return path
+
+
+def _beside(model: Path, ending: str) -> Path:
+    folder = model.resolve()
+    return model.with_name(folder.name + ending) if model.name else folder.with_name(folder.name + ending)
+
+
+def copy_file(bundle: Bundle, name: str, folder: Path) -> None:
+    """Copy one file of a bundle into `folder`."""
+    shutil.copyfile(bundle.path / name, folder / name)

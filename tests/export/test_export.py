@@ -1,0 +1,82 @@
+"""What every format shares: the table, where the export goes, and what is refused."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ostinato
+from ostinato.cli.main import main
+from ostinato.errors import BundleError, UsageError
+from ostinato.export import FORMATS, export
+from ostinato.ngram import read_arpa, token_names
+
+OLD = Path(__file__).parents[1] / "old"
+
+
+@pytest.fixture
+def model(tmp_path):
+    shutil.copytree(OLD / "lstm" / "model", tmp_path / "songs")
+    return tmp_path / "songs"
+
+
+def test_the_default_place_is_beside_the_model(model):
+    path = export(model, "huggingface")
+    assert path == model.with_name("songs-huggingface")
+    assert (path / "config.json").is_file()
+
+
+def test_a_path_that_exists_is_kept(model, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    assert main(["export", str(model), "--to", "huggingface", "-o", str(tmp_path / "out")]) == 2
+    assert "exists" in capsys.readouterr().err
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
+    assert main(["export", str(model), "--to", "huggingface", "-o", str(tmp_path / "out"), "--overwrite"]) == 0
+    assert not (tmp_path / "out" / "thesis.txt").exists()
+
+
+def test_a_failure_leaves_nothing(model, tmp_path, monkeypatch):
+    def fails(bundle, path):
+        path.mkdir()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ostinato.export.huggingface.write", fails)
+    with pytest.raises(BundleError, match="No space left"):
+        export(model, "huggingface", tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["songs"]
+
+
+@pytest.mark.parametrize(("name", "to"), [("kneser-ney", "onnx"), ("lstm", "arpa"), ("mixture", "huggingface")])
+def test_a_kind_that_the_format_does_not_have(name, to):
+    with pytest.raises(UsageError, match="cannot be exported to"):
+        export(OLD / name, to)
+
+
+def test_unknown_formats_and_missing_models(tmp_path, capsys):
+    with pytest.raises(UsageError, match="must be one of onnx"):
+        export(OLD / "lstm", "pdf")
+    with pytest.raises(BundleError, match="no model at"):
+        export(tmp_path / "none", "onnx")
+    with pytest.raises(SystemExit):
+        main(["export", str(OLD / "lstm"), "--to", "pdf"])
+    assert "invalid choice" in capsys.readouterr().err
+
+
+def test_a_missing_package_is_one_line(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    assert main(["export", str(OLD / "lstm"), "--to", "onnx", "-o", str(tmp_path / "x")]) == 1
+    assert "pip install 'ostinato[onnx]'" in capsys.readouterr().err
+
+
+def test_arpa_reads_back(tmp_path):
+    path = export(OLD / "kneser-ney", "arpa", tmp_path / "songs.arpa")
+    original = ostinato.load(OLD / "kneser-ney")
+    model, _ = read_arpa(path, token_names(original.tokenizer))
+    ids = original.ids("风在春里等你")
+    np.testing.assert_allclose(model.score(ids), original.step_model.score(ids), atol=1e-5)
+
+
+def test_the_table_names_modules_that_exist():
+    assert all(callable(entry.write) for entry in FORMATS.values())
