@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from ostinato.errors import UsageError
+from ostinato.terminal import say
 
 RESTORE = "ostinato"
 """The format that leads back: a Hugging Face folder of ours becomes a model again."""
@@ -31,9 +32,9 @@ def run(args: argparse.Namespace) -> int:
         if args.out is None:
             raise UsageError(f"--to {RESTORE} needs -o: name the folder of the new model")
         restore(args.model, args.out)
-        print(args.out)
+        say(str(args.out))
         return 0
     from ostinato.export import export
 
-    print(export(args.model, args.to, args.out, overwrite=args.overwrite))
+    say(str(export(args.model, args.to, args.out, overwrite=args.overwrite)))
     return 0
