@@ -9,3 +9,58 @@ _EXTRAS = {
     "documents": ("pypdf",),
     "onnx": ("onnx",),
 }
+"""What each extra brings that the package can be without."""
+
+
+class OstinatoError(Exception):
+    """Something a user can understand and act on; its text is one line: what was wrong, what was given, what to do.
+
+    `exit_code` is the exit status of the command line: 1 for a failure, 2 for wrong use.
+    """
+
+    exit_code = 1
+
+
+class UsageError(OstinatoError, ValueError):
+    """An argument or option that cannot be used as given."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """A recipe or `--set` names an unknown field or gives it a value that is not allowed."""
+
+
+class TextError(OstinatoError):
+    """A text cannot be read, decoded or divided as asked."""
+
+
+class BundleError(OstinatoError):
+    """A saved model is missing, damaged, or of a format this version does not read."""
+
+
+class TrainingError(OstinatoError):
+    """Training cannot start, go on, or be resumed."""
+
+
+class GenerationError(OstinatoError):
+    """The model cannot write what was asked for; nothing false is returned in its place."""
+
+
+class MissingExtraError(OstinatoError, ImportError):
+    """An optional dependency is needed for this command and is not installed."""
+
+
+@contextmanager
+def needs(extra: str, purpose: str) -> Iterator[None]:
+    """Inside, import what `pip install 'ostinato[extra]'` brings, for a `purpose` such as "training".
+
+    Raises MissingExtraError where it is not installed; another missing module is left as it is.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS[extra]:
+            raise
+        raise MissingExtraError(f"{purpose} needs {package}: pip install 'ostinato[{extra}]'") from None
