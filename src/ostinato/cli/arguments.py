@@ -55,7 +55,14 @@ class Parser(argparse.ArgumentParser):
                 options = (option for action in actions for option in action.option_strings)
                 self.error(f"unknown option {other}{did_you_mean(other.partition('=')[0], options)}")
         positionals = self._joined([*others, *rest])
-        args, left = self.parse_known_args(["--", *positionals] if positionals else [], known)
+        required = [action for action in actions if action.option_strings and action.required]
+        for action in required:  # they were there, or the first reading would have said so
+            action.required = False
+        try:
+            args, left = self.parse_known_args(["--", *positionals] if positionals else [], known)
+        finally:
+            for action in required:
+                action.required = True
         if left := [argument for argument in left if argument != "--"]:
             self.error(f"too much given: {' '.join(left)}")
         return args
