@@ -55,7 +55,11 @@ class Ours:
         if self._isa != NUMPY:
             u = self._random.random((self._rows, count))
             nothing = self._nothing
-            self._model.decode(ids, state, sampling=self._sampler, u=u, recent=[], forbidden=nothing, stops=nothing)
+            rows = self._rows
+            self._model.decode(
+                ids, state, samplers=[self._sampler] * rows, u=u, lengths=[count] * rows, recent=[[]] * rows,
+                forbidden=[nothing] * rows, stops=[nothing] * rows,
+            )  # fmt: skip
             return
         for _ in range(count):
             logits, state = self._model.step(ids, state)

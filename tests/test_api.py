@@ -33,6 +33,72 @@ def test_write(model):
         model.write("风", temperature=-1)
 
 
+def test_streamed_pieces_are_what_write_returns(model):
+    pieces = list(model.stream("风", lines=3, seed=7))
+    assert "".join(pieces) == model.write("风", lines=3, seed=7)
+    assert len(pieces) > 3
+    with pytest.raises(ostinato.UsageError, match="lines must be 1 or more"):
+        model.stream("风", lines=0)
+
+
+def test_many_prompts_are_written_as_if_each_were_alone(model):
+    prompts = ["风", "山", "", "等你"]
+    assert model.write(prompts, lines=2, seed=7) == [model.write(p, lines=2, seed=7) for p in prompts]
+    assert model.write(prompts, tokens=4, seed=7, count=2) == [
+        model.write(p, tokens=4, seed=7, count=2) for p in prompts
+    ]
+    assert model.write([], seed=1) == []
+    assert model.write(["风"]) != model.write(["风"])  # no seed takes a new one
+
+
+def test_many_texts_are_scored_at_once(model):
+    texts = ["风在山里等你", "风", "x\ny", "等你等你等你"]
+    for one, text in zip(model.score(texts), texts, strict=True):
+        assert one.nats == pytest.approx(model.score(text).nats)
+        assert (one.tokens, one.characters) == (model.score(text).tokens, len(text))
+    with pytest.raises(ostinato.TextError, match="nothing to measure"):
+        model.score(["风", ""])
+
+
+def test_log_probabilities_of_tokens(model):
+    got = model.logprobs("风在")
+    assert [t.token for t in got] == ["风", "在", "<end>"]
+    assert sum(t.log_probability for t in got) == pytest.approx(-model.score("风在").nats)
+
+
+def test_a_form_does_not_go_with_tokens_or_stops(model):
+    from ostinato import Form
+
+    for options in ({"tokens": 5}, {"stop": "x"}):
+        with pytest.raises(ostinato.UsageError, match=r"= does not go with form=, .* leave one out"):
+            model.write(form=Form(length=5), **options)
+
+
+def test_unknown_precisions_are_refused_where_they_are_given(model):
+    with pytest.raises(ostinato.UsageError, match="precision must be one of fp32, int8, got 'fp8'"):
+        ostinato.load(model.path, precision="fp8")
+
+
+def test_history_and_html(model):
+    assert [row["step"] for row in model.history][-1] == 30
+    html = model._repr_html_()
+    assert "language model of" in html
+    assert ("<svg" in html) == (len(model.history) > 1)
+
+
+def test_a_copied_model_writes_the_same_words(model, tmp_path):
+    pytest.importorskip("pypinyin")
+    from ostinato import Form
+
+    assert model.known_words
+    model.save(tmp_path / "copy")
+    again = ostinato.load(tmp_path / "copy")
+    assert again.known_words == model.known_words
+    assert again.history == []
+    options = {"form": Form(lines=2, length=5), "seed": 3}
+    assert again.write(**options) == model.write(**options)
+
+
 def test_write_in_form(model):
     pytest.importorskip("pypinyin")
     from ostinato.form import Form

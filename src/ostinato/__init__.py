@@ -23,25 +23,38 @@ from ostinato.lazy import lazily
 
 if TYPE_CHECKING:
     from ostinato.api import Model, load, train
+    from ostinato.form import Form
+    from ostinato.generation import Sampler, Stop, WriteRequest
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BundleError",
+    "Form",
     "GenerationError",
     "MissingExtraError",
     "Model",
     "OstinatoError",
+    "Sampler",
     "SettingsError",
+    "Stop",
     "TextError",
     "TrainingError",
     "UsageError",
+    "WriteRequest",
     "__version__",
     "load",
     "train",
 ]
 
-__getattr__ = lazily(__name__, {"Model": "ostinato.api", "load": "ostinato.api", "train": "ostinato.api"})
+__getattr__ = lazily(
+    __name__,
+    {
+        **dict.fromkeys(("Model", "load", "train"), "ostinato.api"),
+        "Form": "ostinato.form",
+        **dict.fromkeys(("Sampler", "Stop", "WriteRequest"), "ostinato.generation"),
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,6 @@
 """The two contracts between the rooms: what reads text and what continues it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -49,6 +49,52 @@ class StepModel(Protocol):
         Recurrent models carry their state over END_OF_DOCUMENT tokens inside `ids`; n-gram models start afresh there.
         """
         ...
+
+
+@runtime_checkable
+class ReadsOn(Protocol):
+    """A StepModel that reads many tokens of one row faster than step by step, to the same state."""
+
+    def read_on(self, ids: Ids, state: State) -> State:
+        """The state after all of `ids`, (T,), from the `state` of one row."""
+        ...
+
+
+@runtime_checkable
+class Joins(Protocol):
+    """A StepModel whose states can be put into one batch."""
+
+    def join(self, states: Sequence[State]) -> State | None:
+        """One state with the rows of all `states`, in order; None where these cannot be joined (yet)."""
+        ...
+
+
+@runtime_checkable
+class ScoresMany(Protocol):
+    """A StepModel that scores many texts at once."""
+
+    def score_many(self, texts: Sequence[Ids]) -> list[npt.NDArray[np.float64]]:
+        """`score` of each text."""
+        ...
+
+
+def read_on(model: StepModel, ids: Ids, state: State) -> State:
+    """The state of one row after all of `ids`, (T,), in as few calls as the model can."""
+    if len(ids) and isinstance(model, ReadsOn):
+        return model.read_on(ids, state)
+    for at in range(len(ids)):
+        _, state = model.step(ids[at : at + 1], state)
+    return state
+
+
+def join(model: StepModel, states: Sequence[State]) -> State | None:
+    """One state with the rows of all `states`, in order; None where the model cannot join them."""
+    return model.join(states) if isinstance(model, Joins) else None
+
+
+def score_many(model: StepModel, texts: Sequence[Ids]) -> list[npt.NDArray[np.float64]]:
+    """`model.score` of each text, in as few calls as the model can."""
+    return model.score_many(texts) if isinstance(model, ScoresMany) else [model.score(ids) for ids in texts]
 
 
 @runtime_checkable

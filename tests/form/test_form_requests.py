@@ -19,11 +19,11 @@ from form_requests import check, request
 from ostinato.errors import GenerationError, UsageError
 from ostinato.form.composing import SPARE_TRIES, STARTS, compose
 from ostinato.form.form import Form
-from ostinato.form.lexicon import words_of
 from ostinato.generation.sampling import Sampler
 from ostinato.ngram import fit_ngram
 from ostinato.settings import TextSettings
 from ostinato.text import prepare
+from ostinato.text.known_words import words_of
 
 REQUESTS = int(os.environ.get("OSTINATO_FORM_REQUESTS", "40"))
 ORDERS = {("zh", "character"): 5, ("zh", "word"): 3, ("en", "character"): 8, ("en", "word"): 3,

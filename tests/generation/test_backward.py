@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ostinato.errors import UsageError
-from ostinato.generation.backward import _before, write_backward
+from ostinato.generation import TextModel, WriteRequest, write
+from ostinato.generation.drafts import bytes_before
 from ostinato.generation.sampling import Sampler
 from ostinato.generation.stopping import Stop
 from ostinato.text.tokenizers import build
@@ -12,6 +13,11 @@ from ostinato.text.tokenizers import build
 TEXT = "# 分开\n春天的桥上\n你说雨停了\n我等你回来\n"
 TOKENIZERS = [build(kind, [TEXT] * 2, 1) for kind in ("character", "word", "byte")]
 CHARACTERS = TOKENIZERS[0]
+
+
+def write_backward(model, tokenizer, prompt="", heading="", seed=0, sampler=None, **options):
+    request = WriteRequest(prompt=prompt, seed=seed, sampler=sampler or Sampler(), **options)
+    return write(TextModel(model, tokenizer, heading, backward=True), request)
 
 
 class Reader:
@@ -73,9 +79,9 @@ def test_bytes_from_the_right_are_those_of_all_characters():
     ]:
         data = list(character.encode())
         for n in range(len(data)):
-            assert any(low <= data[-1 - n] <= high for low, high in _before(data[::-1][:n])), character
+            assert any(low <= data[-1 - n] <= high for low, high in bytes_before(data[::-1][:n])), character
     for bad in (b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xf0\x8f\xbf\xbf", b"\xf4\x90\x80\x80", b"\xc1\x80"):
-        assert not any(low <= bad[0] <= high for low, high in _before(list(bad[:0:-1])))
+        assert not any(low <= bad[0] <= high for low, high in bytes_before(list(bad[:0:-1])))
 
 
 def test_limits_and_wrong_use():

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ostinato.errors import UsageError
-from ostinato.generation import BlockModel, Piece, Sampler, Stop, Written, generate, write
-from ostinato.generation.loop import BLOCK
+from ostinato.generation import BlockModel, Piece, Sampler, Stop, TextModel, WriteRequest, Written, stream
+from ostinato.generation.batch import BLOCK
+from ostinato.generation.batch import write as write_requests
 from ostinato.generation.random import uniforms
 from ostinato.protocols import END_OF_DOCUMENT, StepModel
 from ostinato.text.tokenizers import build
@@ -19,6 +20,19 @@ from ostinato.text.utf8 import Utf8State
 TEXT = "# 分开\n春天的桥上\n你说雨停了\n\n夏天的灯下\n我等你回来\n# Night\nthe rain, the bridge\n"
 TOKENIZERS = [build(kind, [TEXT] * 2, 1) for kind in ("character", "word", "byte", "whitespace")]
 CHARACTERS = TOKENIZERS[0]
+
+
+def asked(model, tokenizer, prompt="", heading="", seed=0, sampler=None, **options):
+    request = WriteRequest(prompt=prompt, seed=seed, sampler=sampler or Sampler(), **options)
+    return TextModel(model, tokenizer, heading), request
+
+
+def write(*args, **options):
+    return write_requests(*asked(*args, **options))
+
+
+def generate(*args, **options):
+    return stream(*asked(*args, **options))
 
 
 class Hashed:
@@ -70,18 +84,17 @@ class Blocked(Hashed):
 
     blocks = 0
 
-    def decode_block(self, ids, state, *, sampler, u, recent, forbidden, stops):
+    def decode_block(self, ids, state, *, samplers, u, lengths, recent, forbidden, stops):
         self.blocks += 1
         drawn, after = [], []
         for b, row in enumerate(state):
-            unread, out = int(ids[b]), []
-            past = list(recent[b]) if recent else []
-            for t in range(u.shape[1]):
+            unread, out, sampler, past = int(ids[b]), [], samplers[b], list(recent[b])
+            for t in range(lengths[b]):
                 (z,), (row,) = self.step([unread], (row,))
-                unread = int(sampler(np.where(forbidden, -np.inf, z)[None], u[b, t : t + 1], [past])[0])
+                unread = int(sampler(np.where(forbidden[b], -np.inf, z)[None], u[b, t : t + 1], [past])[0])
                 past = [*past, unread][-sampler.remembers :] if sampler.remembers else []
                 out.append(unread)
-                if stops[unread]:
+                if stops[b][unread]:
                     break
             drawn.append(out)
             after.append(row)

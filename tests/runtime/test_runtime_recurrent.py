@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from runtime_kit import NAMES, SHAPES, SMALL, TOKENIZER, VOCABULARY, saved, weights
 
 from ostinato.errors import GenerationError, UsageError
-from ostinato.generation import BlockModel, Sampler, Stop, write
+from ostinato.generation import BlockModel, Sampler, Stop, TextModel, WriteRequest
+from ostinato.generation import write as write_request
 from ostinato.kernels.load import NUMPY, available
-from ostinato.protocols import END_OF_DOCUMENT, StepModel
+from ostinato.protocols import END_OF_DOCUMENT, StepModel, read_on, score_many
 from ostinato.runtime import load
 
 EACH_ISA = pytest.mark.parametrize("isa", available())
@@ -108,54 +109,67 @@ def test_a_text_does_not_depend_on_those_beside_it(small, isa):
     assert len({text.text for text in many}) > 60
 
 
-def python_block(model, ids, state, *, sampler, u, recent, forbidden, stops):
+def write(model, tokenizer, prompt="", seed=0, sampler=None, **options):
+    request = WriteRequest(prompt=prompt, seed=seed, sampler=sampler or Sampler(), **options)
+    return write_request(TextModel(model, tokenizer), request)
+
+
+def python_block(model, ids, state, *, samplers, u, lengths, recent, forbidden, stops):
     """`decode_block` by steps and the Python sampler, a row at a time."""
     drawn, states = [], []
     for b, token in enumerate(ids):
-        row, history, here = [], list(recent[b]) if recent else [], state[:, [b]]
-        for number in u[b]:
+        row, history, here, sampler = [], list(recent[b]), state[:, [b]], samplers[b]
+        for number in u[b, : lengths[b]]:
             logits, here = model.step(np.array([token], np.uint32), here)
             z = logits.astype(np.float64)
-            z[:, forbidden] = -np.inf
+            z[:, forbidden[b]] = -np.inf
             token = sampler(z, np.array([number]), [history[-sampler.remembers :]] if sampler.remembers else [])[0]
             row.append(int(token))
             history.append(int(token))
-            if stops[token]:
+            if stops[b][token]:
                 break
         drawn.append(row)
         states.append(here)
     return drawn, np.concatenate(states, axis=1)
 
 
-@settings(max_examples=40, deadline=None)
+SAMPLERS = st.builds(
+    Sampler,
+    temperature=st.sampled_from([0.0, 0.3, 1.0, 2.5]),
+    top_k=st.sampled_from([0, 1, 2, 7, 150, 10**6]),
+    top_p=st.sampled_from([1.0, 0.999, 0.5, 1e-9]),
+    min_p=st.sampled_from([0.0, 0.02, 1.0]),
+    repetition_penalty=st.sampled_from([1.0, 2.0, 0.5]),
+    recent=st.sampled_from([0, 1, 5, 64]),
+)
+
+
+@settings(max_examples=60, deadline=None)
 @given(
-    rows=st.integers(1, 4),
+    samplers=st.lists(SAMPLERS, min_size=1, max_size=5),
     length=st.integers(1, 12),
     seed=st.integers(0, 2**32),
-    sampler=st.builds(
-        Sampler,
-        temperature=st.sampled_from([0.0, 0.3, 1.0, 2.5]),
-        top_k=st.sampled_from([0, 1, 2, 7, 150, 10**6]),
-        top_p=st.sampled_from([1.0, 0.999, 0.5, 1e-9]),
-        min_p=st.sampled_from([0.0, 0.02, 1.0]),
-        repetition_penalty=st.sampled_from([1.0, 2.0, 0.5]),
-        recent=st.sampled_from([0, 1, 5, 64]),
-    ),
+    shared=st.booleans(),
 )
-def test_blocks_equal_steps(small, rows, length, seed, sampler):
+def test_blocks_equal_steps_with_what_each_row_owns(small, samplers, length, seed, shared):
     model = load(small)
     if not isinstance(model, BlockModel):
         pytest.skip("there is no loop below Python here")
-    random = np.random.default_rng(seed)
+    random, rows = np.random.default_rng(seed), len(samplers)
     ids = random.integers(0, VOCABULARY, rows).astype(np.uint32)
     state = random.standard_normal(model.initial_state(rows).shape).astype(np.float32) / 2
     before = state.copy()
+    forbidden = [random.random(VOCABULARY) < 0.2 for _ in range(rows)]
     asked = {
-        "sampler": sampler,
+        "samplers": samplers,
         "u": random.random((rows, length)),
-        "recent": [[*random.integers(0, VOCABULARY, random.integers(0, 9)), int(i)][-sampler.remembers :] for i in ids],
-        "forbidden": random.random(VOCABULARY) < 0.2,
-        "stops": random.random(VOCABULARY) < 0.1,
+        "lengths": [length, *random.integers(1, length + 1, rows - 1).tolist()],
+        "recent": [
+            [*random.integers(0, VOCABULARY, random.integers(0, 9)), int(i)][-one.remembers :] if one.remembers else []
+            for i, one in zip(ids, samplers, strict=True)
+        ],
+        "forbidden": forbidden[:1] * rows if shared else forbidden,
+        "stops": [random.random(VOCABULARY) < 0.1 for _ in range(rows)],
     }
     drawn, after = model.decode_block(ids, state, **asked)
     expected, states = python_block(model, ids, state, **asked)
@@ -167,18 +181,43 @@ def test_blocks_equal_steps(small, rows, length, seed, sampler):
 @EACH_COMPILED
 def test_what_cannot_be_drawn(small, isa, tmp_path):
     model = load(small, isa=isa)
-    asked = {"sampler": Sampler(), "u": np.zeros((1, 3)), "recent": [], "stops": np.zeros(VOCABULARY, np.bool_)}
+    nothing = np.zeros(VOCABULARY, np.bool_)
+    asked = {"samplers": [Sampler()], "u": np.zeros((1, 3)), "lengths": [3], "recent": [[]], "stops": [nothing]}
     state = model.initial_state(1)
     with pytest.raises(GenerationError, match="no token is allowed"):
-        model.decode_block(np.array([1]), state, forbidden=np.ones(VOCABULARY, np.bool_), **asked)
-    allowed = np.zeros(VOCABULARY, np.bool_)
-    with pytest.raises(UsageError, match="token ids must be below"):
-        model.decode_block(np.array([VOCABULARY], np.uint32), state, forbidden=allowed, **asked)
+        model.decode_block(np.array([1]), state, forbidden=[np.ones(VOCABULARY, np.bool_)], **asked)
+    with pytest.raises(UsageError, match="token ids must"):
+        model.decode_block(np.array([VOCABULARY], np.uint32), state, forbidden=[nothing], **asked)
     huge = {name: np.full_like(tensor, 3e38) for name, tensor in weights(SMALL).items()}
     with pytest.raises(GenerationError, match="scores are not finite numbers"):
         load(saved(tmp_path / "huge", SMALL, tensors=huge), isa=isa).decode_block(
-            np.array([1]), state, forbidden=allowed, **asked
+            np.array([1]), state, forbidden=[nothing], **asked
         )
+
+
+@EACH_ISA
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: s.cell)
+def test_a_prompt_read_in_blocks_gives_the_state_of_steps(tmp_path, shape, isa, precision):
+    model = load(saved(tmp_path / "m", shape), isa=isa, precision=precision)
+    ids = np.random.default_rng(3).integers(0, VOCABULARY, 150).astype(np.uint32)
+    state = model.initial_state(1)
+    for token in ids:
+        _, state = model.step(np.array([token]), state)
+    got = read_on(model, ids, model.initial_state(1))
+    if isa == "numpy":  # BLAS may sum in another order for another shape
+        np.testing.assert_allclose(got, state, atol=1e-5)
+    else:
+        np.testing.assert_array_equal(got, state)
+    np.testing.assert_array_equal(read_on(model, ids[:0], state), state)
+
+
+@EACH_ISA
+def test_many_texts_score_as_each_alone(small, isa):
+    model, random = load(small, isa=isa), np.random.default_rng(4)
+    texts = [random.integers(0, VOCABULARY, n).astype(np.uint32) for n in [3, 0, 1, 40, *random.integers(1, 20, 130)]]
+    for got, ids in zip(score_many(model, texts), texts, strict=True):
+        np.testing.assert_allclose(got, model.score(ids), rtol=1e-6, atol=1e-9)
 
 
 @EACH_ISA
@@ -235,13 +274,14 @@ def test_waiting_takes_no_time(small):
 def test_a_forked_process_writes_too(small):
     code = f"""
         import os
-        from ostinato.generation import Stop, write
+        from ostinato.generation import Stop, TextModel, WriteRequest, write
         from ostinato.bundle import read_bundle
         from ostinato.runtime import load
         from pathlib import Path
         bundle = read_bundle(Path({str(small.path)!r}))
         model = load(bundle, threads=2)
-        texts = lambda: [w.text for w in write(model, bundle.tokenizer, stop=Stop(tokens=40), seed=3)]
+        asked = WriteRequest(stop=Stop(tokens=40), seed=3)
+        texts = lambda: [w.text for w in write(TextModel(model, bundle.tokenizer), asked)]
         expected = texts()
         child = os.fork()
         if child == 0:

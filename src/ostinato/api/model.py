@@ -1,11 +1,10 @@
 """A model one can write and score with."""
 
-import dataclasses
-import secrets
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,33 +12,28 @@ import numpy.typing as npt
 from ostinato.bundle import MANIFEST, Bundle, read_bundle, write_folder
 from ostinato.errors import BundleError, TextError, UsageError
 from ostinato.evaluation import Evaluation, evaluate
-from ostinato.generation import Sampler, Stop, write
+from ostinato.evaluation.perplexity import evaluate_many
+from ostinato.generation import Piece, Sampler, Search, TextModel, WriteOptions, WriteRequest, Written
+from ostinato.generation import write as write_freely
+from ostinato.generation.request import TEMPERATURE, Restriction, new_seed
 from ostinato.protocols import END_OF_DOCUMENT, Ids, StepModel
+from ostinato.text.known_words import WORDS_FILE, known_words_of, read_words
 
 if TYPE_CHECKING:
     from ostinato.evaluation.novelty import Novelty, TrainingText
     from ostinato.form import Composed, Form
+    from ostinato.generation import Event
     from ostinato.text import BaseTokenizer
 
-
-class WriteOptions(TypedDict, total=False):
-    """The keyword arguments of `Model.write` but `count`, for type checkers."""
-
-    lines: int | None
-    tokens: int | None
-    stop: str | Sequence[str]
-    temperature: float
-    top_k: int
-    top_p: float
-    min_p: float
-    repetition_penalty: float
-    title: str | None
-    form: "Form | None"
-    seed: int | None
+PRECISIONS = ("fp32", "int8")
 
 
-_MOST_TOKENS = 20_000_000
-"""Of the training text, so many tokens are searched for words."""
+class TokenProbability(NamedTuple):
+    """One token of a scored text: its text (`<end>` for the end), its id, and ln P after the tokens before it."""
+
+    token: str
+    id: int
+    log_probability: float
 
 
 class Model:
@@ -49,7 +43,12 @@ class Model:
     """
 
     def __init__(self, path: str | Path, *, precision: str = "fp32") -> None:
-        """Read the bundle at `path`, or in the output folder of a run. Raises BundleError."""
+        """Read the bundle at `path`, or in the output folder of a run.
+
+        Raises BundleError (a missing one is a FileNotFoundError, too), and UsageError for an unknown precision.
+        """
+        if precision not in PRECISIONS:
+            raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
         self._bundle: Bundle = read_bundle(Path(path))
         self._precision = precision
 
@@ -60,6 +59,11 @@ class Model:
     def path(self) -> Path:
         """The bundle's folder."""
         return self._bundle.path
+
+    @property
+    def kind(self) -> str:
+        """`recurrent`, `window`, `ngram` or `mixture`."""
+        return self._bundle.kind
 
     @property
     def config(self) -> dict[str, Any]:
@@ -88,55 +92,82 @@ class Model:
 
         return load_runtime(self._bundle, precision=self._precision)
 
+    @cached_property
+    def text_model(self) -> TextModel:
+        """The step model with its tokenizer and all else it takes to write text: see `ostinato.generation`."""
+        text = self.config.get("text", {})
+        return TextModel(
+            self.step_model,
+            self.tokenizer,
+            heading=self.heading,
+            backward=self.backward,
+            line_documents=text.get("documents") == "lines" or text.get("newlines") == "blank",
+            restrict=self._no_copies,
+            words=lambda: self.known_words,
+        )
+
+    def _no_copies(self, limit: int) -> Restriction:
+        from ostinato.evaluation.novelty_limit import NoCopies
+
+        return NoCopies(self.training_text, limit, self.step_model.vocabulary_size)
+
     @overload
-    def write(self, prompt: str = "", *, count: None = None, **options: Unpack["WriteOptions"]) -> str: ...
+    def write(self, prompt: str = "", *, count: None = None, **options: Unpack[WriteOptions]) -> str: ...
     @overload
-    def write(self, prompt: str = "", *, count: int, **options: Unpack["WriteOptions"]) -> list[str]: ...
+    def write(self, prompt: str = "", *, count: int, **options: Unpack[WriteOptions]) -> list[str]: ...
+    @overload
+    def write(self, prompt: list[str], *, count: None = None, **options: Unpack[WriteOptions]) -> list[str]: ...
+    @overload
+    def write(self, prompt: list[str], *, count: int, **options: Unpack[WriteOptions]) -> list[list[str]]: ...
     def write(
-        self,
-        prompt: str = "",
-        *,
-        lines: int | None = None,
-        tokens: int | None = None,
-        stop: str | Sequence[str] = (),
-        temperature: float = 0.8,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
-        repetition_penalty: float = 1.0,
-        title: str | None = None,
-        form: "Form | None" = None,
-        seed: int | None = None,
-        count: int | None = None,
-    ) -> str | list[str]:
+        self, prompt: str | list[str] = "", *, count: int | None = None, **options: Unpack[WriteOptions]
+    ) -> str | list[str] | list[list[str]]:
         """Continue `prompt` to the end of the document, or to a number of lines or tokens, or to a stop text.
 
-        form: rhyme, line lengths and so on, which the text keeps; `lines` are then the lines of a stanza.
-        Returns one text, or a list of `count` texts if `count` is given. The same seed gives the same text; None takes
-        a new one. Raises UsageError for a value out of range, GenerationError for a form that cannot be met.
-        """
-        sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
-                          repetition_penalty=repetition_penalty)  # fmt: skip
-        options: dict[str, Any] = {
-            "sampler": sampler,
-            "count": 1 if count is None else count,
-            "seed": secrets.randbits(32) if seed is None else seed,
-        }
-        if form is not None:
-            if lines is not None:
-                form = dataclasses.replace(form, lines=lines)
-            texts = [text.text for text in self.compose(form, prompt, title=title, **options)]
-            return texts[0] if count is None else texts
-        options["stop"] = Stop(lines=lines, tokens=tokens, texts=(stop,) if isinstance(stop, str) else tuple(stop))
-        options["heading"] = self.heading
-        if self.backward:
-            from ostinato.generation import write_backward
+        lines, tokens, stop: where the text ends; stop is a text or several. temperature (0.8), top_k, top_p, min_p,
+        repetition_penalty: how tokens are chosen, see `Sampler`. title: the title to write under. form: rhyme, line
+        lengths and so on, which the text keeps; `lines` are then the lines of a stanza, and tokens and stop are
+        refused. search: how lines in form are found, "sample" or "beam". max_copy: never more than so many tokens of
+        the training text in a row. seed: the same seed gives the same text; None takes a new one.
 
-            written = write_backward(self.step_model, self.tokenizer, prompt, title=title, **options)
+        Returns one text, or a list of `count` texts if `count` is given. A list of prompts is written in one batch,
+        each as if it were alone with this seed, and gives a list with one entry per prompt. Raises UsageError for a
+        value that cannot be used, GenerationError for a form that cannot be met.
+        """
+        if options.get("seed") is None:
+            options["seed"] = new_seed()
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        texts = 1 if count is None else count
+        requests = [WriteRequest.of(one, count=texts, **options) for one in prompts]
+        if options.get("form") is None:
+            written = write_freely(self.text_model, requests)
         else:
-            written = write(self.step_model, self.tokenizer, prompt, title=title, **options)
-        texts = [w.text for w in written]
-        return texts[0] if count is None else texts
+            written = [event for one in requests for event in self.events(one) if isinstance(event, Written)]
+        found = [[w.text for w in written[at : at + texts]] for at in range(0, len(written), texts)]
+        if isinstance(prompt, str):
+            return found[0][0] if count is None else found[0]
+        return [one for (one,) in found] if count is None else found
+
+    def stream(self, prompt: str = "", **options: Unpack[WriteOptions]) -> Iterator[str]:
+        """The pieces of one text as soon as they are certain; joined they are what `write` returns.
+
+            for piece in model.stream("night", lines=8):
+                print(piece, end="", flush=True)
+
+        Options and errors as in `write`. A title that the model makes up is left out, as `write` leaves it out; a text
+        in form, or of a model that reads from right to left, comes in one piece.
+        """
+        events = self.events(WriteRequest.of(prompt, **options))
+        return (event.text for event in events if isinstance(event, Piece) and not event.title)
+
+    def events(self, request: WriteRequest) -> "Iterator[Event]":
+        """Write one request: a `Piece` of text of row r as soon as it is certain, the finished text as `Written`.
+
+        Rows are numbered 0 .. count - 1. Raises UsageError and GenerationError as `write`.
+        """
+        from ostinato.form import stream
+
+        return stream(self.text_model, request)
 
     def compose(
         self,
@@ -146,39 +177,59 @@ class Model:
         count: int = 1,
         sampler: Sampler | None = None,
         title: str | None = None,
-        seed: int = 0,
-        search: Literal["sample", "beam"] = "sample",
-        step_model: StepModel | None = None,
+        seed: int | None = None,
+        search: Search = "sample",
+        max_copy: int | None = None,
     ) -> "list[Composed]":
-        """`count` texts of the given form, with what it took to find them; see `generation.compose`.
+        """`count` texts of the given form, with what it took to find them; see `form.compose`.
 
-        `step_model` (such as a `CopyLimit` of this model's) is asked in place of the model's own. Raises UsageError
-        for a form that contradicts itself, GenerationError for one that could not be met.
+        sampler: None draws at temperature 0.8. seed: None takes a new one. Raises UsageError for a form that
+        contradicts itself, GenerationError for one that could not be met.
         """
-        from ostinato.form import compose
+        from ostinato.form.composing import compose_request
 
-        if count < 1:
-            raise UsageError(f"count must be 1 or more, got {count}")
-        return [
-            compose(
-                step_model or self.step_model, self.tokenizer, form, prompt, sampler=sampler, seed=seed, row=row,
-                heading=self.heading, title=title, backward=self.backward, search=search, words=self.known_words,
-            )
-            for row in range(count)
-        ]  # fmt: skip
+        request = WriteRequest(
+            prompt=prompt, form=form, sampler=sampler or Sampler(temperature=TEMPERATURE), title=title, search=search,
+            seed=new_seed() if seed is None else seed, count=count, max_copy=max_copy,
+        )  # fmt: skip
+        return [compose_request(self.text_model, request, row) for row in range(count)]
 
     @cached_property
     def known_words(self) -> frozenset[str] | None:
-        """The words of the training text, for a model that spells; None for others, and where the text is gone."""
-        from ostinato.form.lexicon import words_of
+        """The words of the training text, for a model that spells: the only ones that it writes in form.
 
+        None for other models, and for models saved before 0.2 whose training text is gone.
+        """
         if self.tokenizer.kind not in ("character", "byte"):
             return None
+        saved = read_words(self.path / WORDS_FILE)
+        if saved is not None:
+            return saved
         try:
-            ids = np.asarray(self.training_text.ids[:_MOST_TOKENS])
+            return known_words_of(self.training_text.ids, self.tokenizer, backward=self.backward)
         except UsageError:
             return None
-        return words_of(self.tokenizer.decode(ids[::-1] if self.backward else ids))
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The rows of the run's `metrics.jsonl`, one per evaluation; empty where the run's folder is not known."""
+        path = self.path.parent / "metrics.jsonl"
+        if self.path.name != "model" or not path.is_file():
+            return []
+        rows = []
+        for line in path.read_text("utf-8", errors="replace").splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:  # cut short by a kill
+                continue
+            rows += [row] if isinstance(row, dict) else []
+        return rows
+
+    def _repr_html_(self) -> str:
+        """The card and the loss curve, for notebooks."""
+        from ostinato.api.html import model_html
+
+        return model_html(self)
 
     @property
     def backward(self) -> bool:
@@ -199,9 +250,27 @@ class Model:
         ids = self.tokenizer.encode(text)
         return ids[::-1] if self.backward else ids
 
-    def score(self, text: str) -> Evaluation:
-        """How well the model predicts `text` as one document. Raises TextError for an empty text."""
-        return evaluate(self.step_model, self.ids(text), len(text), split="given")
+    @overload
+    def score(self, text: str) -> Evaluation: ...
+    @overload
+    def score(self, text: list[str]) -> list[Evaluation]: ...
+    def score(self, text: str | list[str]) -> Evaluation | list[Evaluation]:
+        """How well the model predicts `text` as one document; several texts at once give a list, in one batch.
+
+        Raises TextError for an empty text.
+        """
+        if isinstance(text, str):
+            return evaluate(self.step_model, self.ids(text), len(text), split="given")
+        return evaluate_many(self.step_model, list(map(self.ids, text)), list(map(len, text)), split="given")
+
+    def logprobs(self, text: str) -> list[TokenProbability]:
+        """The tokens of `text` as one document, the end included, each with ln P after those before it.
+
+        In the order the model reads them: from right to left where `backward` is True.
+        """
+        ids = self.ids(text)
+        scores = self.step_model.score(ids).tolist()
+        return [TokenProbability(self.tokenizer.token(i), i, p) for i, p in zip(ids.tolist(), scores, strict=True)]
 
     @cached_property
     def training_text(self) -> "TrainingText":
@@ -240,7 +309,7 @@ class Model:
 
 
 def load(path: str | Path, *, precision: str = "fp32") -> Model:
-    """Read a saved model. `precision` is `fp32` or `int8`. Raises BundleError."""
+    """Read a saved model. `precision` is `fp32` or `int8`. Raises as `Model`."""
     return Model(path, precision=precision)
 
 

@@ -83,7 +83,9 @@ def _ours(shape: Any, weights: dict[str, Any], precision: str) -> Callable[[int]
     def write(count: int) -> None:
         if hasattr(model, "decode"):
             u = random.random((1, count))
-            model.decode(ids, state, sampling=sampler, u=u, recent=[], forbidden=nothing, stops=nothing)
+            model.decode(
+                ids, state, samplers=[sampler], u=u, lengths=[count], recent=[[]], forbidden=[nothing], stops=[nothing]
+            )
             return
         now, last = state, ids
         for _ in range(count):

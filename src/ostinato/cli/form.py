@@ -1,11 +1,14 @@
 """The options of writing in form, shared by `write` and `suggest`."""
 
 import argparse
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ostinato.errors import MissingExtraError, TextError
+from ostinato.errors import MissingExtraError, TextError, UsageError
 
 if TYPE_CHECKING:
     from ostinato.form import Form
@@ -58,6 +61,25 @@ def form_of(args: argparse.Namespace) -> "Form | None":
         ban=_words(args.ban),
         template=template,
     )
+
+
+_ARGUMENTS = (
+    "acrostic", "acrostic_end", "ban", "count", "form", "include", "length", "lines", "max_copy", "min_p", "precision",
+    "repetition_penalty", "rhyme", "search", "seed", "stanzas", "stop", "temperature", "title", "tokens", "top_k",
+    "top_p",
+)  # fmt: skip
+"""Arguments of `WriteRequest.of`, `Form` and `Model` that the commands have as options of the same names."""
+_NAMED = re.compile(rf"\b({'|'.join(_ARGUMENTS)})=|^({'|'.join(_ARGUMENTS)})(?= must\b)")
+
+
+@contextmanager
+def speaking_of_options() -> Iterator[None]:
+    """Inside, what is wrong with an argument (`max_copy=`, `lines must be`) is said of its option (`--max-copy`)."""
+    try:
+        yield
+    except UsageError as error:
+        text = _NAMED.sub(lambda match: "--" + (match[1] or match[2]).replace("_", "-"), str(error))
+        raise type(error)(text) from None
 
 
 def rhyme_report(texts: "list[str]") -> dict[str, Any] | None:

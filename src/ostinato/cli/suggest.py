@@ -2,14 +2,13 @@
 
 import argparse
 import contextlib
-import secrets
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from ostinato.cli.form import add_arguments as add_form_arguments
-from ostinato.cli.form import form_of
+from ostinato.cli.form import form_of, speaking_of_options
 from ostinato.errors import OstinatoError, UsageError
 from ostinato.terminal import is_terminal, note, one_line, say
 
@@ -35,22 +34,19 @@ def run(args: argparse.Namespace) -> int:
     from ostinato.cli.session import HELP, Session
     from ostinato.form import Form, Proposer
     from ostinato.form.form import refuse_two_beginnings
-    from ostinato.generation import Sampler
+    from ostinato.generation import WriteRequest
 
     if args.candidates < 1:
-        raise UsageError(f"candidates must be 1 or more, got {args.candidates}")
+        raise UsageError(f"--candidates must be 1 or more, got {args.candidates}")
     if str(args.form) == "-":
         raise UsageError("standard input has the commands of suggest: give the form as a file")
-    form = form_of(args) or Form(lines=args.lines)
-    refuse_two_beginnings(form, args.prompt)
-    model = Model(args.model, precision=args.precision)
-    if model.backward:
-        raise UsageError("this model reads from right to left and cannot propose what follows: use write")
-    proposer = Proposer(
-        model.step_model, model.tokenizer, form, sampler=Sampler(temperature=args.temperature), words=model.known_words,
-        seed=secrets.randbits(32) if args.seed is None else args.seed, heading=model.heading, title=args.title,
-        search=args.search,
-    )  # fmt: skip
+    with speaking_of_options():
+        form = form_of(args) or Form(lines=args.lines)
+        refuse_two_beginnings(form, args.prompt)
+        request = WriteRequest.of(
+            form=form, temperature=args.temperature, title=args.title, seed=args.seed, search=args.search
+        )
+    proposer = Proposer.of(Model(args.model, precision=args.precision).text_model, request)
 
     def propose(lines: list[str], time: int) -> list[str]:
         if wanted := proposer.wanted(lines):

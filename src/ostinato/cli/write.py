@@ -1,20 +1,18 @@
 """`ostinato write MODEL [PROMPT]`"""
 
 import argparse
-import secrets
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.form import add_arguments as add_form_arguments
-from ostinato.cli.form import form_of
-from ostinato.errors import UsageError
+from ostinato.cli.form import form_of, speaking_of_options
 from ostinato.terminal import is_terminal, note, say, say_json
 
 if TYPE_CHECKING:
     from ostinato.api import Model
-    from ostinato.generation import Piece, Written
+    from ostinato.generation import Event, Written
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,51 +54,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write to standard output: free texts as they are written, texts in form when they are done."""
+    """Write to standard output: one free text as it is written, others when they are done."""
     from ostinato.api import Model
-    from ostinato.generation import Sampler, Stop, generate
+    from ostinato.generation import WriteRequest
 
-    sampler = Sampler(temperature=args.temperature, top_k=args.top_k, top_p=args.top_p, min_p=args.min_p,
-                      repetition_penalty=args.repetition_penalty)  # fmt: skip
-    stop = Stop(lines=args.lines, tokens=args.tokens, texts=tuple(args.stop))
-    seed = secrets.randbits(32) if args.seed is None else args.seed
-    form = form_of(args)
-    model = Model(args.model, precision=args.precision)
-    step_model = model.step_model
-    if args.max_copy is not None:
-        from ostinato.evaluation.novelty_limit import CopyLimit
-
-        step_model = CopyLimit(step_model, model.training_text, args.max_copy)
-    if form is not None:
-        _refuse_without_use(args)
-        texts = model.compose(
-            form, args.prompt, count=args.count, sampler=sampler, title=args.title, seed=seed, search=args.search,
-            step_model=step_model,
+    with speaking_of_options():
+        request = WriteRequest.of(
+            args.prompt, lines=args.lines, tokens=args.tokens, stop=args.stop, temperature=args.temperature,
+            top_k=args.top_k, top_p=args.top_p, min_p=args.min_p, repetition_penalty=args.repetition_penalty,
+            title=args.title, form=form_of(args), search=args.search, seed=args.seed, count=args.count,
+            max_copy=args.max_copy,
         )  # fmt: skip
-        return _report(args, model, [_Text(t.text, t.title, t.tokens, "form") for t in texts], seed)
-    options: dict[str, Any] = {
-        "sampler": sampler, "stop": stop, "count": args.count, "seed": seed, "heading": model.heading
-    }  # fmt: skip
-    if model.backward:
-        from ostinato.generation import write_backward
-
-        events: Iterable[Any] = write_backward(step_model, model.tokenizer, args.prompt, title=args.title, **options)
-    else:
-        events = generate(step_model, model.tokenizer, args.prompt, title=args.title, **options)
-    if args.count == 1 and not args.json and not model.backward:
-        events = _streamed(events)
-        return _report(args, model, _texts(events), seed, shown=True)
-    return _report(args, model, _texts(events), seed)
+        model = Model(args.model, precision=args.precision)
+        events = model.events(request)
+        shown = args.count == 1 and not args.json and not model.backward and request.form is None
+        return _report(args, model, _texts(_streamed(events) if shown else events), request.seed, shown=shown)
 
 
-class _Text(NamedTuple):
-    text: str
-    title: str | None
-    tokens: int
-    reason: str
-
-
-def _texts(events: "Iterable[Piece | Written]") -> Iterator[_Text]:
+def _texts(events: "Iterable[Event]") -> "Iterator[Written]":
     """The finished texts among the events, in the order of their rows, each as soon as those before it are done."""
     from ostinato.generation import Written
 
@@ -110,12 +81,11 @@ def _texts(events: "Iterable[Piece | Written]") -> Iterator[_Text]:
         if isinstance(event, Written):
             waiting[event.row] = event
         while following in waiting:
-            done = waiting.pop(following)
+            yield waiting.pop(following)
             following += 1
-            yield _Text(done.text, done.title, done.tokens, done.reason)
 
 
-def _streamed(events: "Iterable[Piece | Written]") -> "Iterator[Piece | Written]":
+def _streamed(events: "Iterable[Event]") -> "Iterator[Event]":
     """The same events; pieces are shown on the way."""
     from ostinato.generation import Piece
 
@@ -124,11 +94,13 @@ def _streamed(events: "Iterable[Piece | Written]") -> "Iterator[Piece | Written]
         yield event
 
 
-def _report(args: argparse.Namespace, model: "Model", texts: Iterable[_Text], seed: int, *, shown: bool = False) -> int:
+def _report(args: argparse.Namespace, model: "Model", texts: "Iterable[Written]", seed: int, *, shown: bool) -> int:
     """Print the texts (unless they were shown) or the JSON object, and what is asked for beside."""
     entries = []
     for number, text in enumerate(texts):
-        entry: dict[str, Any] = text._asdict()
+        entry: dict[str, Any] = {
+            "text": text.text, "title": text.title, "tokens": text.tokens, "reason": text.reason
+        }  # fmt: skip
         if args.novelty:
             novelty = model.novelty(text.text) if text.text else None
             entry["novelty"] = novelty.to_json() if novelty else None
@@ -145,10 +117,3 @@ def _report(args: argparse.Namespace, model: "Model", texts: Iterable[_Text], se
     elif args.seed is None and is_terminal(sys.stderr):
         note(f"(--seed {seed} writes this again)")
     return 0
-
-
-def _refuse_without_use(args: argparse.Namespace) -> None:
-    """A text in form ends where its form does. Raises UsageError for an option that would say otherwise."""
-    for name, given in (("--tokens", args.tokens), ("--stop", args.stop or None)):
-        if given is not None:
-            raise UsageError(f"{name} does not go with a form, which says itself how long the text is: leave one out")

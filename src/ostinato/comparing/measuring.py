@@ -16,7 +16,7 @@ from ostinato.errors import OstinatoError
 from ostinato.evaluation import baselines, from_log_probabilities
 from ostinato.evaluation.compare import ADAPTING, Row
 from ostinato.evaluation.novelty import TrainingText, measure, open_training_text
-from ostinato.generation import Sampler, Stop, write
+from ostinato.generation import Sampler, Stop, TextModel, WriteRequest, write
 from ostinato.ngram import (
     ContinuousCache,
     HiddenStates,
@@ -222,10 +222,9 @@ class Measuring:
         )
 
     def _copied(self, model: StepModel, training: TrainingText) -> int | None:
-        heading = describe(self.corpus)["heading"]
+        text_model = TextModel(model, self.corpus.tokenizer, heading=describe(self.corpus)["heading"])
         try:
-            written = write(model, self.corpus.tokenizer, sampler=Sampler(), stop=Stop(tokens=_WRITTEN), seed=1,
-                            heading=heading)[0]  # fmt: skip
+            (written,) = write(text_model, WriteRequest(sampler=Sampler(), stop=Stop(tokens=_WRITTEN), seed=1))
             return self._longest(self.corpus.tokenizer.encode(written.text), training)
         except OstinatoError:
             return None

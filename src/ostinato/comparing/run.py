@@ -17,6 +17,7 @@ from ostinato.runs.folder import begin_comparison
 from ostinato.settings import TextSettings, recorded_settings
 from ostinato.text import Corpus, prepare
 from ostinato.text.description import describe
+from ostinato.text.known_words import words_file
 
 
 def compare(texts: Sequence[str], plan: Plan) -> Comparison:
@@ -97,4 +98,7 @@ def _save_mixture(
         "training": {"seconds": round(whole.seconds, 2)},
         "evaluation": {"held-out, adapting" if adapting else "held-out": evaluation.to_json()},
     }
-    write_bundle(out, config=config, tokenizer=corpus.tokenizer, tensors=tensors, card=card)
+    write_bundle(
+        out, config=config, tokenizer=corpus.tokenizer, tensors=tensors, card=card,
+        extra=words_file(corpus.train.ids, corpus.tokenizer, backward=corpus.settings.direction == "backward"),
+    )  # fmt: skip

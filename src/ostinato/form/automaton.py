@@ -201,7 +201,7 @@ class Line:
     def _child(self, track: Track, token_id: int) -> Track | None:
         """Further into a word: the rows whose next id is `token_id`, if one of them fits."""
         segment = self._free(track)
-        if not track.depth and not self._may_begin(track, segment):
+        if token_id == END_OF_DOCUMENT or (not track.depth and not self._may_begin(track, segment)):
             return None
         column = self.lexicon.ids[track.low : track.high, track.depth]
         wanted = np.int32(token_id)

@@ -26,7 +26,7 @@ def fault(
         return f"the words {', '.join(include)}"
     if any(word.lower() in lower for word in outline.ban):
         return "banned words"
-    given = bool(spec.pieces) and all(isinstance(piece, str) for piece in spec.pieces)
+    given = bool(spec.parts) and all(isinstance(part, str) for part in spec.parts)
     if not (outline.repeat or given) and lower in (other.lower() for other in others):
         return "lines that do not repeat"
     return None

@@ -1,10 +1,10 @@
 """Writing a whole text in form: line by line, going back where a line cannot be written, and never without end."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -23,16 +23,15 @@ from ostinato.form.search import (
     beam_lines,
     sample_lines,
 )
-from ostinato.generation.backward import write_backward
+from ostinato.generation import batch
 from ostinato.generation.context import open_context
-from ostinato.generation.loop import write
-from ostinato.generation.random import check_seed
+from ostinato.generation.events import Event, Piece, Written
+from ostinato.generation.request import Search, TextModel, WriteRequest
 from ostinato.generation.sampling import Sampler
 from ostinato.generation.stopping import Stop
-from ostinato.protocols import END_OF_DOCUMENT, StepModel, Tokenizer
+from ostinato.protocols import END_OF_DOCUMENT, Ids, StepModel, Tokenizer, read_on
 from ostinato.text.sounds import Language, Sounds, language_of
 
-Search = Literal["sample", "beam"]
 PARTICLES = 24
 STARTS = 3
 """How often a text is begun anew, with given words in other lines."""
@@ -69,6 +68,24 @@ class _Step:
     groups: dict[str, Group]
 
 
+def stream(model: TextModel, request: WriteRequest) -> Iterator[Event]:
+    """Write a request, in form or freely: pieces of text `row` (0 .. count - 1) as they are certain, then `Written`.
+
+    A text in form is certain when all of its lines are. Raises UsageError for what cannot be asked of this model, and
+    GenerationError for a form that could not be met.
+    """
+    return batch.stream(model, request) if request.form is None else _stream_form(model, request)
+
+
+def _stream_form(model: TextModel, request: WriteRequest) -> Iterator[Event]:
+    for row in range(request.count):
+        composed = compose_request(model, request, row)
+        if composed.title is not None and model.heading:
+            yield Piece(row, f"{model.heading}{composed.title}\n", title=True)
+        yield Piece(row, composed.text)
+        yield Written(row, composed.text, composed.title, "form", composed.tokens)
+
+
 def compose(
     model: StepModel,
     tokenizer: Tokenizer,
@@ -84,43 +101,57 @@ def compose(
     search: Search = "sample",
     particles: int = PARTICLES,
     words: frozenset[str] | None = None,
+    line_documents: bool = False,
 ) -> Composed:
     """Write one text of the given form.
 
-    prompt: earlier lines, which are read but not part of the form, and the beginning of the first line. heading, title:
-    as in `generate`. backward: the model reads from right to left; lines are then written from the last, each from its
-    rhyme, and neither earlier lines nor a title can be given. search: "sample" (see `search.sample_lines`) or "beam".
-    row: the text's number among several of one seed. words: for a model that spells (letters,
-    bytes), the words it may write, such as `words_of` its training text; None for all that the dictionary has. A model
-    that forbids tokens (-inf), such as `CopyLimit`, keeps forbidding them.
+    prompt: earlier lines, which are read but not part of the form, and the beginning of the first line. heading,
+    backward, line_documents: as in `TextModel`. title: the text's title. backward: lines are written from the last,
+    each from its rhyme, and neither earlier lines nor a title can be given. search: "sample" (see
+    `search.sample_lines`) or "beam". row: the text's number among several of one seed. words: for a model that spells
+    (letters, bytes), the words it may write, such as `words_of` its training text; None for all that the dictionary
+    has. A model that forbids tokens (-inf), such as `CopyLimit`, keeps forbidding them.
 
     The work is bounded: STARTS · (SPARE_TRIES + 3 · lines) tries for a line, each of at most 2 · particles candidates
     of at most TOKENS_A_UNIT · length + TOKENS_A_LINE tokens. Raises UsageError for a form that is unclear or
     contradicts itself, and GenerationError, with what could not be met, when that work was in vain.
     """
-    check_search(search, particles)
-    language = form.language or language_written(model, tokenizer, backward=backward)
-    *earlier, first = prompt.split("\n")
-    if backward and (earlier or title is not None):
+    text_model = TextModel(model, tokenizer, heading, backward, line_documents, words=lambda: words)
+    request = WriteRequest(
+        prompt=prompt, form=form, sampler=sampler or Sampler(), seed=seed, title=title, search=search
+    )
+    return compose_request(text_model, request, row, particles=particles)
+
+
+def compose_request(model: TextModel, request: WriteRequest, row: int, *, particles: int = PARTICLES) -> Composed:
+    """Text `row` of a request in form; see `compose`."""
+    check_particles(particles)
+    form = cast(Form, request.form)
+    if request.max_copy is not None:
+        model = replace(model, step_model=model.restriction(request.max_copy).around(model.step_model))
+    language = form.language or language_written(model)
+    *earlier, first = request.prompt.split("\n")
+    title = request.title
+    if model.backward and (earlier or title is not None):
         what = "a title" if title is not None else f"lines before the text, {earlier[0]!r}"
         raise UsageError(
             f"a model that reads from right to left cannot know what comes before a text, and was given {what}: "
             "leave it out, or use a model that reads from left to right"
         )
     definite = outline(form, language, prompt=first)
-    lexicon = lexicon_of(cast(Any, tokenizer), form.scheme, form.tones, language, backward, words)
-    writing = Composing(model, lexicon, definite, sampler or Sampler(), Draws(check_seed(seed), row), search, particles)
-    if not backward and heading and title is None and not earlier:
-        title = write(model, tokenizer, sampler=sampler, stop=Stop(tokens=1), seed=seed + row, heading=heading)[0].title
-    context = open_context(tokenizer, lexicon.as_read(earlier), "" if backward else heading, title)
-    steps = writing.run(open_cursor(model, (END_OF_DOCUMENT,) if backward else context.read))
-    if backward:
+    lexicon = lexicon_of(model, form, language)
+    draws = Draws(request.seed, row)
+    writing = Composing(model.step_model, lexicon, definite, request.sampler, draws, request.search, particles)
+    if not model.backward and model.heading and title is None and not earlier:
+        asked = WriteRequest(sampler=request.sampler, stop=Stop(tokens=1), seed=request.seed + row)
+        title = batch.write(model, asked)[0].title
+    context = open_context(replace(model, heading="") if model.backward else model, lexicon.as_read(earlier), title)
+    steps = writing.run(open_cursor(model.step_model, (END_OF_DOCUMENT,) if model.backward else context.read))
+    if model.backward:
         steps.reverse()
     lines = tuple(step.line for step in steps)
     stanzas = [spec.stanza for spec in definite.lines]
-    text = "".join(("\n" * (1 + (a != b)) + line) for a, b, line in zip([0, *stanzas], stanzas, lines, strict=False))[
-        1:
-    ]
+    text = "".join("\n" * (1 + (a != b)) + line for a, b, line in zip([0, *stanzas], stanzas, lines, strict=False))[1:]
     return Composed(
         "".join(line + "\n" for line in earlier) + text,
         title,
@@ -131,35 +162,47 @@ def compose(
     )
 
 
-def check_search(search: str, particles: int) -> None:
-    """Raises UsageError for an unknown search and for no particles."""
-    if particles < 1 or search not in ("sample", "beam"):
-        raise UsageError(f"particles must be 1 or more and search sample or beam, got {particles} and {search!r}")
+def check_particles(particles: int) -> None:
+    """Raises UsageError for no particles."""
+    if particles < 1:
+        raise UsageError(f"particles must be 1 or more, got {particles}")
 
 
 def open_cursor(model: StepModel, read: tuple[int, ...]) -> Cursor:
     """The place after the ids `read`, at least one."""
-    state = model.initial_state(1)
-    for token_id in read[:-1]:
-        _, state = model.step(np.array([token_id], np.uint32), state)
-    return Cursor(state, read[-1:])
+    ids: Ids = np.array(read[:-1], np.uint32)
+    return Cursor(read_on(model, ids, model.initial_state(1)), read[-1:])
 
 
-def language_written(model: StepModel, tokenizer: Tokenizer, *, backward: bool = False) -> Language:
+def language_written(model: TextModel) -> Language:
     """The language of the vocabulary, or of a sample of what the model writes where that has no letters."""
-    of_vocabulary = language_of_vocabulary(tokenizer)
+    of_vocabulary = language_of_vocabulary(model.tokenizer)
     if of_vocabulary is not None:
         return of_vocabulary
-    writer = write_backward if backward else write
-    return language_of(writer(model, tokenizer, stop=Stop(tokens=120))[0].text)
+    asked = WriteRequest(sampler=Sampler(), stop=Stop(tokens=120), seed=0)
+    return language_of(batch.write(replace(model, heading=""), asked)[0].text)
+
+
+def lexicon_of(model: TextModel, form: Form, language: Language) -> Lexicon:
+    """The words of a form's rhyme scheme and language; the last few are kept."""
+    return _lexicon(
+        cast(Any, model.tokenizer), form.scheme, form.tones, language, model.backward, model.words(),
+        model.line_documents,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=8)
-def lexicon_of(
-    tokenizer: Any, scheme: str, tones: bool, language: Language, backward: bool, words: frozenset[str] | None
+def _lexicon(
+    tokenizer: Any,
+    scheme: str,
+    tones: bool,
+    language: Language,
+    backward: bool,
+    words: frozenset[str] | None,
+    line_documents: bool,
 ) -> Lexicon:
-    """The words of a form's rhyme scheme and language; the last few are kept."""
-    return Lexicon(tokenizer, Sounds(scheme, tones=tones), language, backward=backward, words=words)
+    sounds = Sounds(scheme, tones=tones)
+    return Lexicon(tokenizer, sounds, language, backward=backward, words=words, line_documents=line_documents)
 
 
 class Composing:
@@ -288,7 +331,7 @@ class Composing:
             return opened
         cursor = steps[-1].candidate.cursor
         before = self._outline.lines[self._order[len(steps) - 1]]
-        gap = self._lexicon.newline if before.stanza != spec.stanza else ()
+        gap = self._lexicon.blank_line if before.stanza != spec.stanza else ()
         return Cursor(cursor.state, cursor.unread + gap)
 
     def _automata(self, spec: LineSpec, include: tuple[str, ...], group: Group | None, count: int) -> list[Line]:
@@ -343,8 +386,8 @@ class Composing:
                 others = assigned.get(number, ())
                 given = sum(map(units, others)) + (units(spec.start) if len(spec.start) > 1 else 0)
                 room = (
-                    max((p.high for p in spec.pieces if not isinstance(p, str)), default=0)
-                    if spec.pieces
+                    max((part.high for part in spec.parts if not isinstance(part, str)), default=0)
+                    if spec.parts
                     else spec.high
                 )
                 if given + units(word) + bool(spec.start) <= room:

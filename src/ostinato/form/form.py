@@ -54,13 +54,17 @@ class Form:
                 if banned.lower() in word.lower():
                     raise UsageError(f"contradictory form: {word!r} must be in the text, but {banned!r} is banned")
 
+    def with_lines(self, lines: int) -> "Form":
+        """The form with `lines` lines in each stanza. Raises UsageError for fewer than 1."""
+        return replace(self, lines=lines)
+
 
 @dataclass(frozen=True)
 class LineSpec:
     """What one line must be.
 
     low, high: its units. rhyme: the name of its rhyme group. keys: the rhyme it is given. start, end: how it begins and
-    ends. pieces: its template, texts and blanks. stanza: which it belongs to.
+    ends. parts: its template, texts and blanks. stanza: which it belongs to.
     """
 
     low: int
@@ -70,7 +74,7 @@ class LineSpec:
     keys: frozenset[str] | None = None
     start: str = ""
     end: str = ""
-    pieces: tuple[str | Blank, ...] = ()
+    parts: tuple[str | Blank, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def outline(form: Form, language: Language, *, prompt: str = "") -> Outline:
             keys=given.get(letter),
             start=start[i] if i < len(start) else "",
             end=end[i] if i < len(end) else "",
-            pieces=template.lines[i] if template else (),
+            parts=template.lines[i] if template else (),
         )
         specs.append(_with_length(spec, sounds, language))
     if prompt:
@@ -198,9 +202,9 @@ def _with_length(spec: LineSpec, sounds: Sounds, language: Language) -> LineSpec
     if spec.low:
         return spec
     low, high = USUAL_LENGTH[language]
-    if spec.pieces:
-        known = sum(sounds.units(p) if isinstance(p, str) else p.low for p in spec.pieces)
-        most = sum(sounds.units(p) if isinstance(p, str) else p.high for p in spec.pieces)
+    if spec.parts:
+        known = sum(sounds.units(p) if isinstance(p, str) else p.low for p in spec.parts)
+        most = sum(sounds.units(p) if isinstance(p, str) else p.high for p in spec.parts)
         low, high = known, most
     return replace(spec, low=low, high=high)
 
@@ -216,7 +220,7 @@ def _begin(spec: LineSpec, prompt: str, sounds: Sounds) -> LineSpec:
 
 def _refuse_banned(specs: list[LineSpec], ban: tuple[str, ...]) -> None:
     for number, spec in enumerate(specs, 1):
-        for given in (spec.start, spec.end, *(piece for piece in spec.pieces if isinstance(piece, str))):
+        for given in (spec.start, spec.end, *(part for part in spec.parts if isinstance(part, str))):
             for word in ban:
                 if word.lower() in given.lower():
                     raise UsageError(f"contradictory form: line {number} has {given!r}, but {word!r} is banned")
@@ -227,7 +231,7 @@ def _settle_rhymes(specs: list[LineSpec], sounds: Sounds) -> list[LineSpec]:
     keys: dict[str, frozenset[str]] = {}
     for number, spec in enumerate(specs, 1):
         known = spec.keys
-        end = spec.pieces[-1] if spec.pieces and isinstance(spec.pieces[-1], str) else spec.end
+        end = spec.parts[-1] if spec.parts and isinstance(spec.parts[-1], str) else spec.end
         if spec.rhyme and isinstance(end, str) and (len(end) > 1 or (end and not end.isascii())):
             of_end = sounds.chinese.character_keys(end) if len(end) == 1 else sounds.keys(end)
             known = of_end if known is None else known & of_end

@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.protocols import Tokenizer
+from ostinato.protocols import END_OF_DOCUMENT, Tokenizer
 from ostinato.text.sounds import Language, Sounds, language_of
 from ostinato.text.sounds_en import WORD
 from ostinato.text.sounds_zh import HAN
@@ -57,7 +57,8 @@ class Lexicon:
 
     ids: (N, L+1) int32, the tokens of each word in the order they are drawn, 0 after its end; lengths, units: (N,);
     blank: (N,) bool, whether the word brings the blank before it along; marks_first: whether that tells a line's first
-    word from the others. `backward`: tokens are drawn from the last on.
+    word from the others. `backward`: tokens are drawn from the last on. newline: the ids that end a line, which are
+    END_OF_DOCUMENT where lines are documents; blank_line: those of the blank line between stanzas.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Lexicon:
         *,
         backward: bool = False,
         words: frozenset[str] | None = None,
+        line_documents: bool = False,
     ) -> None:
         self._spaced = tokenizer if isinstance(tokenizer, WhitespaceTokenizer) else None
         self.marks_first = language == "en" and self._spaced is None
@@ -85,6 +87,9 @@ class Lexicon:
         self.units = np.array([self._units(word) for word in self._bare], np.int32)[self._row]
         self.blank: Rows = np.array([word[0] == " " for word in self.texts], np.bool_)
         self.newline = self.encode(" \n" if self._padded else "\n")
+        self.blank_line = self.newline
+        if line_documents:  # the training text has neither newlines nor blank lines
+            self.newline, self.blank_line = (END_OF_DOCUMENT,), ()
         self.inside = self._punctuation(INSIDE[language])
         self.ending = self._punctuation(ENDING[language])
         self.matching = lru_cache(maxsize=512)(self._matching)
@@ -241,11 +246,6 @@ class Lexicon:
 def _sortable(table: npt.NDArray[np.int32]) -> npt.NDArray[np.bytes_]:
     """(N,) byte strings that sort as the rows of `table` (N, L) do."""
     return np.ascontiguousarray(table.astype(">u4")).view(f"S{4 * table.shape[1]}")[:, 0]
-
-
-def words_of(text: str) -> frozenset[str]:
-    """The words of a training text, in lower case, and its Chinese characters: what a model that spells may write."""
-    return frozenset(word.lower().replace("’", "'") for word in WORD.findall(text)) | frozenset(HAN.findall(text))
 
 
 def language_of_vocabulary(tokenizer: Tokenizer) -> Language | None:

@@ -24,7 +24,7 @@ class Planner:
         self._lexicon, self._spec, self._include = lexicon, spec, include
         units = lexicon.sounds.units
         self._units = units
-        items: list[Item] = list(spec.pieces)
+        items: list[Item] = list(spec.parts)
         self._head, self._tail = ANYTHING, tail
         if not items:
             items = [Blank(spec.low, spec.high)]

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 from ostinato.errors import UsageError
 from ostinato.form.checking import Group
 from ostinato.form.composing import (
     PARTICLES,
     Composing,
-    Search,
-    check_search,
+    check_particles,
     language_written,
     lexicon_of,
     open_cursor,
@@ -18,7 +17,7 @@ from ostinato.form.composing import (
 from ostinato.form.form import Form, outline
 from ostinato.form.search import Candidate, Draws
 from ostinato.generation.context import open_context
-from ostinato.generation.random import check_seed
+from ostinato.generation.request import Search, TextModel, WriteRequest
 from ostinato.generation.sampling import Sampler
 from ostinato.protocols import StepModel, Tokenizer
 
@@ -48,16 +47,30 @@ class Proposer:
         search: Search = "sample",
         particles: int = PARTICLES,
         words: frozenset[str] | None = None,
+        line_documents: bool = False,
     ) -> None:
         """title: of the text, None for its first line; the others as in `compose`."""
-        check_search(search, particles)
-        open_context(tokenizer, "", heading, title)  # refuses a title here, not first at every line
-        language = form.language or language_written(model, tokenizer)
+        text_model = TextModel(model, tokenizer, heading, line_documents=line_documents, words=lambda: words)
+        request = WriteRequest(form=form, sampler=sampler or Sampler(), seed=seed, title=title, search=search)
+        self._begin(text_model, request, particles)
+
+    @classmethod
+    def of(cls, model: TextModel, request: WriteRequest) -> "Proposer":
+        """A proposer for a request in form; its prompt is left to the caller, who has the lines."""
+        proposer = cls.__new__(cls)
+        proposer._begin(model, request, PARTICLES)
+        return proposer
+
+    def _begin(self, model: TextModel, request: WriteRequest, particles: int) -> None:
+        check_particles(particles)
+        if model.backward:
+            raise UsageError("this model reads from right to left and cannot propose what follows: use write")
+        open_context(model, "", request.title)  # refuses a title here, not first at every line
+        form = cast(Form, request.form)
+        language = form.language or language_written(model)
         self._form, self._outline = replace(form, language=language), outline(form, language)
-        self._lexicon = lexicon_of(cast(Any, tokenizer), form.scheme, form.tones, language, False, words)
-        self._model, self._tokenizer, self._sampler = model, tokenizer, sampler or Sampler()
-        self._seed, self._heading, self._title, self._particles = check_seed(seed), heading, title, particles
-        self._search: Search = search
+        self._lexicon = lexicon_of(model, form, language)
+        self._model, self._request, self._particles = model, request, particles
 
     def __call__(self, lines: Sequence[str], *, count: int = 5, row: int = 0) -> list[str]:
         """Up to `count` different lines that may follow `lines`; none if the template is complete.
@@ -72,12 +85,13 @@ class Proposer:
         if self.complete(lines):
             return []
         number = len(written) % len(self._outline.lines)
-        draws = Draws(self._seed, row)
+        request, step_model = self._request, self._model.step_model
+        draws = Draws(request.seed, row)
         composing = Composing(
-            self._model, self._lexicon, self._outline, self._sampler, draws, self._search, self._particles
+            step_model, self._lexicon, self._outline, request.sampler, draws, request.search, self._particles
         )
         group = self._group(composing, number, written)
-        cursor = open_cursor(self._model, self._read(lines))
+        cursor = open_cursor(step_model, self._read(lines))
         chosen: list[str] = []
         includes = self._includes(composing, number, lines)
         for place, include in enumerate(includes):
@@ -137,15 +151,18 @@ class Proposer:
         return [line for line in lines[self._titled(lines) :] if line.strip()]
 
     def _titled(self, lines: Sequence[str]) -> bool:
-        return bool(self._heading and lines and lines[0].startswith(self._heading))
+        heading = self._model.heading
+        return bool(heading and lines and lines[0].startswith(heading))
 
     def _read(self, lines: Sequence[str]) -> tuple[int, ...]:
         """The ids that the model reads before its next line."""
-        title = self._title
-        if self._heading and title is None:
-            title = "".join(lines[:1]).removeprefix(self._heading)
+        title, heading = self._request.title, self._model.heading
+        if heading and title is None:
+            title = "".join(lines[:1]).removeprefix(heading)
             lines = lines[self._titled(lines) :]
-        return open_context(self._tokenizer, self._lexicon.as_read(lines), self._heading, title).read
+        if self._model.line_documents:
+            lines = [line for line in lines if line.strip()]
+        return open_context(self._model, self._lexicon.as_read(lines), title).read
 
     def _group(self, composing: Composing, number: int, written: list[str]) -> Group | None:
         """The lines that line `number` must rhyme with, those left out that do not rhyme themselves."""

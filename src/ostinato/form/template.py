@@ -40,55 +40,55 @@ def parse_template(text: str, language: Language) -> Template:
             stanzas.append(stanza)
         elif lines:
             stanza = stanzas[-1] + 1
-    if not any(isinstance(piece, Blank) for line in lines for piece in line):
+    if not any(isinstance(part, Blank) for line in lines for part in line):
         raise UsageError("the template has no blank: write ____ for what is to be filled, or _ for each character")
     return Template(tuple(lines), tuple(stanzas))
 
 
 def _parse_line(line: str, language: Language) -> tuple[str | Blank, ...]:
-    pieces: list[str | Blank] = []
+    parts: list[str | Blank] = []
     at = 0
     for match in _BLANK.finditer(line):
         given = line[at : match.start()]
         at = match.end()
         if given.strip() or (given and language == "zh"):
-            pieces.append(given)
+            parts.append(given)
         if match[1] is None and len(match[2]) == 4:
-            pieces.append(Blank(*OPEN_BLANK))
+            parts.append(Blank(*OPEN_BLANK))
             continue
         units = int(match[1]) if match[1] is not None else len(match[2])
         if not 1 <= units <= 60:
             raise UsageError(f"a blank has 1 to 60 characters or syllables, got {match[0]} in {line!r}")
-        pieces.append(Blank(units, units))
+        parts.append(Blank(units, units))
     if line[at:]:
-        pieces.append(line[at:])
-    return tuple(_merge(pieces) if language == "zh" else _without_blanks(_merge(pieces), line))
+        parts.append(line[at:])
+    return tuple(_merge(parts) if language == "zh" else _without_blanks(_merge(parts), line))
 
 
-def _merge(pieces: list[str | Blank]) -> list[str | Blank]:
+def _merge(parts: list[str | Blank]) -> list[str | Blank]:
     """Blanks side by side as one."""
     merged: list[str | Blank] = []
-    for piece in pieces:
+    for part in parts:
         last = merged[-1] if merged else None
-        if isinstance(piece, Blank) and isinstance(last, Blank):
-            merged[-1] = Blank(last.low + piece.low, last.high + piece.high)
+        if isinstance(part, Blank) and isinstance(last, Blank):
+            merged[-1] = Blank(last.low + part.low, last.high + part.high)
         else:
-            merged.append(piece)
+            merged.append(part)
     return merged
 
 
-def _without_blanks(pieces: list[str | Blank], line: str) -> list[str | Blank]:
+def _without_blanks(parts: list[str | Blank], line: str) -> list[str | Blank]:
     """English words bring the blank before them along, so a given text ends without one."""
     out: list[str | Blank] = []
-    for i, piece in enumerate(pieces):
-        if isinstance(piece, Blank):
-            out.append(piece)
+    for i, part in enumerate(parts):
+        if isinstance(part, Blank):
+            out.append(part)
             continue
-        if i + 1 < len(pieces):
-            if piece[-1].isalnum():
+        if i + 1 < len(parts):
+            if part[-1].isalnum():
                 raise UsageError(f"a blank must be whole words: put a space before it in {line!r}")
-            piece = piece.rstrip(" ")
-        if i > 0 and piece[0].isalnum():
+            part = part.rstrip(" ")
+        if i > 0 and part[0].isalnum():
             raise UsageError(f"a blank must be whole words: put a space after it in {line!r}")
-        out.append(piece)
+        out.append(part)
     return out

@@ -1,6 +1,6 @@
-"""Writing with a model: the loop, samplers, stops.
+"""Writing with a model: requests, the batch, samplers, stops.
 
-Names are loaded when they are first used: reading a tokenizer or writing freely needs few of them.
+Names are loaded when they are first used: reading a tokenizer or asking for a text needs few of them.
 """
 
 from typing import TYPE_CHECKING
@@ -8,31 +8,35 @@ from typing import TYPE_CHECKING
 from ostinato.lazy import lazily
 
 if TYPE_CHECKING:
-    from ostinato.generation.backward import write_backward
-    from ostinato.generation.loop import BlockModel, Piece, Written, generate, write
+    from ostinato.generation.batch import Batch, BlockModel, stream, write
+    from ostinato.generation.events import Event, Failed, Piece, Written
+    from ostinato.generation.request import Search, TextModel, WriteOptions, WriteRequest
     from ostinato.generation.sampling import Sampler
     from ostinato.generation.stopping import Stop
 
 __all__ = [
+    "Batch",
     "BlockModel",
+    "Event",
+    "Failed",
     "Piece",
     "Sampler",
+    "Search",
     "Stop",
+    "TextModel",
+    "WriteOptions",
+    "WriteRequest",
     "Written",
-    "generate",
+    "stream",
     "write",
-    "write_backward",
 ]
 
 __getattr__ = lazily(
     __name__,
     {
-        "write_backward": "ostinato.generation.backward",
-        "BlockModel": "ostinato.generation.loop",
-        "Piece": "ostinato.generation.loop",
-        "Written": "ostinato.generation.loop",
-        "generate": "ostinato.generation.loop",
-        "write": "ostinato.generation.loop",
+        **dict.fromkeys(("Batch", "BlockModel", "stream", "write"), "ostinato.generation.batch"),
+        **dict.fromkeys(("Event", "Failed", "Piece", "Written"), "ostinato.generation.events"),
+        **dict.fromkeys(("Search", "TextModel", "WriteOptions", "WriteRequest"), "ostinato.generation.request"),
         "Sampler": "ostinato.generation.sampling",
         "Stop": "ostinato.generation.stopping",
     },

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from ostinato.errors import UsageError
-from ostinato.protocols import END_OF_DOCUMENT, Tokenizer
+from ostinato.generation.request import TextModel
+from ostinato.protocols import END_OF_DOCUMENT
 
 
 @dataclass(frozen=True)
@@ -23,16 +24,13 @@ class Context:
     heading: str = ""
 
 
-def open_context(tokenizer: Tokenizer, prompt: str, heading: str = "", title: str | None = None) -> Context:
-    """How to begin a document with `prompt` where documents begin with a line of `heading` and a title ("" for none).
+def open_context(model: TextModel, prompt: str, title: str | None = None) -> Context:
+    """How `model` begins a document with `prompt`, after a title where its documents have one.
 
-    A prompt that begins with `heading` is read as it stands. Any other comes after a title: `title`, or one that the
+    A prompt that begins with the heading is read as it stands. Any other comes after a title: `title`, or one that the
     model makes up. Raises UsageError for a title that cannot stand there.
     """
-
-    def ids(text: str) -> tuple[int, ...]:
-        return tuple(tokenizer.encode(text).tolist())
-
+    heading, ids = model.heading, model.encode
     start = (END_OF_DOCUMENT,)
     if title is not None and not heading:
         raise UsageError("this model's texts have no titles: leave the title out")
@@ -47,5 +45,5 @@ def open_context(tokenizer: Tokenizer, prompt: str, heading: str = "", title: st
         return Context(start + ids(prompt), rest, first, not newline, (), heading)
     if title is not None:
         return Context(start + ids(f"{heading}{title}\n{prompt}"), prompt, title, heading=heading)
-    # without its blank: there are tokenizers whose words bring the blank before them along
+    # without its blank: there are tokenizers whose words begin with the blank before them
     return Context(start + ids(heading.rstrip() or heading), prompt, "", True, ids(prompt), heading)

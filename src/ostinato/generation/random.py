@@ -39,7 +39,17 @@ def uniform(seed: int, row: int, position: int) -> float:
 def uniforms(seed: int, rows: npt.ArrayLike, positions: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """`uniform` for arrays of rows and positions, broadcast against each other; float64 of their common shape."""
     row, position = np.broadcast_arrays(np.asarray(rows, np.uint64), np.asarray(positions, np.uint64))
-    mixed = _mix_array(_mix_array(np.uint64(mix(seed)) ^ row) ^ position)
+    return numbers(_mix_array(np.uint64(mix(seed)) ^ row), position)
+
+
+def row_key(seed: int, row: int) -> int:
+    """What the numbers of one row depend on: `numbers(row_key(seed, row), positions)` = `uniforms(seed, row, ...)`."""
+    return mix(mix(seed) ^ row)
+
+
+def numbers(keys: npt.ArrayLike, positions: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Numbers in [0, 1) of rows with these keys at these positions, broadcast against each other; float64."""
+    mixed = _mix_array(np.asarray(keys, np.uint64) ^ np.asarray(positions, np.uint64))
     return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

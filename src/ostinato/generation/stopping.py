@@ -7,7 +7,7 @@ from ostinato.errors import UsageError
 from ostinato.protocols import END_OF_DOCUMENT, Tokenizer
 from ostinato.text.utf8 import TextStream
 
-Reason = Literal["end of document", "lines", "tokens", "stop string", "limit"]
+Reason = Literal["end of document", "lines", "tokens", "stop string", "limit", "form"]
 
 TOKENS_A_LINE = 200
 """Hard bound on the tokens drawn for each line that was asked for."""
@@ -50,9 +50,11 @@ class Transcript:
     and what may turn out to begin a stop string. `given` is the prompt; it is never cut.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop: Stop, given: str = "") -> None:
+    def __init__(self, tokenizer: Tokenizer, stop: Stop, given: str = "", *, line_documents: bool = False) -> None:
+        """line_documents: each line is a document, so that the end of one ends a line while lines are missing."""
         self._stream = TextStream(tokenizer)
         self._stop = stop
+        self._end_is_newline = line_documents and stop.lines is not None and stop.fill
         self._parts = [given]
         self._held = ""
         self._lines = sum(1 for line in given.split("\n")[:-1] if line.strip())
@@ -67,15 +69,18 @@ class Transcript:
 
     @property
     def may_end(self) -> bool:
-        """Whether the document may end here."""
-        return self._stop.lines is None or not self._stop.fill
+        """Whether END_OF_DOCUMENT may be drawn."""
+        return self._stop.lines is None or not self._stop.fill or self._end_is_newline
 
     def add(self, token_id: int) -> str:
         """Take the next drawn id; returns the text that may be shown now. Sets `reason` when the text is finished."""
         self.drawn += 1
-        if token_id == END_OF_DOCUMENT:
+        if token_id == END_OF_DOCUMENT and not self._end_is_newline:
             return self._finish("end of document")
-        shown = self._take(self._stream.push(token_id))
+        piece = self._stream.push(token_id)
+        if token_id == END_OF_DOCUMENT and self._line_open:
+            piece += "\n"
+        shown = self._take(piece)
         if self.reason is None and self.drawn >= self._stop.limit:
             shown += self._finish("limit" if self._stop.tokens is None else "tokens")
         return shown

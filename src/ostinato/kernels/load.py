@@ -14,7 +14,7 @@ ISAS = ("portable", "avx2", "avx512", "vnni", "amx")
 NUMPY = "numpy"
 """The name that stands for the NumPy twin in place of an instruction set."""
 
-INTERFACE_VERSION = 2
+INTERFACE_VERSION = 3
 """Of the C interface (csrc/api.h): a library with another number was built from other sources and is not used."""
 
 

@@ -42,7 +42,13 @@ class _Sampling(ctypes.Structure):
 
 
 class _Drawing(ctypes.Structure):
-    _fields_ = tuple((n, c_void_p) for n in ("u", "forbidden", "stops", "recent", "recents", "drawn", "counts"))
+    _fields_ = (
+        ("remembers", c_int64),
+        *(
+            (n, c_void_p)
+            for n in ("sampling", "u", "lengths", "forbidden", "stops", "recent", "recents", "drawn", "counts")
+        ),
+    )
 
 
 class Sampling(Protocol):
@@ -74,7 +80,9 @@ def _library() -> ctypes.CDLL:
     library.ostinato_model_set.argtypes = [c_void_p, c_int32, c_int32, c_int64, c_int64, c_void_p]
     library.ostinato_step.argtypes = [c_void_p, c_int32, c_int64, *[c_void_p] * 4]
     library.ostinato_score.argtypes = [c_void_p, c_int32, c_int64, *[c_void_p] * 5]
-    library.ostinato_decode.argtypes = [c_void_p, c_int32, c_int64, c_int64, *[c_void_p] * 5]
+    library.ostinato_read.argtypes = [c_void_p, c_int32, c_int64, *[c_void_p] * 2]
+    library.ostinato_score_rows.argtypes = [c_void_p, c_int32, c_int64, *[c_void_p] * 5]
+    library.ostinato_decode.argtypes = [c_void_p, c_int32, c_int64, c_int64, *[c_void_p] * 4]
     return library
 
 
@@ -144,39 +152,76 @@ class NativeRecurrent:
         self._check(status, ids)
         return out, after
 
+    def read(self, ids: IdArray, state: FloatArray) -> FloatArray:
+        """The state (S, 1, H) after all ids (T,), T >= 1, from a state (S, 1, H)."""
+        ids, after = _dense(ids, np.uint32), state.astype(np.float32, order="C")
+        status = self._library.ostinato_read(self._handle, self._threads, len(ids), _pointer(ids), _pointer(after))
+        self._check(status, ids)
+        return after
+
+    def score_many(
+        self, texts: Sequence[IdArray], state: FloatArray, logits: FloatArray
+    ) -> list[npt.NDArray[np.float64]]:
+        """log-probabilities (T,) float64 of each text (T,) from the same state (S, 1, H) and logits (V,)."""
+        ids = [_dense(text, np.uint32) for text in texts]
+        out = [np.empty(len(text)) for text in ids]
+        state, logits = _dense(state, np.float32), _dense(logits, np.float32)
+        order = sorted((at for at in range(len(ids)) if len(ids[at])), key=lambda at: -len(ids[at]))
+        for first in range(0, len(order), MOST_ROWS):
+            part = order[first : first + MOST_ROWS]
+            lengths = np.array([len(ids[at]) for at in part], np.int64)
+            read, written = _addresses([ids[at] for at in part]), _addresses([out[at] for at in part])
+            status = self._library.ostinato_score_rows(
+                self._handle, self._threads, len(part), _pointer(lengths), _pointer(read), _pointer(state),
+                _pointer(logits), _pointer(written),
+            )  # fmt: skip
+            if status:
+                self._check(status, np.concatenate([ids[at] for at in part]))
+        return out
+
     def decode(
         self,
         ids: IdArray,
         state: FloatArray,
         *,
-        sampling: Sampling,
+        samplers: Sequence[Sampling],
         u: npt.NDArray[np.float64],
+        lengths: Sequence[int],
         recent: Sequence[Sequence[int]],
-        forbidden: npt.NDArray[np.bool_],
-        stops: npt.NDArray[np.bool_],
+        forbidden: Sequence[npt.NDArray[np.bool_]],
+        stops: Sequence[npt.NDArray[np.bool_]],
     ) -> tuple[list[list[int]], FloatArray]:
         """Read ids (B,), draw, read what was drawn, and so on, as `generation.BlockModel` says; B <= 64."""
         ids, state, u = _dense(ids, np.uint32), _dense(state, np.float32), _dense(u, np.float64)
-        forbidden, stops = _dense(forbidden, np.uint8), _dense(stops, np.uint8)
+        most = np.array(lengths, np.int64)
         rows, length = u.shape
-        remembers = min(sampling.remembers, max((len(row) for row in recent), default=0) + length)
+        spans = [min(sampler.remembers, len(row) + length) for sampler, row in zip(samplers, recent, strict=True)]
+        remembers = max(spans)
         history = np.zeros((rows, remembers + length), np.uint32)
         recents = np.zeros(rows, np.int64)
-        for b, row in enumerate(recent if remembers else ()):
-            recents[b] = min(len(row), remembers)
+        for b, (row, span) in enumerate(zip(recent, spans, strict=True)):
+            recents[b] = min(len(row), span)
             history[b, remembers - recents[b] : remembers] = row[len(row) - recents[b] :]
         drawn, counts, after = np.empty((rows, length), np.uint32), np.zeros(rows, np.int64), np.empty_like(state)
-        numbers = _Sampling(
-            sampling.temperature, sampling.top_p, sampling.min_p, float(np.log(sampling.repetition_penalty)),
-            min(sampling.top_k, self.shape.vocabulary_size), remembers,
+        sampling = (_Sampling * rows)(*(self._sampling(*one) for one in zip(samplers, spans, strict=True)))
+        masks, ends = _dense_masks(forbidden), _dense_masks(stops)
+        mask_places, end_places = _addresses(masks), _addresses(ends)
+        arrays = _Drawing(
+            remembers, ctypes.addressof(sampling),
+            *map(_pointer, (u, most, mask_places, end_places, history, recents, drawn, counts)),
         )  # fmt: skip
-        arrays = _Drawing(*map(_pointer, (u, forbidden, stops, history, recents, drawn, counts)))
         status = self._library.ostinato_decode(
             self._handle, self._threads, rows, length, _pointer(ids), _pointer(state), _pointer(after),
-            ctypes.byref(numbers), ctypes.byref(arrays),
+            ctypes.byref(arrays),
         )  # fmt: skip
         self._check(status, ids)
         return [row[:count] for row, count in zip(drawn.tolist(), counts.tolist(), strict=True)], after
+
+    def _sampling(self, sampler: Sampling, remembers: int) -> _Sampling:
+        return _Sampling(
+            sampler.temperature, sampler.top_p, sampler.min_p, float(np.log(sampler.repetition_penalty)),
+            min(sampler.top_k, self.shape.vocabulary_size), remembers,
+        )  # fmt: skip
 
     def _check(self, status: int, ids: IdArray) -> None:
         if status == _BAD_ID:
@@ -204,6 +249,21 @@ def _dense(array: Array, dtype: Any) -> Array:
 def _pointer(array: Array) -> int:
     address: int = array.__array_interface__["data"][0]
     return address
+
+
+def _addresses(arrays: Sequence[Array]) -> npt.NDArray[np.uint64]:
+    """Where each of `arrays` begins, (N,); they must stay referenced while the addresses are in use."""
+    return np.array([_pointer(array) for array in arrays], np.uint64)
+
+
+def _dense_masks(masks: Sequence[npt.NDArray[np.bool_]]) -> list[npt.NDArray[np.uint8]]:
+    """Masks as the compiled loop reads them; rows that share one go on sharing it."""
+    dense = {id(mask): _dense(mask, np.uint8) if mask.dtype != np.bool_ else _bytes(mask) for mask in masks}
+    return [dense[id(mask)] for mask in masks]
+
+
+def _bytes(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    return np.ascontiguousarray(mask).view(np.uint8)
 
 
 def _blocks(tensor: Array) -> Iterator[tuple[int, FloatArray]]:

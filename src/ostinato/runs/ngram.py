@@ -15,6 +15,7 @@ from ostinato.runs.folder import check_folder, empty_folder
 from ostinato.settings import NgramSettings, Recipe, to_toml
 from ostinato.text import Corpus, prepare
 from ostinato.text.description import describe
+from ostinato.text.known_words import words_file
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,10 @@ def save_ngram(
         "training": {"seconds": round(seconds, 2)},
         "evaluation": evaluation,
     }
-    write_bundle(folder, config=config, tokenizer=corpus.tokenizer, tensors=model.arrays, card="\n".join(card) + "\n")
+    write_bundle(
+        folder, config=config, tokenizer=corpus.tokenizer, tensors=model.arrays, card="\n".join(card) + "\n",
+        extra=words_file(corpus.train.ids, corpus.tokenizer, backward=corpus.settings.direction == "backward"),
+    )  # fmt: skip
 
 
 def _evaluate(model: NgramModel, corpus: Corpus) -> tuple[dict[str, Any], list[str]]:

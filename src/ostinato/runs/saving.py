@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ostinato.runs.progress import duration
 from ostinato.settings import Recipe
 from ostinato.text import Corpus
 from ostinato.text.description import describe
+from ostinato.text.known_words import words_file
 from ostinato.training.metrics import Row
 
 
@@ -50,7 +52,15 @@ class ModelWriter:
             tokenizer=self.corpus.tokenizer,
             tensors=self.model.save_tensors(),
             card=self.card(row, evaluation),
+            extra=self.words,
         )
+
+    @cached_property
+    def words(self) -> dict[str, bytes]:
+        """The words of the training text as a file, for a model that spells."""
+        corpus = self.corpus
+        backward = corpus.settings.direction == "backward"
+        return words_file(corpus.train.ids, corpus.tokenizer, backward=backward)
 
     def training_config(self, row: Row) -> dict[str, Any]:
         """The training settings (without those of the machine) and how far the run had come."""

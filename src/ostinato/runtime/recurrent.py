@@ -109,6 +109,10 @@ class RecurrentModel:
         """The state of the given rows, in that order."""
         return state[:, rows]
 
+    def join(self, states: Sequence[FloatArray]) -> FloatArray:
+        """One state with the rows of all `states`."""
+        return np.concatenate(states, axis=1)
+
     def hidden(self, state: FloatArray) -> FloatArray:
         """The last layer's h in `state`, (B, H): what the next token is predicted from."""
         last: FloatArray = state[self._recurrent.shape.layers - 1]
@@ -138,23 +142,33 @@ class WritingRecurrentModel(RecurrentModel):
         ids: Ids,
         state: FloatArray,
         *,
-        sampler: Sampling,
+        samplers: Sequence[Sampling],
         u: npt.NDArray[np.float64],
+        lengths: Sequence[int],
         recent: Sequence[Sequence[int]],
-        forbidden: Mask,
-        stops: Mask,
+        forbidden: Sequence[Mask],
+        stops: Sequence[Mask],
     ) -> tuple[list[list[int]], FloatArray]:
         """Read, draw, read what was drawn, and so on: see `generation.BlockModel`. Raises GenerationError."""
         tokens, drawn, states = _as_ids(ids, self.vocabulary_size), [], []
         for first in range(0, len(tokens), MOST_ROWS):
             rows = slice(first, first + MOST_ROWS)
             part, after = self._recurrent.decode(
-                tokens[rows], state[:, rows], sampling=sampler, u=u[rows], recent=recent[rows],
-                forbidden=forbidden, stops=stops,
+                tokens[rows], state[:, rows], samplers=samplers[rows], u=u[rows], lengths=lengths[rows],
+                recent=recent[rows], forbidden=forbidden[rows], stops=stops[rows],
             )  # fmt: skip
             drawn += part
             states.append(after)
         return drawn, states[0] if len(states) == 1 else np.concatenate(states, axis=1)
+
+    def read_on(self, ids: Ids, state: FloatArray) -> FloatArray:
+        """The state (S, 1, H) after all of `ids`, (T,): in the kernels' blocks, without logits. Raises UsageError."""
+        return self._recurrent.read(_as_ids(ids, self.vocabulary_size), state) if len(ids) else state
+
+    def score_many(self, texts: Sequence[Ids]) -> list[npt.NDArray[np.float64]]:
+        """`score` of each text, (T,) float64, side by side. Raises UsageError."""
+        logits, state = self._recurrent.step(np.array([END_OF_DOCUMENT], np.uint32), self.initial_state(1))
+        return self._recurrent.score_many([_as_ids(ids, self.vocabulary_size) for ids in texts], state, logits[0])
 
 
 def _as_ids(ids: Ids, vocabulary_size: int) -> npt.NDArray[np.uint32]:

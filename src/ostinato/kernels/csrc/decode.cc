@@ -72,28 +72,105 @@ Status score(Model& model, int threads, int64_t length, const uint32_t* ids, flo
   return kFine;
 }
 
+// The state of one row after all ids, without any logits.
+Status read(Model& model, int threads, int64_t length, const uint32_t* ids, float* state) {
+  if (!model.knows(length, ids)) return kBadId;
+  if (length == 0) return kFine;
+  Session session(threads);
+  Borrowed work(model, kRows, false);
+  if (!work.get()) return kOutOfMemory;
+  model.load(*work.get(), 0, state, 1, 0);
+  for (int64_t first = 0; first < length; first += kRows)
+    model.advance(session, *work.get(), std::min(kRows, length - first), 1, ids + first);
+  model.save(*work.get(), 0, state, 1, 0);
+  return kFine;
+}
+
+// Texts side by side, each from the same state and logits; `rows` <= kRows, lengths >= 1 in descending order, so that the
+// texts that go on are always the first ones.
+Status score_rows(Model& model, int threads, int64_t rows, const int64_t* lengths, const uint32_t* const* ids,
+                  const float* state, const float* logits, double* const* out) {
+  const int64_t vocabulary = model.shape().vocabulary;
+  if (rows < 1 || rows > kRows) return kBadShape;
+  for (int64_t b = 0; b < rows; ++b) {
+    if (lengths[b] < 1 || (b > 0 && lengths[b] > lengths[b - 1])) return kBadShape;
+    if (!model.knows(lengths[b], ids[b])) return kBadId;
+  }
+  Session session(threads);
+  Borrowed borrowed(model, rows, true);
+  if (!borrowed.get()) return kOutOfMemory;
+  Workspace& work = *borrowed.get();
+  const DecodeTable& table = model.table();
+  const double total = table.log_sum_exp(logits, vocabulary);
+  for (int64_t b = 0; b < rows; ++b) {
+    out[b][0] = double(logits[ids[b][0]]) - total;
+    model.load(work, b, state, 1, 0);
+  }
+  uint32_t read[kRows];
+  int64_t count = rows;
+  for (int64_t t = 0;; ++t) {
+    while (count > 0 && lengths[count - 1] <= t + 1) --count;  // nothing follows their token t
+    if (count == 0) return kFine;
+    for (int64_t b = 0; b < count; ++b) read[b] = ids[b][t];
+    model.advance(session, work, 1, count, read);
+    model.head(session, work, count, count, work.logits.data());
+    session.share(count, false, [&](int64_t b) {
+      const float* row = &work.logits[b * vocabulary];
+      out[b][t + 1] = double(row[ids[b][t + 1]]) - table.log_sum_exp(row, vocabulary);
+    });
+  }
+}
+
 struct Drawing {  // as in kernels/native.py
-  const double* u;            // (rows, length): the number of each draw
-  const uint8_t* forbidden;   // (V): tokens that are never drawn
-  const uint8_t* stops;       // (V): tokens that end their row
-  uint32_t* recent;           // (rows, remembers + length): ids before the first draw at the end of the first `remembers`
-  const int64_t* recents;     // (rows): how many there are
-  uint32_t* drawn;            // (rows, length)
-  int64_t* counts;            // (rows): how many were drawn
+  int64_t remembers;                // ids before the first draw that `recent` has room for; at least every row's `remembers`
+  const Sampling* sampling;         // (rows)
+  const double* u;                  // (rows, length): the number of each draw
+  const int64_t* lengths;           // (rows): how many are drawn at most, 1 .. length
+  const uint8_t* const* forbidden;  // (rows) of (V): tokens that are never drawn; rows may share one
+  const uint8_t* const* stops;      // (rows) of (V): tokens that end their row
+  uint32_t* recent;                 // (rows, remembers + length): ids before the first draw at the end of the first `remembers`
+  const int64_t* recents;           // (rows): how many there are
+  uint32_t* drawn;                  // (rows, length)
+  int64_t* counts;                  // (rows): how many were drawn
+};
+
+// The tokens that each row may not draw. Rows with the same mask share one list.
+class Forbidden {
+ public:
+  Forbidden(const uint8_t* const* masks, int64_t rows, int64_t vocabulary) {
+    std::vector<const uint8_t*> known;
+    for (int64_t b = 0; b < rows; ++b) {
+      const size_t at = size_t(std::find(known.begin(), known.end(), masks[b]) - known.begin());
+      if (at == known.size()) {
+        known.push_back(masks[b]);
+        lists_.emplace_back();
+        for (int64_t v = 0; v < vocabulary; ++v)
+          if (masks[b][v]) lists_.back().push_back(uint32_t(v));
+      }
+      list_of_.push_back(at);
+    }
+  }
+  const std::vector<uint32_t>& of(int64_t row) const { return lists_[list_of_[size_t(row)]]; }
+
+ private:
+  std::vector<std::vector<uint32_t>> lists_;
+  std::vector<size_t> list_of_;
 };
 
 Status decode(Model& model, int threads, int64_t rows, int64_t length, const uint32_t* ids, const float* before, float* after,
-              const Sampling& sampling, const Drawing& d) {
+              const Drawing& d) {
   const int64_t vocabulary = model.shape().vocabulary;
-  if (rows < 1 || rows > kRows || length < 1 || sampling.remembers < 0) return kBadShape;
+  if (rows < 1 || rows > kRows || length < 1 || d.remembers < 0) return kBadShape;
+  for (int64_t b = 0; b < rows; ++b)
+    if (d.lengths[b] < 1 || d.lengths[b] > length || d.sampling[b].remembers < 0 || d.sampling[b].remembers > d.remembers ||
+        d.recents[b] < 0 || d.recents[b] > d.remembers)
+      return kBadShape;
   if (!model.knows(rows, ids)) return kBadId;
   Session session(threads);
   Borrowed borrowed(model, rows, true);
   if (!borrowed.get()) return kOutOfMemory;
   Workspace& work = *borrowed.get();
-  std::vector<uint32_t> forbidden;
-  for (int64_t v = 0; v < vocabulary; ++v)
-    if (d.forbidden[v]) forbidden.push_back(uint32_t(v));
+  const Forbidden forbidden(d.forbidden, rows, vocabulary);
   std::vector<uint32_t> read(ids, ids + rows);
   std::vector<int64_t> row_of;  // the rows still written, in the order they have in the workspace
   for (int64_t b = 0; b < rows; ++b) {
@@ -109,9 +186,11 @@ Status decode(Model& model, int threads, int64_t rows, int64_t length, const uin
     session.share(groups, false, [&](int64_t group) {
       for (int64_t b = group; b < count; b += groups) {
         float* logits = &work.logits[b * vocabulary];
-        for (uint32_t v : forbidden) logits[v] = -__builtin_inff();
-        const int64_t row = row_of[size_t(b)], size = std::min(sampling.remembers, d.recents[row] + t);
-        const uint32_t* end = d.recent + row * (sampling.remembers + length) + sampling.remembers + t;
+        const int64_t row = row_of[size_t(b)];
+        for (uint32_t v : forbidden.of(row)) logits[v] = -__builtin_inff();
+        const Sampling& sampling = d.sampling[row];
+        const int64_t size = std::min(sampling.remembers, d.recents[row] + t);
+        const uint32_t* end = d.recent + row * (d.remembers + length) + d.remembers + t;
         statuses[b] = draw(model.table(), sampling, vocabulary, logits, &work.weights[group * vocabulary], end - size, size,
                            d.u[row * length + t], &read[size_t(b)]);
       }
@@ -123,8 +202,8 @@ Status decode(Model& model, int threads, int64_t rows, int64_t length, const uin
       const uint32_t id = read[size_t(b)];
       d.drawn[row * length + t] = id;
       d.counts[row] = t + 1;
-      d.recent[row * (sampling.remembers + length) + sampling.remembers + t] = id;
-      if (d.stops[id] || t + 1 == length) {
+      d.recent[row * (d.remembers + length) + d.remembers + t] = id;
+      if (d.stops[row][id] || t + 1 == d.lengths[row]) {
         model.save(work, b, after, rows, row);
         continue;
       }
@@ -185,11 +264,23 @@ OSTINATO_API int32_t ostinato_score(Model* model, int32_t threads, int64_t lengt
   return ostinato::guarded([&] { return ostinato::score(*model, threads, length, ids, state, logits, out, features); });
 }
 
+// `state` (states, 1, hidden) is that before the first id and becomes that after the last.
+OSTINATO_API int32_t ostinato_read(Model* model, int32_t threads, int64_t length, const uint32_t* ids, float* state) {
+  return ostinato::guarded([&] { return ostinato::read(*model, threads, length, ids, state); });
+}
+
+// out[b][t] = log-probability of ids[b][t] in a text of its own, lengths[b] long (rows <= 64, the longest first), that begins
+// after `state` (states, 1, hidden) and `logits` (V).
+OSTINATO_API int32_t ostinato_score_rows(Model* model, int32_t threads, int64_t rows, const int64_t* lengths,
+                                         const uint32_t* const* ids, const float* state, const float* logits,
+                                         double* const* out) {
+  return ostinato::guarded([&] { return ostinato::score_rows(*model, threads, rows, lengths, ids, state, logits, out); });
+}
+
 // Reads ids (rows <= 64), draws, reads what was drawn, and so on, at most `length` times. `after`: each row's state before its
 // last drawn token is read.
 OSTINATO_API int32_t ostinato_decode(Model* model, int32_t threads, int64_t rows, int64_t length, const uint32_t* ids,
-                                     const float* before, float* after, const ostinato::Sampling* sampling,
-                                     const ostinato::Drawing* drawing) {
+                                     const float* before, float* after, const ostinato::Drawing* drawing) {
   return ostinato::guarded(
-      [&] { return ostinato::decode(*model, threads, rows, length, ids, before, after, *sampling, *drawing); });
+      [&] { return ostinato::decode(*model, threads, rows, length, ids, before, after, *drawing); });
 }

@@ -1,0 +1,56 @@
+"""How a model shows itself in a notebook: its card and its loss curve, plain HTML, everything escaped."""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ostinato.api.model import Model
+
+_WIDTH, _HEIGHT, _MARGIN = 360, 160, 28
+_LOSSES = (("train_loss", "training", "#888888"), ("heldout_loss", "held-out", "#1f77b4"))
+
+
+def model_html(model: "Model") -> str:
+    """The card of a model as it stands, and its losses where the run's metrics are known."""
+    title = escape(f"{model.kind} model at {model.path}")
+    curve = loss_curve(model.history)
+    return f'<div><b>{title}</b>{curve}<pre style="white-space:pre-wrap">{escape(model.card)}</pre></div>'
+
+
+def loss_curve(history: Sequence[Mapping[str, Any]]) -> str:
+    """Training and held-out loss (nats per token) over steps, as inline SVG; "" for fewer than two points."""
+    lines = {key: _points(history, key) for key, _, _ in _LOSSES}
+    points = [point for line in lines.values() for point in line]
+    if max(map(len, lines.values())) < 2:
+        return ""
+    steps, losses = [step for step, _ in points], [loss for _, loss in points]
+    left, right, low, high = min(steps), max(steps), min(losses), max(losses)
+
+    def place(step: float, loss: float) -> str:
+        x = _MARGIN + (step - left) / ((right - left) or 1) * (_WIDTH - 2 * _MARGIN)
+        y = _MARGIN + (high - loss) / ((high - low) or 1) * (_HEIGHT - 2 * _MARGIN)
+        return f"{x:.1f},{y:.1f}"
+
+    parts = []
+    for at, (key, name, colour) in enumerate(_LOSSES):
+        if lines[key]:
+            path = " ".join(place(*point) for point in lines[key])
+            parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.5" points="{path}"/>')
+            parts.append(f'<text x="{_MARGIN + 110 * at}" y="14" fill="{colour}">{escape(name)}</text>')
+    parts.append(f'<text x="2" y="{_MARGIN + 4}">{high:.2f}</text><text x="2" y="{_HEIGHT - _MARGIN}">{low:.2f}</text>')
+    parts.append(f'<text x="{_WIDTH - _MARGIN}" y="{_HEIGHT - 6}" text-anchor="end">step {right:,.0f}</text>')
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" font-size="10" '
+        f'style="display:block">{"".join(parts)}</svg>'
+    )
+
+
+def _points(history: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
+    found = []
+    for row in history:
+        step, loss = row.get("step"), row.get(key)
+        if isinstance(step, int | float) and isinstance(loss, int | float) and math.isfinite(loss):
+            found.append((float(step), float(loss)))
+    return found
