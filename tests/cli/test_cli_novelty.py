@@ -30,7 +30,7 @@ def test_max_copy_is_kept(model, capsys):
     assert text["novelty"]["longest"]["length"] <= 3
     assert text["novelty"]["shares"].get("4", 0) == 0
     assert main([*arguments, "--max-copy", "0"]) == 2
-    assert "1 token or more, got 0" in capsys.readouterr().err
+    assert "--max-copy must be 1 or more, got 0" in capsys.readouterr().err
 
 
 def test_a_model_without_its_text_says_so(model, tmp_path, capsys):
