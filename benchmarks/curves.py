@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from ostinato.layers.native_adamw import NativeAdamW
 from ostinato.models.language_model import LanguageModel
-from ostinato.runs.language import train
+from ostinato.runs import train
 from ostinato.settings import apply_overrides, load_recipe, with_budget
 from ostinato.training.metrics import read_metrics
 

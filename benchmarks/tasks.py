@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from ostinato import runs
 from ostinato.bundle import read_bundle
-from ostinato.models.task_bundle import load_task_model
-from ostinato.runs import divide, train_task
-from ostinato.runs.task_data import Part
+from ostinato.runs import divide, load_task_model
+from ostinato.runs.record_data import Part
 from ostinato.settings import Recipe, apply_overrides
 from ostinato.text.records import Records, read_labelled, read_next_lines, read_pairs, read_series
 
@@ -26,7 +26,7 @@ from ostinato.text.records import Records, read_labelled, read_next_lines, read_
 def trained(records: Records, out: Path, name: str, *settings: str) -> Any:
     """The best model of a run."""
     recipe = apply_overrides(Recipe(), [f"task.name={name}", *settings])
-    train_task(records, out=out, recipe=recipe, overwrite=True)
+    runs.train(records, out=out, recipe=recipe, overwrite=True)
     return load_task_model(read_bundle(out))
 
 
@@ -67,7 +67,7 @@ def translation(data: Path, out: Path, *, attention: bool = True) -> dict[str, A
     from sacrebleu.metrics import BLEU, CHRF
 
     records = read_pairs([str(data / "cmn-eng.txt")])
-    train, test = divide(records, Recipe().task, 0.1)
+    train, test = divide(records, 0.1)
     settings = ["text.heldout=0.03", "text.tokenizer=word", "model.hidden_size=192", "model.embedding_size=192",
                 "model.tied=true", "training.batch_size=64", "training.epochs=12",
                 f"task.attention={str(attention).lower()}"]  # fmt: skip
@@ -89,7 +89,7 @@ def translation(data: Path, out: Path, *, attention: bool = True) -> dict[str, A
 def next_line(data: Path, out: Path) -> dict[str, Any]:
     """The next line of a song, with the line before and, by the same network, without it."""
     records = read_next_lines(["lyrics-zh"], Recipe().text)
-    train, test = divide(records, Recipe().task, 0.1)
+    train, test = divide(records, 0.1)
     settings = ["text.heldout=0.05", "training.epochs=10", "model.hidden_size=256", "model.dropout=0.5"]
     result: dict[str, Any] = {"pairs": [len(train), len(test)]}
     characters = sum(len(line) + 1 for line in test.targets)

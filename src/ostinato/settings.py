@@ -7,6 +7,7 @@ time given.
 
 import dataclasses
 import math
+import pkgutil
 import tomllib
 import types
 import typing
@@ -24,8 +25,13 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "linear", "cosine", "one-cycle", "plateau")
 SAMPLINGS = ("random", "consecutive", "windows")
 PRECISIONS = ("auto", "fp32", "bf16")
-TASKS = ("language", "tag", "classify", "translate", "next-line", "forecast")
+TASKS = tuple(
+    module.name.replace("_", "-") for module in pkgutil.iter_modules([str(Path(__file__).parent / "runs" / "tasks")])
+)
+"""One task a file in `runs/tasks/`."""
 POOLINGS = ("last", "mean", "max")
+_MOST = 2**31 - 1
+"""More of anything that is counted is a slip of the keyboard."""
 SMOOTHINGS = ("none", "kneser-ney", "add-k", "maximum-likelihood")
 
 
@@ -40,31 +46,102 @@ def _setting(
     return field(default=default, metadata={"help": help, "among": among, "low": low, "high": high})
 
 
+def _allowed_types(annotation: Any) -> tuple[type, ...]:
+    return typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+
+
+def _check(section: str, setting: "dataclasses.Field[Any]", annotation: Any, value: Any, where: str) -> Any:
+    """`value` as the field's type, or SettingsError with what was given and what is allowed."""
+    where = f"{where}: " if where else ""
+    kinds, limits = _allowed_types(annotation), setting.metadata
+    if value == "auto" and type(None) in kinds:
+        return None
+    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value) if abs(value) < 2**1000 else math.inf
+    name = f"{section}.{setting.name}"
+    if type(value) not in kinds:
+        wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+        names = " or ".join(wanted[k] for k in kinds if k in wanted) + (' or "auto"' if type(None) in kinds else "")
+        raise SettingsError(f"{where}{name} must be {names}, got {_shown(value)}")
+    if limits["among"] and value not in limits["among"]:
+        raise SettingsError(f"{where}{name} must be one of {', '.join(limits['among'])}, got {_shown(value)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SettingsError(f"{where}{name} must be a finite number, got {value!r}")
+    low, high = limits["low"], limits["high"]
+    if value is not None and ((low is not None and not value >= low) or (high is not None and not value <= high)):
+        bounds = f"at least {number(low)}" if high is None else f"between {number(low)} and {number(high)}"
+        raise SettingsError(f"{where}{name} must be {bounds}, got {_shown(value)}")
+    return value
+
+
+def number(value: float | None) -> str:
+    """A limit as it is printed: `16384`, `0.001`, `1e+30`."""
+    whole = value is not None and value == int(value) and abs(value) < 1e15
+    return f"{value:.0f}" if whole else f"{value:g}"
+
+
+def _shown(value: Any) -> str:
+    """A value in a message, cut short where it is long."""
+    if isinstance(value, int) and value.bit_length() > 100:
+        return f"a number of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _of(settings: type, name: str) -> typing.Mapping[str, Any]:
+    """What is said of a field, for the field of a subclass."""
+    return next(f for f in dataclasses.fields(settings) if f.name == name).metadata
+
+
+class _Checked:
+    """Settings that are checked where they are made. Raises SettingsError."""
+
+    section: typing.ClassVar[str]
+
+    def __post_init__(self) -> None:
+        hints = _hints(type(self))
+        for setting in dataclasses.fields(self):  # type: ignore[arg-type]  # of the subclasses, which are dataclasses
+            value = getattr(self, setting.name)
+            checked = _check(self.section, setting, hints[setting.name], value, "")
+            if checked is not value:
+                object.__setattr__(self, setting.name, checked)
+
+
+def _hints(kind: type, known: dict[type, dict[str, Any]] = {}) -> dict[str, Any]:  # noqa: B006 - remembers, on purpose
+    if kind not in known:
+        known[kind] = typing.get_type_hints(kind)
+    return known[kind]
+
+
 @dataclass(frozen=True)
-class TextSettings:
+class TextSettings(_Checked):
     """[text]: how files become documents and documents become tokens."""
+
+    section = "text"
 
     tokenizer: str = _setting("character", "how text is cut into tokens", among=TOKENIZERS)
     documents: str = _setting(
         "auto",
         "where documents begin: files, lines, paragraphs, auto, or a regular expression for their first line",
     )
-    limit: int = _setting(0, "use only this many characters of the text (0: all)", low=0)
+    limit: int = _setting(0, "use only this many characters of the text (0: all)", low=0, high=_MOST)
     newlines: str = _setting("keep", "keep newlines, or turn each into a blank", among=("keep", "blank"))
-    min_count: int | None = _setting(None, "rarer tokens are spelled (auto: 2; 1 for whitespace)", low=1)
+    min_count: int | None = _setting(None, "rarer tokens are spelled (auto: 2; 1 for whitespace)", low=1, high=_MOST)
     direction: str = _setting("forward", "reading direction", among=("forward", "backward"))
     heldout: float = _setting(0.1, "share of the text held out for evaluation", low=0.0, high=0.5)
     field: str = _setting("text", "field with the text, in files of JSON lines (.jsonl)")
 
 
 @dataclass(frozen=True)
-class ModelSettings:
+class ModelSettings(_Checked):
     """[model]: the recurrent language model."""
+
+    section = "model"
 
     cell: str = _setting("lstm", "recurrent cell", among=CELLS)
     layers: int = _setting(1, "recurrent layers", low=1, high=16)
-    hidden_size: int | None = _setting(None, "units a layer", low=1, high=65536)
-    embedding_size: int | None = _setting(None, "size of the token embedding (0: one-hot input)", low=0, high=65536)
+    hidden_size: int | None = _setting(None, "units per layer", low=1, high=16384)
+    embedding_size: int | None = _setting(None, "size of the token embedding (0: one-hot input)", low=0, high=16384)
     tied: bool = _setting(False, "output weights are the embedding's")
     dropout: float | None = _setting(None, "dropout of layer inputs and outputs", low=0.0, high=0.95)
     embedding_dropout: float = _setting(0.0, "share of vocabulary whose embedding is dropped", low=0.0, high=0.95)
@@ -73,7 +150,9 @@ class ModelSettings:
         None, "dropout of the hidden-to-hidden weights (DropConnect; auto: by passes)", low=0.0, high=0.95
     )
     initialisation: str = _setting("default", "how weights start", among=INITIALISATIONS)
-    forget_bias: float | None = _setting(None, "initial bias of the LSTM's forget gate (auto: as initialised)")
+    forget_bias: float | None = _setting(
+        None, "initial bias of the LSTM's forget gate (auto: as initialised)", low=-1e3, high=1e3
+    )
     backend: str = _setting("auto", "implementation of the recurrent layers", among=BACKENDS)
     context: int = _setting(
         0, "a network without hidden state over this many last tokens (0: a recurrent one)", low=0, high=1024
@@ -95,52 +174,64 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class TrainingSettings(_Checked):
     """[training]: minibatches, optimizer, schedule, and when to stop."""
+
+    section = "training"
 
     sampling: str = _setting("consecutive", "how minibatches are drawn", among=SAMPLINGS)
     batch_size: int | None = _setting(None, "rows of a minibatch", low=1, high=65536)
     window: int | None = _setting(None, "time steps of a minibatch (truncated BPTT)", low=1, high=65536)
-    stride: int = _setting(1, "distance of neighbouring windows (sampling = windows)", low=1)
+    stride: int = _setting(1, "distance of neighbouring windows (sampling = windows)", low=1, high=_MOST)
     optimizer: str = _setting("adamw", "optimizer", among=OPTIMIZERS)
-    learning_rate: float | None = _setting(None, "peak learning rate", low=0.0)
+    learning_rate: float | None = _setting(None, "peak learning rate", low=0.0, high=1e6)
     weight_decay: float | None = _setting(
-        None, "decoupled weight decay (adamw; auto: by size and passes) or L2 penalty (sgd, adam; auto: 0)", low=0.0
+        None,
+        "decoupled weight decay (adamw; auto: by size and passes) or L2 penalty (sgd, adam; auto: 0)",
+        low=0.0,
+        high=1e6,
     )
     momentum: float = _setting(0.0, "momentum (sgd)", low=0.0, high=1.0)
     schedule: str = _setting("linear", "learning rate over time", among=SCHEDULES)
     warmup: float = _setting(0.02, "share of training spent warming up (linear, cosine, one-cycle)", low=0.0, high=1.0)
     plateau_factor: float = _setting(0.5, "learning rate factor on a plateau", low=0.0, high=1.0)
-    plateau_patience: int = _setting(2, "epochs without improvement before a plateau cut", low=0)
-    clip: float = _setting(1.0, "largest global gradient norm (0: no clipping)", low=0.0)
-    epochs: float | None = _setting(None, "passes over the training text", low=0.001)
-    steps: int | None = _setting(None, "optimizer steps", low=1)
-    minutes: float | None = _setting(None, "minutes of training", low=0.001)
-    evaluate_every: float | None = _setting(None, "epochs between evaluations (auto: by cost)", low=0.0)
-    patience: int = _setting(0, "evaluations without improvement before stopping early (0: never)", low=0)
+    plateau_patience: int = _setting(2, "epochs without improvement before a plateau cut", low=0, high=_MOST)
+    clip: float = _setting(1.0, "largest global gradient norm (0: no clipping)", low=0.0, high=1e30)
+    epochs: float | None = _setting(None, "passes over the training text", low=0.001, high=1e9)
+    steps: int | None = _setting(None, "optimizer steps", low=1, high=_MOST)
+    minutes: float | None = _setting(None, "minutes of training", low=0.001, high=1e7)
+    evaluate_every: float | None = _setting(None, "epochs between evaluations (auto: by cost)", low=0.0, high=1e9)
+    patience: int = _setting(0, "evaluations without improvement before stopping early (0: never)", low=0, high=_MOST)
     averaging: float = _setting(
         0.0, "decay of the exponential moving average of the weights (0: none)", low=0.0, high=1.0
     )
     candidates: int | None = _setting(
-        None, "tokens a training step's softmax is over (auto: 4,096 where there are many more; 0: all)", low=0
+        None,
+        "tokens a training step's softmax is over (auto: 4,096 where there are many more; 0: all)",
+        low=0,
+        high=_MOST,
     )
     precision: str = _setting("auto", "arithmetic of the matrix products", among=PRECISIONS)
     seed: int = _setting(1, "seed of initial weights, sampling and dropout", low=0, high=2**63 - 1)
 
 
 @dataclass(frozen=True)
-class NgramSettings:
+class NgramSettings(_Checked):
     """[ngram]: an n-gram model in place of the recurrent one, if `smoothing` names one."""
+
+    section = "ngram"
 
     smoothing: str = _setting("none", "how unseen n-grams get their probability", among=SMOOTHINGS)
     order: int = _setting(5, "tokens of the longest n-grams", low=1, high=10)
-    k: float = _setting(1.0, "what add-k adds to every count", low=0.0)
-    prune: int = _setting(0, "n-grams of 3 tokens and more that occur so often or less are dropped", low=0)
+    k: float = _setting(1.0, "what add-k adds to every count", low=0.0, high=1e9)
+    prune: int = _setting(0, "n-grams of 3 tokens and more that occur so often or less are dropped", low=0, high=_MOST)
 
 
 @dataclass(frozen=True)
-class TaskSettings:
+class TaskSettings(_Checked):
     """[task]: what is learnt from the data; `language` is the language model of a text."""
+
+    section = "task"
 
     name: str = _setting("language", "what the model does", among=TASKS)
     bidirectional: bool = _setting(True, "read in both directions (tag, classify, translate, next-line)")
@@ -152,7 +243,9 @@ class TaskSettings:
     column: str = _setting("auto", "name of the column with the series (auto: the last; forecast)")
     history: int = _setting(24, "values read to make a forecast", low=2, high=65536)
     horizon: int = _setting(12, "values a forecast has", low=1, high=65536)
-    season: int = _setting(0, "values a season has; forecasts correct the last season's (0: the last value)", low=0)
+    season: int = _setting(
+        0, "values a season has; forecasts correct the last season's (0: the last value)", low=0, high=65536
+    )
     logarithm: bool = _setting(False, "forecast the logarithm: for series that grow in proportion")
 
 
@@ -168,6 +261,36 @@ class Recipe:
     name: str = "default"
 
 
+@dataclass(frozen=True)
+class ResolvedModel(ModelSettings):
+    """[model] with nothing left "auto" but the forget bias, which then is as initialised."""
+
+    hidden_size: int = field(kw_only=True, metadata=_of(ModelSettings, "hidden_size"))
+    embedding_size: int = field(kw_only=True, metadata=_of(ModelSettings, "embedding_size"))
+    dropout: float = field(kw_only=True, metadata=_of(ModelSettings, "dropout"))
+    weight_drop: float = field(kw_only=True, metadata=_of(ModelSettings, "weight_drop"))
+
+
+@dataclass(frozen=True)
+class ResolvedTraining(TrainingSettings):
+    """[training] with nothing left "auto"; of minutes, epochs and steps, those that are None set no limit."""
+
+    batch_size: int = field(kw_only=True, metadata=_of(TrainingSettings, "batch_size"))
+    window: int = field(kw_only=True, metadata=_of(TrainingSettings, "window"))
+    learning_rate: float = field(kw_only=True, metadata=_of(TrainingSettings, "learning_rate"))
+    weight_decay: float = field(kw_only=True, metadata=_of(TrainingSettings, "weight_decay"))
+    evaluate_every: float = field(kw_only=True, metadata=_of(TrainingSettings, "evaluate_every"))
+    candidates: int = field(kw_only=True, metadata=_of(TrainingSettings, "candidates"))
+
+
+@dataclass(frozen=True)
+class ResolvedRecipe(Recipe):
+    """A recipe whose model and training are resolved: what a network is built from and trained by."""
+
+    model: ResolvedModel = field(kw_only=True)
+    training: ResolvedTraining = field(kw_only=True)
+
+
 SECTIONS: dict[str, type] = {
     "text": TextSettings,
     "model": ModelSettings,
@@ -179,37 +302,10 @@ SECTIONS: dict[str, type] = {
 T = TypeVar("T")
 
 
-def _allowed_types(annotation: Any) -> tuple[type, ...]:
-    return typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-
-
-def _check(section: str, setting: "dataclasses.Field[Any]", annotation: Any, value: Any, where: str) -> Any:
-    """`value` as the field's type, or SettingsError with what was given and what is allowed."""
-    kinds, limits = _allowed_types(annotation), setting.metadata
-    if value == "auto" and type(None) in kinds:
-        return None
-    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    name = f"{section}.{setting.name}"
-    if type(value) not in kinds:
-        wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-        names = " or ".join(wanted[k] for k in kinds if k in wanted) + (' or "auto"' if type(None) in kinds else "")
-        raise SettingsError(f"{where}: {name} must be {names}, got {value!r}")
-    if limits["among"] and value not in limits["among"]:
-        raise SettingsError(f"{where}: {name} must be one of {', '.join(limits['among'])}, got {value!r}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise SettingsError(f"{where}: {name} must be a finite number, got {value!r}")
-    low, high = limits["low"], limits["high"]
-    if value is not None and ((low is not None and not value >= low) or (high is not None and not value <= high)):
-        bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
-        raise SettingsError(f"{where}: {name} must be {bounds}, got {value!r}")
-    return value
-
-
 def from_mapping(section: str, given: typing.Mapping[str, Any], base: Any, where: str) -> Any:
     """`base`, one of the settings dataclasses, with the fields of `given` replaced. Raises SettingsError."""
     known = {f.name: f for f in dataclasses.fields(base)}
-    hints = typing.get_type_hints(type(base))
+    hints = _hints(type(base))
     for key in given:
         if key not in known:
             raise SettingsError(f"{where}: [{section}] has no field {key!r}; its fields are {', '.join(known)}")
@@ -276,6 +372,28 @@ def with_budget(
     if any(value is not None for value in budget.values()):
         given |= {name: "auto" if value is None else value for name, value in budget.items()}
     return recipe_from_mapping({"training": given}, "the time or seed given", recipe)
+
+
+_NOT_RECORDED = {"model": {"weight_drop": 0.0}, "training": {"weight_decay": 0.0, "candidates": 0}}
+"""What older checkpoints leave out, as it was then."""
+
+
+def decide(
+    recipe: Recipe, model: typing.Mapping[str, Any] | None = None, training: typing.Mapping[str, Any] | None = None
+) -> ResolvedRecipe:
+    """`recipe` with these values of its fields, which leave nothing "auto". Raises SettingsError where something is."""
+    tables = {"model": {**vars(recipe.model), **(model or {})},
+              "training": {**vars(recipe.training), **(training or {})}}  # fmt: skip
+    for section, table in tables.items():
+        table |= {name: value for name, value in _NOT_RECORDED[section].items() if table[name] is None}
+    return ResolvedRecipe(
+        recipe.text,
+        ngram=recipe.ngram,
+        task=recipe.task,
+        name=recipe.name,
+        model=ResolvedModel(**tables["model"]),
+        training=ResolvedTraining(**tables["training"]),
+    )
 
 
 def recipe_names() -> list[str]:

@@ -31,7 +31,7 @@ def asked(monkeypatch):
         networks.append((recipe.model.context, recipe.training.minutes))
         raise TrainingError("not now")
 
-    monkeypatch.setattr("ostinato.runs.language.train", train)
+    monkeypatch.setattr("ostinato.runs.run.train", train)
     return networks
 
 

@@ -86,7 +86,8 @@ def test_next_lines(train, verses_text, tmp_path, capsys):
 def test_forecasts(train, tmp_path, capsys):
     out = train("forecast", "sales.csv", SERIES, "--set", "task.history=8", "--set", "task.horizon=3")
     assert main(["predict", str(out), str(tmp_path / "sales.csv")]) == 0
-    assert [8 < float(line) < 16 for line in capsys.readouterr().out.splitlines()] == [True] * 3
+    (line,) = capsys.readouterr().out.splitlines()
+    assert [8 < float(value) < 16 for value in line.split(" ")] == [True] * 3
     assert main(["predict", str(out), str(tmp_path / "sales.csv"), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["predictions"][0]) == 3
 

@@ -241,9 +241,9 @@ def test_loading_refuses_what_does_not_fit_and_changes_nothing(change, message):
     ],
 )
 def test_settings_refused(change, message):
-    settings = dataclasses.replace(ModelSettings(hidden_size=H, embedding_size=5, dropout=0.0), **change)
+    settings = ModelSettings(hidden_size=H, embedding_size=5, dropout=0.0)
     with pytest.raises(SettingsError, match=message):
-        LanguageModel(settings, V)
+        LanguageModel(dataclasses.replace(settings, **change), V)
 
 
 def test_ids_refused():

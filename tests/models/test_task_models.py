@@ -14,9 +14,14 @@ from ostinato.models.decoding import beam_search, greedy
 from ostinato.models.encoder_decoder import EncoderDecoder, Memory
 from ostinato.models.forecaster import Forecaster
 from ostinato.models.sequence_encoder import SequenceEncoder
-from ostinato.models.task_bundle import build_task_model
+from ostinato.runs.task import named_task
 from ostinato.settings import CELLS, POOLINGS, ModelSettings, TaskSettings
 from ostinato.text import build
+
+
+def task_model(task, tokenizer, labels=(), features=0):
+    return named_task(task.name).model(task, SETTINGS, tokenizer, labels, features)
+
 
 SETTINGS = ModelSettings(hidden_size=7, embedding_size=5, dropout=0.3, layers=2)
 LENGTHS = torch.tensor([9, 1, 4])
@@ -223,7 +228,7 @@ def test_forecasts_follow_the_unit_and_the_level():
 
 
 def test_a_series_that_cannot_be_forecast():
-    model = build_task_model(TaskSettings(name="forecast", history=5, logarithm=True), SETTINGS, build("byte", []))
+    model = task_model(TaskSettings(name="forecast", history=5, logarithm=True), build("byte", []))
     with pytest.raises(TextError, match=r"needs values above 0, got -1: set task.logarithm=false"):
         model.predict([np.array([1, 2, -1, 4, 5.0])])
     with pytest.raises(TextError, match="the series has 2 values, a forecast reads 5"):
@@ -232,18 +237,18 @@ def test_a_series_that_cannot_be_forecast():
 
 def test_a_classifier_refuses_other_inputs_than_it_was_trained_on():
     task, tokenizer = TaskSettings(name="classify"), build("byte", [])
-    numbers = build_task_model(task, SETTINGS, tokenizer, labels="ab", features=4)
+    numbers = task_model(task, tokenizer, labels="ab", features=4)
     with pytest.raises(TextError, match="trained on 4 features, got a text"):
         numbers.predict(["x"])
     with pytest.raises(TextError, match="trained on 4 features, got 3"):
         numbers.predict([np.zeros((2, 3), np.float32)])
     with pytest.raises(TextError, match="trained on texts, got numbers"):
-        build_task_model(task, SETTINGS, tokenizer, labels="ab").predict([np.zeros((2, 3), np.float32)])
+        task_model(task, tokenizer, labels="ab").predict([np.zeros((2, 3), np.float32)])
 
 
 def test_tags_of_characters_that_are_spelled_in_bytes():
     tokenizer = build("character", ["abab\n"])
-    model = build_task_model(TaskSettings(name="tag"), SETTINGS, tokenizer, labels=["x", "y"])
+    model = task_model(TaskSettings(name="tag"), tokenizer, labels=["x", "y"])
     assert [len(tags) for tags in model.predict([list("a龍b"), [], ["ab", "龍龍"]])] == [3, 0, 2]
     ids, tags = model.example(list("a龍b"), ["x", "y", "z"])
     assert len(ids) == 5  # 龍 is three bytes; its tag stands at the last, and z is no class of the model

@@ -5,7 +5,7 @@ import pytest
 import ostinato
 from ostinato.cli.main import main
 from ostinato.errors import TrainingError
-from ostinato.runs.ngram import train_ngram
+from ostinato.runs import train
 from ostinato.settings import apply_overrides, load_recipe
 
 
@@ -14,7 +14,7 @@ def recipe_with(*overrides):
 
 
 def test_a_counted_model_writes_and_scores_like_any_other(verses, tmp_path):
-    result = train_ngram([str(verses)], out=tmp_path / "m", recipe=recipe_with("text.documents='^# '"))
+    result = train([str(verses)], out=tmp_path / "m", recipe=recipe_with("text.documents='^# '"))
     model = ostinato.load(tmp_path / "m")
     assert model.config["kind"] == "ngram"
     assert model.config["evaluation"] == result.evaluation
@@ -46,7 +46,7 @@ def test_python_interface(verses, tmp_path):
 def test_maximum_likelihood_says_what_it_never_saw(tmp_path):
     text = tmp_path / "t.txt"
     text.write_text("abcabcabcabcabcabcabcabcabcabc xyz", "utf-8")
-    result = train_ngram([str(text)], out=tmp_path / "m", recipe=recipe_with("ngram.smoothing=maximum-likelihood"))
+    result = train([str(text)], out=tmp_path / "m", recipe=recipe_with("ngram.smoothing=maximum-likelihood"))
     assert "maximum likelihood gives them probability 0" in result.notes[-1]
     assert result.evaluation["held-out"]["perplexity"] is None
     assert "perplexity infinite" in result.summary()
@@ -56,11 +56,11 @@ def test_maximum_likelihood_says_what_it_never_saw(tmp_path):
     "overrides", [("ngram.smoothing=add-k", "ngram.k=0.1"), ("ngram.prune=1",), ("text.heldout=0",)]
 )
 def test_other_settings(verses, tmp_path, overrides):
-    result = train_ngram([str(verses)], out=tmp_path / "m", recipe=recipe_with(*overrides))
+    result = train([str(verses)], out=tmp_path / "m", recipe=recipe_with(*overrides))
     assert ostinato.load(tmp_path / "m").score("风").perplexity > 1
     assert bool(result.evaluation) == (overrides != ("text.heldout=0",))
 
 
 def test_refuses_a_file_as_folder(verses):
     with pytest.raises(TrainingError, match="is a file; choose another"):
-        train_ngram([str(verses)], out=verses, recipe=recipe_with())
+        train([str(verses)], out=verses, recipe=recipe_with())

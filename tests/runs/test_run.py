@@ -15,7 +15,7 @@ import torch
 from ostinato.bundle import read_bundle
 from ostinato.errors import SettingsError, TextError, TrainingError, UsageError
 from ostinato.protocols import END_OF_DOCUMENT
-from ostinato.runs import language as running
+from ostinato.runs import run as running
 from ostinato.runtime import load as load_model
 from ostinato.settings import apply_overrides, load_recipe, with_budget
 from ostinato.text import open_corpus
@@ -84,7 +84,7 @@ def test_a_run_is_not_overwritten_by_accident(verses, tmp_path):
 
 def test_without_matplotlib_a_run_is_complete_but_for_the_picture(verses, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setattr(running, "_SAMPLE_SECONDS", 0.0)
+    monkeypatch.setattr("ostinato.runs.tasks.language._SAMPLE_SECONDS", 0.0)
     running.train([str(verses)], out=tmp_path, recipe=recipe("training.evaluate_every=0.2", steps=10))
     note = "loss.svg and loss.png are not drawn: a picture needs matplotlib: pip install 'ostinato[train]'"
     assert capsys.readouterr().err.count(note) == 1

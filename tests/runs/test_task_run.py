@@ -11,11 +11,11 @@ import torch
 
 from ostinato.bundle import read_bundle
 from ostinato.errors import SettingsError, TextError, UsageError
-from ostinato.models.task_bundle import load_task_model
-from ostinato.runs.task import train_task
-from ostinato.runs.task_data import TaskData, divide
-from ostinato.runs.task_defaults import resolve
-from ostinato.settings import Recipe, TaskSettings, TrainingSettings, apply_overrides
+from ostinato.runs import load_task_model, train
+from ostinato.runs.record_data import TaskData, divide
+from ostinato.runs.record_task import resolve
+from ostinato.runs.task import named_task
+from ostinato.settings import Recipe, TaskSettings, apply_overrides
 from ostinato.text.records import Records
 from ostinato.training.trainer import Trainer
 
@@ -25,7 +25,7 @@ def recipe(task, *settings):
 
 
 def run(records, out, task, *settings, **options):
-    train_task(records, out=out, recipe=recipe(task, *settings), progress=False, **options)
+    train(records, out=out, recipe=recipe(task, *settings), progress=False, **options)
     return load_task_model(read_bundle(out))
 
 
@@ -127,17 +127,17 @@ def test_a_growing_season_is_forecast_better_than_by_repeating_it(tmp_path):
 
 def test_what_is_held_out():
     records = Records(list("abcdefghij"), list("ABCDEFGHIJ"), [0, 0, 1, 1, 2, 2, 3, 3, 4, 4], ("t",))
-    train, heldout = divide(records, TaskSettings(name="translate"), 0.2)
+    train, heldout = divide(records, 0.2)
     assert (len(train), len(heldout)) == (8, 2)
     assert records.inputs.index(heldout.inputs[1]) == records.inputs.index(heldout.inputs[0]) + 1  # one whole group
     assert [t.upper() for t in train.inputs] == train.targets
-    train, heldout = divide(records, TaskSettings(name="translate"), 0.0)
+    train, heldout = divide(records, 0.0)
     assert (len(train), len(heldout)) == (10, 0)
 
 
 def test_windows_of_a_series_do_not_see_what_is_held_out():
     task = TaskSettings(name="forecast", history=5, horizon=3)
-    train, heldout = divide(Records([np.arange(30.0)], [], [0]), task, 0.2)
+    train, heldout = named_task("forecast").parts(Records([np.arange(30.0)], [], [0]), task, 0.2)
     assert max(t.max() for t in train.targets) == 23
     assert [t[0] for t in heldout.targets] == [24, 25, 26, 27]
     assert heldout.inputs[0].tolist() == [19, 20, 21, 22, 23]
@@ -145,8 +145,9 @@ def test_windows_of_a_series_do_not_see_what_is_held_out():
 
 def test_epochs_have_every_record_once_in_an_order_of_their_own(tmp_path):
     model = run(texts(), tmp_path, "classify", *SMALL, "training.epochs=1")
-    train, heldout = divide(texts(), TaskSettings(name="classify"), 0.1)
-    data = TaskData(model, train, heldout, TrainingSettings(batch_size=4))
+    learn, heldout = divide(texts(), 0.1)
+    resolved = resolve(recipe("classify", "training.batch_size=4"), named_task("classify").defaults, 22)
+    data = TaskData(model, learn, heldout, resolved.training)
     orders = [[tuple(rows) for rows in data.epoch(number).rows] for number in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2]
     assert sorted(k for rows in orders[2] for k in rows) == list(range(22))
@@ -185,7 +186,7 @@ def test_a_decoder_starts_from_the_frequencies_of_its_targets(tmp_path):
 
 @pytest.mark.parametrize("task", ["tag", "classify", "translate", "next-line", "forecast"])
 def test_nothing_is_left_open_that_a_network_is_built_from(task):
-    resolved = resolve(recipe(task), 100)
+    resolved = resolve(recipe(task), named_task(task).defaults, 100)
     model = resolved.model
     assert None not in (model.hidden_size, model.embedding_size, model.dropout, model.weight_drop)
     assert (resolved.training.candidates, resolved.training.weight_decay) == (0, 0.0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ostinato.errors import TextError
-from ostinato.settings import TaskSettings, TextSettings
-from ostinato.text.records import read_labelled, read_next_lines, read_pairs, read_records, read_series, read_tagged
+from ostinato.settings import TextSettings
+from ostinato.text.records import read_labelled, read_next_lines, read_pairs, read_series, read_tagged
 
 TS = """# a comment
 @problemName steps
@@ -189,16 +189,3 @@ def test_wrong_series(file):
         read_series(file("a.csv", "t,value\n1\n"))
     with pytest.raises(TextError, match="one file, got 2"):
         read_series(file("a.csv", "t\n1\n") * 2)
-
-
-def test_one_door_for_all_tasks(file):
-    series = file("a.csv", "t,v\n1,5\n2,6\n")
-    assert read_records(TaskSettings(name="forecast", column="t"), series, TextSettings()).inputs[0].tolist() == [1, 2]
-    for name, reader in (("tag", read_tagged), ("translate", read_pairs)):
-        path = file("p.tsv", "ab\tcd\n")
-        found = read_records(TaskSettings(name=name), path, TextSettings())
-        assert (found, found.fingerprint) == (reader(path), reader(path).fingerprint)
-    labelled = file("l.tsv", "text\tmood\nx\t1\ny\t2\n")
-    assert read_records(TaskSettings(name="classify", label="mood"), labelled, TextSettings()).targets == ["1", "2"]
-    lines = file("n.txt", "a\nb\n")
-    assert read_records(TaskSettings(name="next-line"), lines, TextSettings()).targets == ["b"]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch  # noqa: F401 - imported before forking, on purpose
 
-from ostinato.runs.language import train
+from ostinato.runs import train
 from ostinato.settings import apply_overrides, load_recipe
 from ostinato.training.checkpoint import load_checkpoint
 from ostinato.training.metrics import read_metrics

@@ -4,15 +4,17 @@ import numpy as np
 import torch
 
 from ostinato.models.language_model import LanguageModel
-from ostinato.runs.language_data import LanguageData
-from ostinato.settings import ModelSettings, TrainingSettings
+from ostinato.runs.tasks.language import LanguageData
+from ostinato.settings import ModelSettings, ResolvedTraining
+from ostinato.training.metrics import MetricsFile
+from ostinato.training.observers import Observer
 from ostinato.training.trainer import Trainer
 
 IDS = np.random.default_rng(0).integers(0, 3, 700).astype(np.uint16).repeat(2)
 HELDOUT = np.random.default_rng(1).integers(0, 3, 60).astype(np.uint16).repeat(2)
 
 
-class Watcher:
+class Watcher(Observer):
     """Keeps what it is told."""
 
     def __init__(self):
@@ -36,10 +38,12 @@ def trainer(folder, *, model=None, watcher=None, heldout=HELDOUT, cell="lstm", b
         model = LanguageModel(
             ModelSettings(cell=cell, hidden_size=12, embedding_size=6, dropout=0.2, weight_drop=0.1, backend=backend), 4
         )
-    settings = TrainingSettings(**chosen)
+    chosen.setdefault("evaluate_every", 1.0)
+    settings = ResolvedTraining(weight_decay=0.0, candidates=0, **chosen)
     return Trainer(
         model, LanguageData(model, IDS, heldout, settings), settings,
-        folder=folder, device=torch.device("cpu"), watcher=watcher or Watcher(),
+        folder=folder, device=torch.device("cpu"),
+        observers=[MetricsFile(folder / "metrics.jsonl"), watcher or Watcher()],
     )  # fmt: skip
 
 

@@ -1,109 +1,170 @@
-"""Training from Python."""
+"""Training from Python: what `ostinato train` does, by the same function."""
 
-import json
 import shutil
 import signal
 import tempfile
 import weakref
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ostinato.api.model import Model, bundle_files
-from ostinato.bundle import read_bundle, write_folder
-from ostinato.errors import UsageError, needs
+from ostinato.api.model import Model
+from ostinato.errors import UsageError
+from ostinato.settings import Recipe, load_recipe, recipe_from_mapping, with_budget
 
-_INT8_TOKENS = 20_000
+if TYPE_CHECKING:
+    from ostinato.text.records import Records
 
 
 def train(
     *texts: str | Path,
+    text: str | Iterable[str] | None = None,
     out: str | Path | None = None,
-    recipe: str = "default",
+    recipe: str | Recipe | None = None,
     minutes: float | None = None,
     epochs: float | None = None,
     steps: int | None = None,
     seed: int | None = None,
-    settings: dict[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
     encoding: str | None = None,
     progress: bool = True,
 ) -> Model:
-    """Train a language model on texts (files, folders, zips, `lyrics-zh`, `lyrics-en`) and return the best one.
+    """Train a language model and return the best one.
 
-    out: the output folder (None: a temporary one that lives as long as the model). recipe: a recipe's name or file.
-    settings: overrides by dotted name, such as {"model.cell": "gru"}. minutes, epochs, steps: how long.
+    texts: files, folders, zips, `lyrics-zh`, `lyrics-en`. text: a text itself, or documents one by one.
+    out: the output folder (None: a temporary one that lives as long as the model). recipe: a recipe's name or file, or
+    a `Recipe` (None: `default`). settings: what differs from it, as {"model.cell": "gru"} or {"model": {"cell":
+    "gru"}}. minutes, epochs, steps: how long.
+
+        >>> model = ostinato.train("lyrics.txt", minutes=3)
+        >>> model = ostinato.train(text=["one song ...", "another ..."], settings={"model": {"cell": "gru"}})
+
     Ctrl-C ends training after a minibatch and saves the run in `out`, for resume=True; then it is KeyboardInterrupt, as
     it would be anywhere (SIGTERM: what it does by itself). A temporary folder goes with what is raised, and with the
     process that a signal ends.
     Raises UsageError, TextError, TrainingError, and MissingExtraError where torch is not installed.
     """
-    if not texts:
+    if not texts and text is None:
         raise UsageError("no text given: name at least one file, folder, zip, or lyrics-zh / lyrics-en")
-    from ostinato.settings import apply_overrides, load_recipe, with_budget
-
-    chosen = apply_overrides(load_recipe(recipe), [f"{k}={_toml_value(v)}" for k, v in (settings or {}).items()])
-    chosen = with_budget(chosen, minutes=minutes, epochs=epochs, steps=steps, seed=seed)
+    if texts and text is not None:
+        raise UsageError("give files or text=, not both")
+    chosen = _recipe(recipe, settings, minutes=minutes, epochs=epochs, steps=steps, seed=seed)
     if chosen.task.name != "language":
         raise UsageError(
             f"ostinato.train makes language models, got task.name = {chosen.task.name}: for that use "
-            f"`ostinato train --task {chosen.task.name}` or ostinato.runs.train_task"
+            f"ostinato.train_task (or `ostinato train --task {chosen.task.name}`)"
         )
-    if resume and out is None:
-        raise UsageError("resume=True goes on with the run in a folder: name it with out=")
     if resume and chosen.ngram.smoothing != "none":
         raise UsageError("an n-gram model is counted anew each time: leave out resume=True, or give overwrite=True")
+    same = recipe is not None or bool(settings) or seed is not None
+    options = {"device": device, "resume": resume, "same_recipe": same or not resume, "overwrite": overwrite,
+               "progress": progress}  # fmt: skip
+    if text is None:
+        return _trained([str(t) for t in texts], chosen, out, encoding=encoding, **options)
+    with _as_files(text) as (paths, documents):
+        if documents and "documents" not in str(settings):
+            chosen = recipe_from_mapping({"text": {"documents": "files"}}, "text", chosen)
+        return _trained(paths, chosen, out, encoding="utf-8", **options)
+
+
+def train_task(
+    *paths: str | Path,
+    task: str,
+    records: "Records | None" = None,
+    out: str | Path | None = None,
+    recipe: str | Recipe | None = None,
+    minutes: float | None = None,
+    epochs: float | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    encoding: str | None = None,
+    progress: bool = True,
+) -> Model:
+    """Train a model that predicts, and return the best one: `model.predict([...])`.
+
+    task: `tag`, `classify`, `translate`, `next-line` or `forecast`. paths: its files, as docs/tasks.md shows them; or
+    `records` that were read before. The rest is as for `train`.
+
+        >>> model = ostinato.train_task("moods.csv", task="classify", settings={"task.label": "mood"})
+
+    Raises UsageError, TextError, TrainingError, and MissingExtraError where torch is not installed.
+    """
+    if bool(paths) == (records is not None):
+        raise UsageError("give the files to learn from, or records=")
+    if task == "language":
+        raise UsageError("task is language: that is what ostinato.train makes")
+    chosen = _recipe(recipe, settings, minutes=minutes, epochs=epochs, steps=steps, seed=seed)
+    chosen = recipe_from_mapping({"task": {"name": task}}, "task", chosen)
+    same = not resume or recipe is not None or bool(settings) or seed is not None
+    return _trained(
+        records if records is not None else [str(path) for path in paths], chosen, out, device=device, resume=resume,
+        same_recipe=same, overwrite=overwrite, encoding=encoding, progress=progress,
+    )  # fmt: skip
+
+
+def _recipe(recipe: str | Recipe | None, settings: Mapping[str, Any] | None, **budget: Any) -> Recipe:
+    """The recipe that the arguments describe. Raises SettingsError."""
+    chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe or "default")
+    for key, value in (settings or {}).items():
+        section, dot, name = key.partition(".")
+        table = {name: value} if dot else value
+        chosen = recipe_from_mapping({section: _plain(table)}, f"settings[{key!r}]", chosen)
+    return with_budget(chosen, **budget)
+
+
+def _plain(table: Any) -> Any:
+    """None in Python is "auto"."""
+    return {k: "auto" if v is None else v for k, v in table.items()} if isinstance(table, Mapping) else table
+
+
+@contextmanager
+def _as_files(text: str | Iterable[str]) -> Iterator[tuple[list[str], bool]]:
+    """A text, or documents, as a file, and whether it is documents. Raises UsageError for what is no text."""
+    with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
+        try:
+            if isinstance(text, str):
+                path = Path(folder) / "text"
+                path.write_text(text, "utf-8", newline="")
+            else:
+                path = Path(folder) / "documents.zip"
+                with zipfile.ZipFile(path, "w") as archive:
+                    for number, document in enumerate(text):
+                        if document.strip():
+                            archive.writestr(f"{number:012}.txt", document.encode("utf-8"))
+        except (AttributeError, TypeError):
+            raise UsageError("text must be a text, or an iterable of texts") from None
+        except UnicodeEncodeError as error:
+            raise UsageError(f"text has no UTF-8 form: {error.reason} at character {error.start}") from None
+        yield [str(path)], not isinstance(text, str)
+
+
+def _trained(sources: "list[str] | Records", recipe: Recipe, out: str | Path | None, **options: Any) -> Model:
+    """Run, and read the model. Raises what a signal means to the process when one ended the run."""
+    if options["resume"] and out is None:
+        raise UsageError("resume=True goes on with the run in a folder: name it with out=")
+    from ostinato.runs.run import train as run
+
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="ostinato-")) / "run"
     try:
-        if chosen.ngram.smoothing != "none":
-            from ostinato.runs.ngram import train_ngram
-
-            train_ngram([str(t) for t in texts], out=folder, recipe=chosen, overwrite=overwrite, encoding=encoding)
-            return _owner(Model(folder), temporary=out is None)
-        with needs("train", "training"):
-            from ostinato.runs.language import train as run
-        result = run([str(t) for t in texts], out=folder, recipe=chosen, device=device, resume=resume,
-                     overwrite=overwrite, encoding=encoding, progress=progress)  # fmt: skip
-        measure_int8(folder)
+        result = run(sources, out=folder, recipe=recipe, **options)
         if result.signal:
             if out is None and signal.getsignal(result.signal) == signal.SIG_DFL:
                 shutil.rmtree(folder.parent, ignore_errors=True)  # the process ends at once, without what is below
             signal.raise_signal(result.signal)
-        return _owner(Model(folder), temporary=out is None)
+        model = Model(folder)
     except BaseException:
         if out is None:
             shutil.rmtree(folder.parent, ignore_errors=True)
         raise
-
-
-def _owner(model: Model, *, temporary: bool) -> Model:
-    """`model`, which takes its folder with it when it goes if that is temporary."""
-    if temporary:
-        weakref.finalize(model, shutil.rmtree, model.path.parents[1], ignore_errors=True)
+    if out is None:
+        weakref.finalize(model, shutil.rmtree, folder.parent, ignore_errors=True)
     return model
-
-
-def measure_int8(folder: Path) -> None:
-    """Measure what int8 weights cost the recurrent model of the run in `folder`, and say so in its card and config.
-
-    On up to _INT8_TOKENS tokens of its held-out text, else on text of its own. Raises BundleError.
-    """
-    from ostinato.runtime import precision_loss
-    from ostinato.text import open_corpus
-
-    bundle = read_bundle(folder)
-    if bundle.kind != "recurrent":
-        return
-    heldout = open_corpus(folder / "text").heldout.ids[:_INT8_TOKENS]
-    loss = precision_loss(bundle, heldout if len(heldout) else None)
-    config = {**bundle.config, "int8": {"perplexity": loss.int8, "fp32": loss.fp32, "tokens": loss.tokens}}
-    files = bundle_files(bundle.path)
-    files["config.json"] = (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode("utf-8")
-    card = "\n".join(line for line in bundle.card.splitlines() if not line.startswith("int8 weights:")).rstrip()
-    files["card.md"] = f"{card}\n\n{loss}\n".encode()
-    write_folder(bundle.path, files)
-
-
-def _toml_value(value: Any) -> str:
-    return json.dumps(value)

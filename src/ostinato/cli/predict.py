@@ -2,7 +2,6 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,18 +22,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a prediction a line; where the input has the answers, how good they are, on standard error."""
+    """Print one prediction per line; where the input has the answers, how good they are, on standard error."""
     from ostinato.bundle import read_bundle
-    from ostinato.text.records import read_records
 
     with needs("train", "predicting"):
-        from ostinato.models.task_bundle import load_task_model
+        from ostinato.runs.record_task import load_task_model
+        from ostinato.runs.task import named_task
     bundle = read_bundle(args.model)
     model = load_task_model(bundle)
     if args.beam is not None:
         model.task = from_mapping("task", {"beam": args.beam}, model.task, "--beam")
     text = recorded_settings(TextSettings, bundle.config, str(bundle.path))
-    records = read_records(model.task, args.input, text, answers=False, encoding=args.encoding)
+    task = named_task(model.task.name, "predicting")
+    records = task.records(args.input, model.task, text, answers=False, encoding=args.encoding)
     for remark in records.notes:
         note(remark)
     predictions = model.predict(records.inputs)
@@ -44,17 +44,8 @@ def run(args: argparse.Namespace) -> int:
         say_json({"task": model.task.name, "predictions": plain, "scores": scores})
         return 0
     for prediction in predictions:
-        say(_line(prediction))
+        say(model.line(prediction))
     if scores:
         found = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items())
         note(f"{found} (given, {len(predictions):,} records)")
     return 0
-
-
-def _line(prediction: Any) -> str:
-    """Tags of one character side by side, others parted by blanks; the values of a forecast on lines of their own."""
-    if isinstance(prediction, np.ndarray):
-        return "\n".join(f"{value:g}" for value in prediction)
-    if isinstance(prediction, list):
-        return ("" if all(len(tag) == 1 for tag in prediction) else " ").join(prediction)
-    return str(prediction)

@@ -1,11 +1,9 @@
 """`ostinato train TEXT...`"""
 
 import argparse
-import dataclasses
 from pathlib import Path
-from typing import Any
 
-from ostinato.errors import UsageError, needs
+from ostinato.errors import UsageError
 from ostinato.settings import TASKS, Recipe, apply_overrides, load_recipe, recipe_names, with_budget
 from ostinato.terminal import note, quoted, say, say_json
 
@@ -38,57 +36,31 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
 
 def run(args: argparse.Namespace) -> int:
     """Train, then print where the model is and how good."""
-    from ostinato.text.records import read_records
+    from ostinato.runs.run import train
+    from ostinato.runs.task import find_task
 
-    recipe = recipe_of(args)
-    if recipe.ngram.smoothing != "none":
-        return _count(args, recipe)
-    with needs("train", "training"):
-        from ostinato.api import measure_int8
-        from ostinato.runs.language import train
-        from ostinato.runs.task import train_task
+    recipe, out = recipe_of(args), _folder(args)
+    if args.resume and recipe.ngram.smoothing != "none":
+        raise UsageError("an n-gram model is counted anew each time: leave out --resume, or give --overwrite")
     names_recipe = bool(args.recipe or args.set or args.task or args.seed is not None)
-    out = _folder(args)
-    if args.resume and not names_recipe and (out / "recipe.toml").is_file():
-        before = load_recipe(str(out / "recipe.toml"))  # says how to read the data, and what for
-        recipe = dataclasses.replace(recipe, text=before.text, task=before.task)
-    options: dict[str, Any] = {
-        "out": out,
-        "recipe": recipe,
-        "device": args.device,
-        "resume": args.resume,
-        "same_recipe": not (args.resume and not names_recipe),
-        "overwrite": args.overwrite,
-        "progress": not args.quiet,
-    }
-    if recipe.task.name == "language":
-        result = train(args.text, encoding=args.encoding, **options)
-        measure_int8(out)
-    else:
-        result = train_task(read_records(recipe.task, args.text, recipe.text, encoding=args.encoding), **options)
+    result = train(
+        args.text,
+        out=out,
+        recipe=recipe,
+        device=args.device,
+        resume=args.resume,
+        same_recipe=names_recipe or not args.resume,
+        overwrite=args.overwrite,
+        encoding=args.encoding,
+        progress=not args.quiet,
+    )
     if args.json:
         say_json(result.to_json())
     else:
         say(result.summary())
-        use = "write with it: ostinato write" if recipe.task.name == "language" else "use it: ostinato predict"
+        use = "write with it: ostinato write" if find_task(recipe).writes else "use it: ostinato predict"
         note(f"{use} {quoted(out)}")
     return 128 + result.signal if result.signal else 0
-
-
-def _count(args: argparse.Namespace, recipe: Recipe) -> int:
-    """An n-gram model: counted in seconds, so there is nothing to resume and no time to set."""
-    from ostinato.runs.ngram import train_ngram
-
-    if args.resume:
-        raise UsageError("an n-gram model is counted anew each time: leave out --resume, or give --overwrite")
-    out = _folder(args)
-    result = train_ngram(args.text, out=out, recipe=recipe, overwrite=args.overwrite, encoding=args.encoding)
-    if args.json:
-        say_json(result.to_json())
-    else:
-        say(result.summary())
-        note(f"write with it: ostinato write {quoted(out)}")
-    return 0
 
 
 def _folder(args: argparse.Namespace) -> Path:

@@ -36,8 +36,7 @@ def _train(texts: Sequence[str], plan: Plan, text: TextSettings, recipe: Recipe,
 
     Raises KeyboardInterrupt, with the signal's number, where one ended training; what training raises.
     """
-    with needs("train", "training"):
-        from ostinato.runs.language import train
+    from ostinato.runs.run import train
 
     minutes = recipe.training.minutes
     training = dataclasses.replace(recipe.training, minutes=None if minutes is None else minutes * share)

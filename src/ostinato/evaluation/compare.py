@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ostinato.evaluation.perplexity import Evaluation
+from ostinato.evaluation.perplexity import Evaluation, figure
 from ostinato.text.width import display_width, pad
 
 ADAPTING = "adapting"
@@ -98,7 +98,7 @@ def _cells(row: Row) -> list[str]:
         f"{row.parameters:,}" if row.parameters else "",
         _bytes(row.bytes) if row.bytes else "",
         _seconds(row.seconds) if row.seconds else "",
-        f"{evaluation.perplexity:,.2f}",
+        figure(evaluation.perplexity),
         f"{evaluation.bits_per_character:.3f}",
         "" if row.tokens_per_second is None else f"{row.tokens_per_second:,.0f}",
         "" if row.longest_copy is None else f"{row.longest_copy} tokens",

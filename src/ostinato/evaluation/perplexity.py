@@ -10,6 +10,20 @@ import numpy.typing as npt
 from ostinato.errors import TextError
 from ostinato.protocols import Ids, StepModel, score_many
 
+_LARGEST = 300 * math.log(10)
+
+
+def perplexity(nats_per_token: float) -> float:
+    """exp of a mean loss; infinite from 1e300 on."""
+    return math.exp(nats_per_token) if nats_per_token <= _LARGEST else math.inf
+
+
+def figure(value: float | None) -> str:
+    """A perplexity as it is printed, None being infinite: `1,234.56`, `1.23e+12`, `over 1e300`."""
+    if value is None or value > 1e300:
+        return "over 1e300"
+    return f"{value:,.2f}" if value < 1e9 else f"{value:.2e}"
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -40,7 +54,7 @@ class Evaluation:
     @property
     def perplexity(self) -> float:
         """exp of the nats per token; depends on how the text is cut into tokens."""
-        return math.exp(self.nats_per_token) if self.nats_per_token < 709 else math.inf
+        return perplexity(self.nats_per_token)
 
     @property
     def bits_per_character(self) -> float:
@@ -68,7 +82,7 @@ class Evaluation:
 
     def __str__(self) -> str:
         return (
-            f"{self.split}: perplexity {self.perplexity:.2f} per token, {self.bits_per_character:.3f} bits per "
+            f"{self.split}: perplexity {figure(self.perplexity)} per token, {self.bits_per_character:.3f} bits per "
             f"character ({self.tokens:,} tokens, {self.characters:,} characters)"
         )
 

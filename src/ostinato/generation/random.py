@@ -9,26 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.errors import UsageError
-
-_MASK = (1 << 64) - 1
-_GAMMA = 0x9E3779B97F4A7C15
-_FIRST = 0xBF58476D1CE4E5B9
-_SECOND = 0x94D049BB133111EB
+from ostinato.randomness import FIRST, GAMMA, MASK, SECOND, mix
 
 
 def check_seed(seed: int) -> int:
     """`seed` if it is an integer from 0 to 2^64 - 1; raises UsageError otherwise."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= int(seed) <= _MASK:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= int(seed) <= MASK:
         raise UsageError(f"seed must be a whole number from 0 to 2^64 - 1, got {seed!r}")
     return int(seed)
-
-
-def mix(z: int) -> int:
-    """One step of SplitMix64 on a 64-bit state."""
-    z = (z + _GAMMA) & _MASK
-    z = ((z ^ z >> 30) * _FIRST) & _MASK
-    z = ((z ^ z >> 27) * _SECOND) & _MASK
-    return z ^ z >> 31
 
 
 def uniform(seed: int, row: int, position: int) -> float:
@@ -54,7 +42,7 @@ def numbers(keys: npt.ArrayLike, positions: npt.ArrayLike) -> npt.NDArray[np.flo
 
 
 def _mix_array(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    z = np.atleast_1d(z) + np.uint64(_GAMMA)
-    z = (z ^ z >> np.uint64(30)) * np.uint64(_FIRST)
-    z = (z ^ z >> np.uint64(27)) * np.uint64(_SECOND)
+    z = np.atleast_1d(z) + np.uint64(GAMMA)
+    z = (z ^ z >> np.uint64(30)) * np.uint64(FIRST)
+    z = (z ^ z >> np.uint64(27)) * np.uint64(SECOND)
     return z ^ z >> np.uint64(31)

@@ -3,11 +3,10 @@
 The figures behind the rules are in docs/decisions/002-default-recipe.md.
 """
 
-import dataclasses
 import math
 from dataclasses import dataclass
 
-from ostinato.settings import Recipe, TrainingSettings
+from ostinato.settings import Recipe, ResolvedRecipe, TrainingSettings, decide
 
 DEFAULT_MINUTES = 3.0
 _SMALL, _MIDDLE = 500_000, 3_000_000
@@ -20,7 +19,7 @@ _EVALUATION_SHARE = 0.06
 
 @dataclass(frozen=True)
 class CorpusSize:
-    """What the plan knows of a corpus: its training and held-out tokens and the vocabulary."""
+    """What the defaults depend on of a corpus: its training and held-out tokens and the vocabulary."""
 
     train_tokens: int
     heldout_tokens: int
@@ -35,7 +34,7 @@ def machine_speed(threads: int, *, fast_bf16: bool) -> float:
     return threads * (1.9e11 if fast_bf16 else 5e10)
 
 
-def resolve(recipe: Recipe, size: CorpusSize, speed: float) -> Recipe:
+def resolve(recipe: Recipe, size: CorpusSize, speed: float) -> ResolvedRecipe:
     """`recipe` with every "auto" decided but the precision; `speed` as `machine_speed` says."""
     m, t = recipe.model, recipe.training
     minutes = t.minutes
@@ -62,27 +61,27 @@ def resolve(recipe: Recipe, size: CorpusSize, speed: float) -> Recipe:
     every = t.evaluate_every
     if every is None:
         every = _evaluate_every(size, batch_size * window)
-    return dataclasses.replace(
+    return decide(
         recipe,
-        model=dataclasses.replace(
-            m,
-            hidden_size=hidden,
-            embedding_size=embedding,
-            dropout=dropout if m.dropout is None else m.dropout,
-            weight_drop=weight_drop if m.weight_drop is None else m.weight_drop,
-        ),
-        training=dataclasses.replace(
-            t,
-            minutes=minutes,
-            batch_size=batch_size,
-            window=window,
-            learning_rate=rate,
-            evaluate_every=every,
-            weight_decay=(weight_decay if t.optimizer == "adamw" else 0.0)
-            if t.weight_decay is None
-            else t.weight_decay,
-            candidates=candidates,
-        ),
+        model={
+            "hidden_size": hidden,
+            "embedding_size": embedding,
+            "dropout": dropout if m.dropout is None else m.dropout,
+            "weight_drop": weight_drop if m.weight_drop is None else m.weight_drop,
+        },
+        training={
+            "minutes": minutes,
+            "batch_size": batch_size,
+            "window": window,
+            "learning_rate": rate,
+            "evaluate_every": every,
+            "weight_decay": t.weight_decay
+            if t.weight_decay is not None
+            else weight_decay
+            if t.optimizer == "adamw"
+            else 0.0,
+            "candidates": candidates,
+        },
     )
 
 

@@ -1,4 +1,4 @@
-"""A whole n-gram run: from texts to a model on disk. The counterpart of `runs.language`; needs no torch."""
+"""n-gram models: counted in seconds, so there is nothing to resume. Needs no torch."""
 
 import math
 import time
@@ -8,44 +8,73 @@ from pathlib import Path
 from typing import Any
 
 from ostinato.bundle import write_bundle
-from ostinato.errors import TrainingError
-from ostinato.evaluation import Evaluation, baselines, evaluate
+from ostinato.evaluation import Evaluation, baselines, evaluate, figure
 from ostinato.ngram import NgramModel, fit_ngram, unseen_note
-from ostinato.runs.folder import check_folder, empty_folder
-from ostinato.settings import NgramSettings, Recipe, to_toml
+from ostinato.runs.task import Result, Run, Task
+from ostinato.settings import NgramSettings, Recipe
 from ostinato.text import Corpus, prepare
 from ostinato.text.description import describe
 from ostinato.text.known_words import words_file
 
 
 @dataclass(frozen=True)
-class NgramResult:
-    """What a run came to. `notes` are for the user, `evaluation` is by split, as the bundle has it."""
+class Settled:
+    """An n-gram recipe leaves nothing to be decided."""
 
-    folder: Path
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The model, its text, and the seconds that counting took."""
+
+    model: NgramModel
+    corpus: Corpus
     seconds: float
-    sizes: tuple[int, ...]
-    evaluation: dict[str, Any]
-    notes: tuple[str, ...]
-    signal: int = 0
 
-    def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {
-            "model": str(self.folder / "model"),
-            "seconds": round(self.seconds, 2),
-            "ngrams": list(self.sizes),
-            "evaluation": self.evaluation,
-            "notes": list(self.notes),
-        }
 
-    def summary(self) -> str:
-        """A few lines for a person."""
-        counts = " + ".join(f"{size:,}" for size in self.sizes)
-        lines = [f"{self.folder / 'model'}: {counts} n-grams of orders 1 to {len(self.sizes)} in {self.seconds:.1f} s"]
-        for split, values in self.evaluation.items():
-            lines.append(f"  {split}: {_figures(values)}")
-        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+class NgramTask(Task):
+    """Counting n-grams."""
+
+    writes = True
+    resumable = False
+
+    def read(self, run: Run) -> Corpus:
+        """The texts as ids, divided already."""
+        return prepare(run.paths, run.recipe.text, run.out / "text", encoding=run.encoding)
+
+    def divide(self, run: Run, read: Corpus) -> Corpus:
+        """As `prepare` did."""
+        return read
+
+    def settle(self, run: Run, data: Corpus) -> Settled:
+        """As it is."""
+        return Settled(run.recipe)
+
+    def build(self, run: Run, settled: Settled, data: Corpus) -> Counted:
+        """Count."""
+        started = time.perf_counter()
+        return Counted(fit_settings(data, settled.recipe.ngram), data, time.perf_counter() - started)
+
+    def train(self, run: Run, settled: Settled, built: Counted) -> Result:
+        """Nothing is left to learn: measure and save."""
+        model, corpus, seconds = built.model, built.corpus, built.seconds
+        evaluation, notes = _evaluate(model, corpus)
+        notes = [*model.settings["notes"], *notes]
+        every = [*corpus.notes, *notes]
+        save_ngram(run.out / "model", model, corpus, settled.recipe.name, seconds, evaluation, every)
+        counts = " + ".join(f"{size:,}" for size in model.sizes)
+        return Result(
+            run.out,
+            "finished",
+            f"{counts} n-grams of orders 1 to {len(model.sizes)} in {seconds:.1f} s",
+            {"seconds": round(seconds, 2), "ngrams": list(model.sizes), "notes": every},
+            evaluation,
+            tuple(notes),
+        )
+
+
+TASK = NgramTask()
 
 
 def fit_settings(corpus: Corpus, settings: NgramSettings) -> NgramModel:
@@ -58,30 +87,6 @@ def fit_settings(corpus: Corpus, settings: NgramSettings) -> NgramModel:
         k=settings.k,
         prune_counts=(0, 0, settings.prune)[: settings.order] if settings.prune else (),
     )
-
-
-def train_ngram(
-    texts: Sequence[str], *, out: Path, recipe: Recipe, overwrite: bool = False, encoding: str | None = None
-) -> NgramResult:
-    """Count the n-grams of `texts` into the folder `out`: `model/`, `recipe.toml`, `text/` (token ids).
-
-    Raises TextError, SettingsError, TrainingError where `out` holds a run already, and BundleError.
-    """
-    check_folder(out, resume=None, overwrite=overwrite)
-    corpus = prepare(texts, recipe.text, out / "text", encoding=encoding)
-    started = time.perf_counter()
-    model = fit_settings(corpus, recipe.ngram)
-    seconds = time.perf_counter() - started
-    evaluation, notes = _evaluate(model, corpus)
-    notes = [*corpus.notes, *model.settings["notes"], *notes]
-    if overwrite:
-        empty_folder(out)
-    save_ngram(out / "model", model, corpus, recipe.name, seconds, evaluation, notes)
-    try:
-        (out / "recipe.toml").write_text(to_toml(recipe), "utf-8")
-    except OSError as error:
-        raise TrainingError(f"cannot write to the output folder {out}: {error.strerror}") from None
-    return NgramResult(out, seconds, model.sizes, evaluation, tuple(notes))
 
 
 def save_ngram(
@@ -121,7 +126,7 @@ def save_ngram(
 
 
 def _evaluate(model: NgramModel, corpus: Corpus) -> tuple[dict[str, Any], list[str]]:
-    """The held-out figures of the model and of the baselines, and a note on what the model holds for impossible."""
+    """The held-out figures of the model and of the baselines, and a note on what the model takes for impossible."""
     heldout, size = corpus.heldout, corpus.tokenizer.vocabulary_size
     if not heldout.tokens:
         return {}, []
@@ -138,4 +143,4 @@ def _figures(values: dict[str, Any]) -> str:
     perplexity, bits = values["perplexity"], values["bits_per_character"]
     if perplexity is None:
         return "perplexity infinite"
-    return f"perplexity {perplexity:,.2f} per token, {bits if bits is not None else math.inf:.3f} bits per character"
+    return f"perplexity {figure(perplexity)} per token, {bits if bits is not None else math.inf:.3f} bits per character"

@@ -1,11 +1,18 @@
 """What a person sees while a model trains: a live bar in a terminal, plain lines elsewhere."""
 
 import math
+import sys
 import time
+from typing import TYPE_CHECKING
 
+from ostinato.evaluation import figure, perplexity
+from ostinato.settings import ResolvedTraining
 from ostinato.terminal import draw, erase, is_live, note
-from ostinato.training.checkpoint import Position
 from ostinato.training.metrics import Row
+from ostinato.training.observers import Observer
+
+if TYPE_CHECKING:
+    from ostinato.training.checkpoint import Position
 
 _BAR_CELLS = 24
 _REDRAW_SECONDS = 0.2
@@ -28,28 +35,41 @@ def evaluation_line(row: Row, best: bool, *, over_candidates: bool = False) -> s
         parts += [f"{name.replace('heldout', 'held-out').replace('_', ' ')} {v:.4g}" for name, v in row.scores.items()]
         return " · ".join(parts) + (" · best" if best else "")
     if not math.isnan(row.train_loss):
-        meaning = "over candidates" if over_candidates else f"perplexity {math.exp(min(row.train_loss, 700)):.2f}"
+        meaning = "over candidates" if over_candidates else f"perplexity {figure(perplexity(row.train_loss))}"
         parts.append(f"training loss {row.train_loss:.3f} ({meaning})")
     if row.heldout_loss is not None:
-        parts.append(f"held-out loss {row.heldout_loss:.3f} (perplexity {math.exp(min(row.heldout_loss, 700)):.2f})")
+        parts.append(f"held-out loss {row.heldout_loss:.3f} (perplexity {figure(perplexity(row.heldout_loss))})")
     return " · ".join(parts) + (" · best" if best else "")
 
 
-class Progress:
-    """Writes to standard error: a bar that is redrawn when it is a terminal, else a line now and then."""
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook; never imports IPython itself."""
+    get = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return get is not None and getattr(get(), "kernel", None) is not None
 
-    over_candidates = False
-    """Whether the training loss is over candidates (models.candidates), and so no logarithm of a perplexity."""
+
+class Progress(Observer):
+    """Writes to standard error: a bar that is redrawn in a terminal or a notebook, else a line now and then.
+
+    A notebook has the bar alone, which says what the last evaluation gave; it has no lines above it.
+    """
 
     def __init__(self) -> None:
-        self._live = is_live()
+        self._notebook = in_notebook()
+        self._live = self._notebook or is_live()
+        self._width = 0
+        self._over_candidates = False
         self._drawn = 0.0
         self._first: tuple[float, float] | None = None
         self._loss = math.nan
         self._heldout: float | None = None
         self._rate = (0.0, 0)
 
-    def stepped(self, position: Position, loss: float, progress: float) -> None:
+    def started(self, settings: ResolvedTraining, position: "Position") -> None:
+        """Note whether the training loss will be over candidates, and so no logarithm of a perplexity."""
+        self._over_candidates = settings.candidates > 0
+
+    def stepped(self, position: "Position", loss: float, progress: float) -> None:
         """Note a minibatch and redraw if it is time."""
         now = time.perf_counter()
         if self._first is None:
@@ -64,9 +84,8 @@ class Progress:
         self._drawn = now
         self._draw(self._status(position, progress, now))
 
-    def _status(self, position: Position, progress: float, now: float) -> str:
-        assert self._first is not None
-        started, from_progress = self._first
+    def _status(self, position: "Position", progress: float, now: float) -> str:
+        started, from_progress = self._first or (now, progress)
         left = (now - started) * (1 - progress) / max(progress - from_progress, 1e-9)
         since, tokens = self._rate
         rate = (position.tokens - tokens) / max(now - since, 1e-9)
@@ -74,14 +93,18 @@ class Progress:
             self._rate = (now, position.tokens)
         filled = round(progress * _BAR_CELLS)
         bar = "█" * filled + "░" * (_BAR_CELLS - filled)
-        heldout = "" if self._heldout is None else f" · held-out perplexity {math.exp(min(self._heldout, 700)):.2f}"
+        heldout = "" if self._heldout is None else f" · held-out perplexity {figure(perplexity(self._heldout))}"
         return (
             f"{bar} {100 * progress:3.0f} % · loss {self._loss:.3f}{heldout} · "
             f"{rate:,.0f} tokens/s · {duration(left)} left"
         )
 
     def _draw(self, text: str) -> None:
-        if self._live:
+        if self._notebook:  # which knows no escape sequences
+            text = text[:110]
+            note("\r" + text + " " * (self._width - len(text)), end="")
+            self._width = len(text)
+        elif self._live:
             draw(text)
         else:
             note(text.lstrip("█░ "))
@@ -89,31 +112,19 @@ class Progress:
     def evaluated(self, row: Row, best: bool) -> None:
         """Print the evaluation on a line of its own."""
         self._heldout = None if row.scores else row.heldout_loss
-        self.noted(evaluation_line(row, best, over_candidates=self.over_candidates))
+        self.noted(evaluation_line(row, best, over_candidates=self._over_candidates))
 
     def noted(self, text: str) -> None:
-        """Print a line (or several) above the bar."""
+        """Print a line (or several) above the bar; in a notebook, the first of them in its place."""
+        if self._notebook:
+            self._draw(text.strip().partition("\n")[0])
+            return
         note(text)
         self._drawn = 0.0 if self._live else self._drawn
 
     def finished(self) -> None:
         """Leave the bar's line."""
-        erase()
-
-
-class Silent:
-    """Says nothing."""
-
-    over_candidates = False
-
-    def stepped(self, position: Position, loss: float, progress: float) -> None:
-        """Say nothing."""
-
-    def evaluated(self, row: Row, best: bool) -> None:
-        """Say nothing."""
-
-    def noted(self, text: str) -> None:
-        """Say nothing."""
-
-    def finished(self) -> None:
-        """Say nothing."""
+        if self._notebook:
+            note()
+        else:
+            erase()

@@ -1,68 +1,75 @@
-"""From a trained language model to a bundle: its settings, its card, and what was measured."""
+"""From a trained network to a bundle: an observer that writes the model whenever it is the best so far."""
 
 import dataclasses
 import math
-from functools import cached_property
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ostinato.bundle import write_bundle
-from ostinato.evaluation import Evaluation, baselines
-from ostinato.models.language_model import LanguageModel
+from ostinato.evaluation import perplexity
+from ostinato.models.saved import SavedModule
 from ostinato.runs.progress import duration
-from ostinato.settings import Recipe
-from ostinato.text import Corpus
-from ostinato.text.description import describe
-from ostinato.text.known_words import words_file
+from ostinato.settings import ResolvedRecipe
+from ostinato.text import BaseTokenizer
 from ostinato.training.metrics import Row
+from ostinato.training.observers import Observer
 
 
-def heldout_evaluation(corpus: Corpus, loss: float) -> Evaluation:
-    """A mean loss (nats per token) over the held-out split as an `Evaluation`."""
-    tokens = corpus.heldout.tokens
-    return Evaluation(loss * tokens, tokens, corpus.heldout.characters, "held-out")
-
-
-class ModelWriter:
+class ModelWriter(Observer, ABC):
     """Saves the best model of a run as `folder`, with a card that says what is known of it."""
 
-    def __init__(self, folder: Path, model: LanguageModel, recipe: Recipe, corpus: Corpus) -> None:
-        self.folder, self.model, self.recipe, self.corpus = folder, model, recipe, corpus
-        self.baselines: dict[str, Evaluation] = {}
-        if corpus.heldout.tokens:
-            v = corpus.tokenizer.vocabulary_size
-            self.baselines = {
-                "uniform": baselines.uniform(corpus.heldout.ids, v, corpus.heldout.characters),
-                "unigram": baselines.unigram(corpus.train.ids, corpus.heldout.ids, v, corpus.heldout.characters),
-            }
+    def __init__(self, folder: Path, module: SavedModule, recipe: ResolvedRecipe, tokenizer: BaseTokenizer) -> None:
+        self.folder, self.module, self.recipe, self.tokenizer = folder, module, recipe, tokenizer
+
+    def evaluated(self, row: Row, best: bool) -> None:
+        """Save the weights now in the model, if they are the best. Raises BundleError; the old ones then stay."""
+        if best:
+            self.save(row)
 
     def save(self, row: Row) -> None:
-        """Write the bundle with the weights now in the model. Raises BundleError; the old one then stays."""
-        evaluation = self.evaluation(row)
+        """Write the bundle."""
+        tensors, evaluation = self.module.save_tensors(), self.evaluation(row)
         config = {
-            "kind": "window" if self.recipe.model.context else "recurrent",
-            "model": {**dataclasses.asdict(self.recipe.model), "vocabulary_size": self.model.vocabulary_size},
-            "text": describe(self.corpus),
-            "training": self.training_config(row),
+            **self.tables(),
+            "model": {**dataclasses.asdict(self.recipe.model), "vocabulary_size": self.tokenizer.vocabulary_size},
+            "training": self._training(row),
             "evaluation": evaluation,
         }
+        card = self.card(row, evaluation)
+        measured, line = self.measured(config, tensors)
         write_bundle(
             self.folder,
-            config=config,
-            tokenizer=self.corpus.tokenizer,
-            tensors=self.model.save_tensors(),
-            card=self.card(row, evaluation),
-            extra=self.words,
+            config=config | measured,
+            tokenizer=self.tokenizer,
+            tensors=tensors,
+            card="\n".join([*card, *(["", line] if line else [])]) + "\n",
+            extra=self.extra,
         )
 
-    @cached_property
-    def words(self) -> dict[str, bytes]:
-        """The words of the training text as a file, for a model that spells."""
-        corpus = self.corpus
-        backward = corpus.settings.direction == "backward"
-        return words_file(corpus.train.ids, corpus.tokenizer, backward=backward)
+    @abstractmethod
+    def tables(self) -> dict[str, Any]:
+        """What the config says beside the model, its training and its evaluation: kind, text, task."""
 
-    def training_config(self, row: Row) -> dict[str, Any]:
+    @abstractmethod
+    def evaluation(self, row: Row) -> dict[str, Any]:
+        """What was measured, each number by the split it was measured on."""
+
+    @abstractmethod
+    def card(self, row: Row, evaluation: dict[str, Any]) -> list[str]:
+        """The lines of the model's card, Markdown."""
+
+    def measured(self, config: dict[str, Any], tensors: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        """What else is measured of the model that is about to be saved: fields of the config, and a line of the card."""
+        return {}, ""
+
+    @property
+    def extra(self) -> Mapping[str, bytes]:
+        """Files of the model's kind."""
+        return {}
+
+    def _training(self, row: Row) -> dict[str, Any]:
         """The training settings (without those of the machine) and how far the run had come."""
         settings = dataclasses.asdict(self.recipe.training)
         del settings["precision"]
@@ -73,38 +80,13 @@ class ModelWriter:
             "seconds": round(row.seconds, 1),
         }
 
-    def evaluation(self, row: Row) -> dict[str, Any]:
-        """What was measured, each number with the split it was measured on."""
-        report: dict[str, Any] = {}
-        if row.heldout_loss is not None:
-            report["held-out"] = heldout_evaluation(self.corpus, row.heldout_loss).to_json()
-        if not (math.isnan(row.train_loss) or self.model.candidates):  # else it is no perplexity
-            report["training"] = {"nats_per_token": row.train_loss, "perplexity": math.exp(min(row.train_loss, 700))}
-        report.update({f"held-out, {name}": baseline.to_json() for name, baseline in self.baselines.items()})
-        return report
+    @staticmethod
+    def how_long(row: Row) -> str:
+        """`1,200 steps, 3.1 epochs, 2:05`."""
+        return f"{row.step:,} steps, {row.epoch:.1f} epochs, {duration(row.seconds)}"
 
-    def card(self, row: Row, evaluation: dict[str, Any]) -> str:
-        """The model's card, Markdown."""
-        m, c = self.recipe.model, self.corpus
-        lines = [
-            f"# A {'window' if m.context else 'recurrent'} language model of {', '.join(c.names)}",
-            "",
-            f"- model: {m.shape}, embedding {m.embedding_size or 'one-hot'}"
-            f"{', tied' if m.tied else ''}; {self.model.parameter_count:,} parameters",
-            f"- text: {c.train.documents:,} documents, {c.train.tokens:,} tokens ({c.settings.tokenizer}), "
-            f"{c.train.characters:,} characters; held out: {c.heldout.documents:,} documents, "
-            f"{c.heldout.tokens:,} tokens",
-            f"- training: recipe {self.recipe.name}, {row.step:,} steps, {row.epoch:.1f} epochs, "
-            f"{duration(row.seconds)}",
-            "",
-        ]
-        if evaluation:
-            lines += ["| measured on | perplexity per token | bits per character |", "|---|---|---|"]
-        for split, values in evaluation.items():
-            bits = values.get("bits_per_character")
-            lines.append(f"| {split} | {values['perplexity']:.2f} | {'' if bits is None else f'{bits:.3f}'} |")
-        lines += [
-            "",
-            "Perplexity on the training text says how well the text was learnt by heart, not how good the model is.",
-        ]
-        return "\n".join(lines) + "\n"
+
+def loss_figures(loss: float) -> dict[str, float | None]:
+    """A mean loss, and its perplexity: null where it is infinite, as JSON has no infinity."""
+    value = perplexity(loss)
+    return {"nats_per_token": loss if math.isfinite(loss) else None, "perplexity": None if math.isinf(value) else value}

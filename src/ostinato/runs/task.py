@@ -1,132 +1,139 @@
-"""A whole run of a task: from records to a model on disk, with the trainer, folder and resume of `runs.language`."""
+"""What a run must know of the thing that is learnt, and how it is found: by the name of a file in `tasks/`."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import torch
+from ostinato.errors import UsageError, needs
+from ostinato.settings import Recipe
+from ostinato.training.observers import Observers
 
-from ostinato.errors import UsageError
-from ostinato.layers import start_output_bias
-from ostinato.models.device import prepare_torch, resolve_device
-from ostinato.models.task_bundle import build_task_model
-from ostinato.models.task_models import ForecastModel, TaskModel, TranslateModel
-from ostinato.runs.folder import check_folder, empty_folder
-from ostinato.runs.language import Result, result_of, resumed_recipe, settle, stop_on_signals
-from ostinato.runs.picture import LossPicture
-from ostinato.runs.progress import Progress, Silent
-from ostinato.runs.task_data import Part, TaskData, divide
-from ostinato.runs.task_defaults import resolve
-from ostinato.runs.task_saving import TaskWriter
-from ostinato.settings import Recipe, to_toml
-from ostinato.text import BaseTokenizer, build
-from ostinato.text.records import Records
-from ostinato.training.checkpoint import load_checkpoint
-from ostinato.training.metrics import Row
-from ostinato.training.trainer import Trainer
+if TYPE_CHECKING:
+    from ostinato.text.records import Records
+    from ostinato.training.checkpoint import Position
+    from ostinato.training.team import Team
 
 
-def train_task(
-    records: Records,
-    *,
-    out: Path,
-    recipe: Recipe,
-    device: str = "auto",
-    resume: bool = False,
-    same_recipe: bool = True,
-    overwrite: bool = False,
-    progress: bool = True,
-) -> Result:
-    """Train the model of `recipe.task` on records into the folder `out`: as `runs.language.train`, but for `text/`.
+@dataclass(frozen=True)
+class Run:
+    """What was asked for. `recorded` describes the run in the checkpoint, if one is resumed: its recipe is in force.
 
-    Raises UsageError, TextError, SettingsError, TrainingError, BundleError.
+    start: the bundle whose weights and vocabulary a new model takes over. team: None for one process.
     """
-    if recipe.task.name == "language":
-        raise UsageError("task.name is language: name another task, or train on texts")
-    prepare_torch()
-    watcher = Progress() if progress else Silent()
-    check_folder(out, resume=resume, overwrite=overwrite)
-    where = resolve_device(device)
-    recorded = load_checkpoint(out / "checkpoint").run if resume else None
-    if recorded is not None:
-        recipe = resumed_recipe(recipe, recorded, same_recipe)
-    for note in records.notes:
-        watcher.noted(note)
-    train, heldout = divide(records, recipe.task, recipe.text.heldout)
-    resolved = resolve(recipe, len(train))
-    resolved, settings, run = settle(recipe, resolved, records.fingerprint, recorded, where, watcher)
 
-    torch.manual_seed(settings.seed)
-    model, features = _build(records, train, resolved)
-    model.network.to(where)
-    data = TaskData(model, train, heldout, settings)
-    if isinstance(model, TranslateModel):
-        bias = model.network.head.bias
-        start_output_bias(bias, data.target_counts(len(bias)), resolved.model.initialisation)
-    writer = TaskWriter(out / "model", model, resolved, records, data, features)
-    recorder = _Recorder(watcher, writer, out, resolved.task.name)
-    trainer = Trainer(model.network, data, settings, folder=out, device=where, watcher=recorder, run=run)
-    if overwrite:
-        empty_folder(out)
-    (out / "recipe.toml").write_text(to_toml(resolved), "utf-8")
-    watcher.noted(
-        f"{resolved.task.name}: {len(train):,} records to learn from, {len(heldout):,} held out; "
-        f"{resolved.model.shape}, {model.network.parameter_count:,} parameters, {settings.precision} on {where}"
+    sources: "Sequence[str] | Records"
+    recipe: Recipe
+    out: Path
+    device: str = "auto"
+    resume: bool = False
+    same_recipe: bool = True
+    overwrite: bool = False
+    encoding: str | None = None
+    start: Path | None = None
+    team: "Team | None" = None
+    seen: Observers = field(default_factory=Observers)
+    recorded: Mapping[str, Any] | None = None
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """The files. Raises UsageError where records were given, which this task cannot learn from."""
+        if not isinstance(self.sources, Sequence):
+            raise UsageError(f"task.name is {self.recipe.task.name}, which learns from texts: name the records' task")
+        return self.sources
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to. `evaluation` is the saved (best) model's, by split; `signal` is 0 or what interrupted it.
+
+    reason: `finished`, `early` (no improvement any more) or `interrupted`. done: what was done, for the summary.
+    figures: what `--json` says besides. position: where a network's training stands.
+    """
+
+    folder: Path
+    reason: str
+    done: str
+    figures: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+    signal: int = 0
+    position: "Position | None" = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {"model": str(self.folder / "model"), **self.figures, "evaluation": dict(self.evaluation)}
+
+    def summary(self) -> str:
+        """A few lines for a person."""
+        lines = [f"{self.folder / 'model'}: {self.done}"]
+        lines += [f"  {split}: {_figures(values)}" for split, values in self.evaluation.items()]
+        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+
+
+def _figures(values: Mapping[str, Any]) -> str:
+    from ostinato.evaluation import figure
+
+    if "perplexity" not in values:
+        return ", ".join(f"{k.replace('_', ' ')} {v:,.4g}" for k, v in values.items())
+    if values["perplexity"] is None:
+        return "perplexity infinite"
+    bits = values.get("bits_per_character")
+    return f"perplexity {figure(values['perplexity'])} per token" + (
+        "" if bits is None else f", {bits:.3f} bits per character"
     )
-    if resume:
-        trainer.resume()
-        watcher.noted(f"resumed at step {trainer.position.step}")
-    with stop_on_signals(trainer) as received:
-        outcome = trainer.train()
-    recorder.finish()
-    return result_of(out, outcome, received)
 
 
-def _build(records: Records, train: Part, recipe: Recipe) -> tuple[TaskModel[Any], int]:
-    """The new model, and the width of its input vectors. It learns vocabulary and scaling from the training part; the
-    classes are all there are, so that a rare one is known even where it is held out."""
-    task, first = recipe.task, train.inputs[0]
-    numeric = isinstance(first, np.ndarray)
-    features = first.shape[1] if numeric and first.ndim == 2 else 0
-    tokenizer = build("byte", []) if numeric else _tokenizer(train, recipe)
-    labels: list[str] = []
-    if task.name == "classify":
-        labels = sorted(set(records.targets))
-    elif task.name == "tag":
-        labels = sorted({tag for target in records.targets for tag in target})
-    model = build_task_model(task, recipe.model, tokenizer, labels=labels, features=features)
-    if isinstance(model, ForecastModel):
-        series = records.inputs[0][: len(train) + task.history + task.horizon - 1]
-        model.network.check(series)
-        model.network.standardise(series)
-    elif features:
-        model.network.encoder.standardise(np.concatenate(list(train.inputs)))
-    return model, features
+class Task(ABC):
+    """One thing that can be learnt: the steps of a run, in order.
+
+    What `read`, `divide`, `settle` and `build` return is the task's own; a run only passes it on.
+    """
+
+    writes: ClassVar[bool] = False
+    """Whether the model writes texts; others predict."""
+
+    resumable: ClassVar[bool] = True
+
+    def open(self, run: Run) -> Run:
+        """The run with the recipe in force, which a resumed one has from its checkpoint. Raises TrainingError where
+        there is none, UsageError for a device that cannot be had."""
+        return run
+
+    @abstractmethod
+    def read(self, run: Run) -> Any:
+        """What the sources hold, with `notes` for the user. Raises TextError."""
+
+    @abstractmethod
+    def divide(self, run: Run, read: Any) -> Any:
+        """What to learn from, and what is held out. Raises TextError where too little is left."""
+
+    @abstractmethod
+    def settle(self, run: Run, data: Any) -> Any:
+        """The recipe with nothing left "auto", as `recipe`, and all that follows from the machine."""
+
+    @abstractmethod
+    def build(self, run: Run, settled: Any, data: Any) -> Any:
+        """The model before it has learnt, and what it learns from."""
+
+    @abstractmethod
+    def train(self, run: Run, settled: Any, built: Any) -> Result:
+        """Learn, evaluate, and save the best model as `run.out / "model"`."""
 
 
-def _tokenizer(train: Part, recipe: Recipe) -> BaseTokenizer:
-    pieces = ["".join(value) if isinstance(value, list) else value for value in train.inputs]
-    if recipe.task.name in ("translate", "next-line"):
-        pieces += train.targets
-    return build(recipe.text.tokenizer, (f"{piece}\n" for piece in pieces), recipe.text.min_count)
+def find_task(recipe: Recipe) -> Task:
+    """What the recipe says is to be learnt. Raises MissingExtraError where torch is needed and not installed."""
+    if recipe.ngram.smoothing != "none":
+        from ostinato.runs.ngram import TASK
+
+        return TASK
+    task: Task = named_task(recipe.task.name)
+    return task
 
 
-class _Recorder:
-    """Passes events on to the progress display and saves the best model."""
-
-    def __init__(self, watcher: Progress | Silent, writer: TaskWriter, out: Path, task: str) -> None:
-        self.watcher, self.writer = watcher, writer
-        unit = "squared error, scaled" if task == "forecast" else "nats per target"
-        self.picture = LossPicture(out, watcher.noted, title=f"{task}: {', '.join(writer.records.names)}", unit=unit)
-        self.stepped, self.noted = watcher.stepped, watcher.noted
-
-    def evaluated(self, row: Row, best: bool) -> None:
-        """Show and save."""
-        self.watcher.evaluated(row, best)
-        if best:
-            self.writer.save(row)
-
-    def finish(self) -> None:
-        """The picture of the losses; the display is done."""
-        self.picture.draw()
-        self.watcher.finished()
+def named_task(name: str, purpose: str = "training") -> Any:
+    """The `TASK` in `tasks/` that `task.name` names. Raises MissingExtraError as `find_task`."""
+    with needs("train", purpose):
+        return import_module(f"ostinato.runs.tasks.{name.replace('-', '_')}").TASK

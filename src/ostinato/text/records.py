@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.errors import TextError
-from ostinato.settings import TaskSettings, TextSettings
+from ostinato.settings import TextSettings
 from ostinato.text.documents import cut_documents, resolve_documents, title_finder
 from ostinato.text.records_ts import read_ts
 from ostinato.text.sources import Source, read_texts
@@ -332,23 +332,3 @@ def _kind(width: Any) -> str:
 def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def read_records(
-    task: TaskSettings,
-    paths: Sequence[str],
-    text: TextSettings,
-    *,
-    answers: bool = True,
-    encoding: str | None = None,
-) -> Records:
-    """The records of any task but `language`. Raises TextError."""
-    if task.name == "tag":
-        return read_tagged(paths, answers=answers, encoding=encoding)
-    if task.name == "classify":
-        return read_labelled(paths, label=task.label, answers=answers, encoding=encoding)
-    if task.name == "translate":
-        return read_pairs(paths, answers=answers, encoding=encoding)
-    if task.name == "next-line":
-        return read_next_lines(paths, text, answers=answers, encoding=encoding)
-    return read_series(paths, column=task.column, encoding=encoding)

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ostinato.training.observers import Observer
+
 
 @dataclass(frozen=True)
 class Row:
@@ -25,7 +27,7 @@ class Row:
     scores: dict[str, float] = field(default_factory=dict)
 
 
-class MetricsFile:
+class MetricsFile(Observer):
     """Appends rows to a file. Steps that are there already (a resumed run repeats them) are not written twice."""
 
     def __init__(self, path: Path) -> None:
@@ -35,6 +37,10 @@ class MetricsFile:
         if path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
             with path.open("a", encoding="utf-8") as file:  # a row cut short by a kill: start a new line after it
                 file.write("\n")
+
+    def evaluated(self, row: Row, best: bool) -> None:
+        """Write the row."""
+        self.append(row)
 
     def append(self, row: Row) -> None:
         """Write one row and flush it."""

@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import torch
 
 from ostinato.errors import TrainingError
-from ostinato.generation.random import mix
 from ostinato.models.device import autocast
-from ostinato.settings import TrainingSettings
+from ostinato.randomness import mix
+from ostinato.settings import ResolvedTraining
 from ostinato.training.averaging import Average
 from ostinato.training.checkpoint import Checkpoint, Position, load_checkpoint, save_checkpoint
-from ostinato.training.metrics import MetricsFile, Row
+from ostinato.training.metrics import Row
+from ostinato.training.observers import Observer, Observers
 from ostinato.training.optimizers import (
     build_optimizer,
     clipped_step,
@@ -25,6 +26,7 @@ from ostinato.training.optimizers import (
     set_learning_rate,
 )
 from ostinato.training.schedules import Budget, schedule_factor
+from ostinato.training.team import ALONE, Team
 
 CHECKPOINT_SECONDS = 60.0
 SKIPS_ALLOWED = 10
@@ -66,19 +68,6 @@ class Trainable(Protocol):
         """The state as a constant."""
 
 
-class Watcher(Protocol):
-    """Who is told how training goes: progress bars, pictures, saved models."""
-
-    def stepped(self, position: Position, loss: float, progress: float) -> None:
-        """One minibatch is done; `loss` is its mean in nats per token, `progress` the share of the budget used."""
-
-    def evaluated(self, row: Row, best: bool) -> None:
-        """The weights in place are the ones evaluated; `best` says whether they are the best so far."""
-
-    def noted(self, text: str) -> None:
-        """Something the user should know."""
-
-
 @dataclass(frozen=True)
 class Outcome:
     """How a run ended: `finished`, `early` (no improvement), or `interrupted`."""
@@ -90,28 +79,30 @@ class Outcome:
 class Trainer:
     """Trains one model (a torch.nn.Module that is `Trainable`) on its data.
 
-    The settings are resolved: no field of `TrainingSettings` that the loop uses is None. The model's randomness
-    (dropout) and the order of the minibatches are functions of (seed, step): with the tensors and the position of a
-    checkpoint, a run goes on as if it had not stopped.
+    The model's randomness (dropout) and the order of the minibatches are functions of (seed, step): with the tensors
+    and the position of a checkpoint, a run goes on as if it had not stopped. Of a `team`, each member has a trainer,
+    whose data is its share of every minibatch.
     """
 
     def __init__(
         self,
         model: Any,
         data: TrainingData,
-        settings: TrainingSettings,
+        settings: ResolvedTraining,
         *,
         folder: Path,
         device: torch.device,
-        watcher: Watcher,
+        observers: Sequence[Observer] = (),
         run: dict[str, Any] | None = None,
+        team: Team = ALONE,
     ) -> None:
-        self.model, self.settings, self.folder, self.device, self.watcher = model, settings, folder, device, watcher
+        self.model, self.settings, self.folder, self.device, self.team = model, settings, folder, device, team
         self.data, self.run_description = data, run or {}
+        self.observers = Observers(observers if team.rank == 0 else ())
         self.position = Position()
         self.interrupted = False
         """Set (from a signal handler, say) to stop after the minibatch in progress."""
-        assert settings.learning_rate is not None
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = build_optimizer(model.parameters(), settings, settings.learning_rate)
         self.average = Average(model, settings.averaging) if settings.averaging else None
         self.state: Any = None
@@ -137,13 +128,16 @@ class Trainer:
         load_optimizer_tensors(self.optimizer, parts["optimizer"])
         if self.average is not None:
             self.average.load(parts["average"])
-        state = [parts["state"][key] for key in sorted(parts["state"])]
-        self.state = None if not state else state[0] if len(state) == 1 else tuple(state)
+        state = self.team.own(tuple(parts["state"][key] for key in sorted(parts["state"])))
+        self.state = None if not state else state[0] if len(state) == 1 else state
         self.position = checkpoint.position
 
     def save(self) -> None:
         """Write the checkpoint, atomically."""
         state = () if self.state is None else self.state if isinstance(self.state, tuple) else (self.state,)
+        state = self.team.gather(state)
+        if self.team.rank:
+            return
         parts = {
             "model": self.model.state_dict(),
             "optimizer": optimizer_tensors(self.optimizer),
@@ -155,55 +149,59 @@ class Trainer:
 
     def train(self) -> Outcome:
         """Train until the budget is used, no evaluation improves any more, or `interrupted` is set."""
-        metrics = MetricsFile(self.folder / "metrics.jsonl")
-        started = last_saved = time.perf_counter()
-        base_seconds = self.position.seconds
-        evaluated_at, mark = -1, (self.position.tokens, self.position.seconds)
-
-        def evaluate() -> None:
-            nonlocal evaluated_at, mark, last_saved
-            p = self.position
-            evaluated_at = p.step
-            rate = (p.tokens - mark[0]) / max(p.seconds - mark[1], 1e-9)
-            self._evaluate(metrics, rate)
-            p.seconds = base_seconds + time.perf_counter() - started
-            mark = (p.tokens, p.seconds)
-            self.save()
-            last_saved = time.perf_counter()
-
+        self.observers.started(self.settings, self.position)
+        clock = _Clock(self.position, self.team)
+        outcome = None
         if self.settings.patience and self.position.stale >= self.settings.patience:
-            return Outcome("early", self.position)
-        while True:
-            epoch = self.data.epoch(self.position.epoch)
-            while self.position.batch < len(epoch):
-                progress = self.budget.progress(self.position.step, self.position.seconds)
-                if progress >= 1.0 or self.interrupted:
-                    break
-                loss = self._step(epoch[self.position.batch], progress, epoch.carries_state)
-                p = self.position
-                p.step, p.batch = p.step + 1, p.batch + 1
-                p.seconds = base_seconds + time.perf_counter() - started
-                self.watcher.stepped(p, loss, self.budget.progress(p.step, p.seconds))
-                if p.step % self.evaluate_steps == 0:
-                    evaluate()
-                    if self.settings.patience and p.stale >= self.settings.patience:
-                        return Outcome("early", p)
-                elif time.perf_counter() - last_saved > CHECKPOINT_SECONDS:
-                    self.save()
-                    last_saved = time.perf_counter()
-            else:
-                p = self.position
-                p.epoch, p.batch, self.state = p.epoch + 1, 0, None
-                continue
-            break
+            outcome = Outcome("early", self.position)
+        while outcome is None:
+            outcome = self._epoch(clock)
+        self.observers.finished()
+        return outcome
+
+    def _epoch(self, clock: "_Clock") -> Outcome | None:
+        """The rest of an epoch, from the position on; the outcome if training ends in it."""
+        p, patience = self.position, self.settings.patience
+        epoch = self.data.epoch(p.epoch)
+        while p.batch < len(epoch):
+            progress, self.interrupted = self.budget.progress(p.step, p.seconds), clock.stops(self.interrupted)
+            if progress >= 1.0 or self.interrupted:
+                return self._end(clock)
+            loss = self._step(epoch[p.batch], progress, epoch.carries_state)
+            p.step, p.batch = p.step + 1, p.batch + 1
+            clock.read(self.interrupted)
+            self.observers.stepped(p, loss, self.budget.progress(p.step, p.seconds))
+            if p.step % self.evaluate_steps == 0:
+                self._evaluate_and_save(clock)
+                if patience and p.stale >= patience:
+                    return Outcome("early", p)
+            elif p.seconds - clock.saved > CHECKPOINT_SECONDS:
+                self._save_at(clock)
+        p.epoch, p.batch, self.state = p.epoch + 1, 0, None
+        return None
+
+    def _end(self, clock: "_Clock") -> Outcome:
+        """The budget is used, or someone asked to stop."""
+        p = self.position
         if self.interrupted:
             self.save()  # before the evaluation, which an uninterrupted run would not have made here
-            if self.position.best_step == 0:  # a model to write with; else `model/` stays what it would have been
-                self._evaluate(metrics, 0.0)
-            return Outcome("interrupted", self.position)
-        if evaluated_at != self.position.step:
-            evaluate()
-        return Outcome("finished", self.position)
+            if p.best_step == 0:  # a model to write with; else `model/` stays what it would have been
+                self._evaluate(0.0)
+            return Outcome("interrupted", p)
+        if clock.evaluated != p.step:
+            self._evaluate_and_save(clock)
+        return Outcome("finished", p)
+
+    def _evaluate_and_save(self, clock: "_Clock") -> None:
+        self._evaluate(clock.rate())
+        clock.read(self.interrupted)
+        clock.mark()
+        self._save_at(clock)
+
+    def _save_at(self, clock: "_Clock") -> None:
+        self.save()
+        clock.read(self.interrupted)
+        clock.saved = self.position.seconds
 
     def _step(self, batch: Sequence[Any], progress: float, carries_state: bool) -> float:
         """One minibatch: forward, backward, clip, update. Returns its mean loss."""
@@ -211,7 +209,6 @@ class Trainer:
         torch.manual_seed(mix(mix(s.seed) ^ p.step) >> 1)  # torch takes 63 bits
         if p.batch == 0:
             p.loss_sum, p.loss_tokens = 0.0, 0
-        assert s.learning_rate is not None
         rate = s.learning_rate * schedule_factor(s.schedule, progress, s.warmup) * s.plateau_factor**p.plateau.cuts
         set_learning_rate(self.optimizer, rate)
         self.model.train()
@@ -220,7 +217,7 @@ class Trainer:
         with autocast(s.precision, self.device):
             mean, state = self.model.loss(*arrays, self.state if carries_state else None)
         mean.backward()
-        loss = float(mean.detach())
+        loss, count = self.team.reduce(self.parameters, float(mean.detach()), self.data.targets(batch))
         norm = clipped_step(self.optimizer, s.clip) if math.isfinite(loss) else math.nan
         if not math.isfinite(norm):
             self._skip(loss, norm)
@@ -229,7 +226,6 @@ class Trainer:
         if self.average is not None:
             self.average.update(self.model, p.step)
         self.state = self.model.detach(state) if carries_state else None
-        count = self.data.targets(batch)
         p.tokens += count
         p.loss_sum, p.loss_tokens = p.loss_sum + loss * count, p.loss_tokens + count
         return loss
@@ -240,17 +236,23 @@ class Trainer:
         p.skipped, p.skipped_in_a_row, self.state = p.skipped + 1, p.skipped_in_a_row + 1, None
         if p.skipped_in_a_row == 1:
             what = f"its gradient's norm {norm}" if math.isfinite(loss) else f"loss {loss}"
-            self.watcher.noted(f"step {p.step}: {what}: minibatch skipped")
+            self.observers.noted(f"step {p.step}: {what}: minibatch skipped")
         if p.skipped_in_a_row >= SKIPS_ALLOWED:
-            raise TrainingError(
-                f"training diverged: the loss or its gradient was not finite {SKIPS_ALLOWED} times in a row "
-                f"(step {p.step}); lower training.learning_rate, or clip gradients with training.clip"
-            )
+            raise self._diverged(f"the loss or its gradient was not finite {SKIPS_ALLOWED} times in a row")
 
-    def _evaluate(self, metrics: MetricsFile, tokens_per_second: float) -> None:
+    def _diverged(self, what: str) -> TrainingError:
+        return TrainingError(
+            f"training diverged: {what} (step {self.position.step}); lower training.learning_rate, "
+            "or clip gradients with training.clip"
+        )
+
+    def _evaluate(self, tokens_per_second: float) -> None:
         s, p = self.settings, self.position
         with self._evaluated_weights():
             heldout, scores = self.data.evaluate()
+            heldout = self.team.lead(heldout)
+            if heldout is not None and math.isnan(heldout):
+                raise self._diverged("the held-out loss is not a number")
             train = p.loss_sum / p.loss_tokens if p.loss_tokens else math.nan
             judged = train if heldout is None else heldout
             best = judged < p.best_loss or p.best_step == 0
@@ -261,8 +263,7 @@ class Trainer:
             p.plateau.observe(judged, s.plateau_patience if s.schedule == "plateau" else 1 << 60)
             row = Row(p.step, p.epoch + p.batch / self.steps_per_epoch, round(p.seconds, 3), p.tokens, train, heldout,
                       self.optimizer.param_groups[0]["lr"], round(tokens_per_second, 1), scores)  # fmt: skip
-            metrics.append(row)
-            self.watcher.evaluated(row, best)
+            self.observers.evaluated(row, best)
         p.loss_sum, p.loss_tokens = 0.0, 0
 
     @contextlib.contextmanager
@@ -270,3 +271,36 @@ class Trainer:
         """Inside, the model holds the weights that are judged and saved: the average's, if one is kept."""
         with self.average.applied(self.model) if self.average is not None else contextlib.nullcontext():
             yield
+
+
+class _Clock:
+    """Writes the seconds of a run, those before a resume included, into its position; a team goes by rank 0's."""
+
+    def __init__(self, position: Position, team: Team) -> None:
+        self._position, self._team = position, team
+        self._started = time.perf_counter() - position.seconds
+        self._stop = False
+        self.saved = position.seconds
+        """When the last checkpoint was written."""
+        self.evaluated = -1
+        """The step of the last evaluation."""
+        self._mark = position.tokens, position.seconds
+
+    def read(self, interrupted: bool) -> None:
+        """Set the position's seconds; remember whether any member of the team was interrupted."""
+        p = self._position
+        p.seconds, self._stop = self._team.agree(time.perf_counter() - self._started, interrupted)
+
+    def stops(self, interrupted: bool) -> bool:
+        """Whether the team stops before the next step: what all agreed on when the clock was read."""
+        return self._stop if self._team.size > 1 else interrupted
+
+    def rate(self) -> float:
+        """Tokens per second since the last mark."""
+        p = self._position
+        return (p.tokens - self._mark[0]) / max(p.seconds - self._mark[1], 1e-9)
+
+    def mark(self) -> None:
+        """An evaluation is done."""
+        p = self._position
+        self._mark, self.evaluated = (p.tokens, p.seconds), p.step

@@ -1,6 +1,7 @@
 """Records as training data: what is held out, minibatches of records of similar length, and scores."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from ostinato.errors import TextError
 from ostinato.models.task_models import Arrays, Example, TaskModel
-from ostinato.settings import TaskSettings, TrainingSettings
+from ostinato.settings import ResolvedTraining
 from ostinato.text.records import Records
 
 SPLIT_SEED = 20260101
@@ -24,7 +25,7 @@ _BUCKET = 32
 
 @dataclass(frozen=True)
 class Part:
-    """Inputs and targets, one each a record."""
+    """Inputs and targets, one each per record."""
 
     inputs: Sequence[Any]
     targets: Sequence[Any]
@@ -33,13 +34,11 @@ class Part:
         return len(self.inputs)
 
 
-def divide(records: Records, task: TaskSettings, share: float) -> tuple[Part, Part]:
-    """The records to learn from, and those held out: a share of the groups, or the end of a series.
+def divide(records: Records, share: float) -> tuple[Part, Part]:
+    """The records to learn from, and a share of the groups that is held out.
 
-    Raises TextError where too little is left to learn from.
+    Raises TextError where nothing is left to learn from.
     """
-    if task.name == "forecast":
-        return _divide_series(records.inputs[0], task, share)
     groups = np.array(records.groups)
     count = len(np.unique(groups))
     chosen = np.random.Generator(np.random.PCG64(SPLIT_SEED)).permutation(count)
@@ -54,21 +53,9 @@ def _part(records: Records, mask: npt.NDArray[np.bool_]) -> Part:
     return Part([records.inputs[k] for k in at], [records.targets[k] for k in at])
 
 
-def _divide_series(series: npt.NDArray[np.float64], task: TaskSettings, share: float) -> tuple[Part, Part]:
-    """Windows of `history` values and the `horizon` after them; those held out end in the last values."""
-    held = max(task.horizon, round(share * len(series))) if share else 0
-    cut, span = len(series) - held, task.history + task.horizon
-    if cut < span:
-        raise TextError(
-            f"the series is too short: {len(series)} values, {held} of them held out, but a window needs "
-            f"{task.history} + {task.horizon}; set a smaller task.history or task.horizon, or give more values"
-        )
-    firsts = range(cut - span + 1), range(cut - task.history, len(series) - span + 1)
-    train, heldout = (
-        Part([series[a : a + task.history] for a in starts], [series[a + task.history : a + span] for a in starts])
-        for starts in firsts
-    )
-    return train, heldout if share else Part([], [])
+def commonest_class(labels: Iterable[str]) -> str:
+    """The class that occurs most often."""
+    return Counter(labels).most_common(1)[0][0]
 
 
 @dataclass(frozen=True)
@@ -88,9 +75,9 @@ class Epoch:
 
 
 class TaskData:
-    """Implements `trainer.TrainingData`. The settings are resolved: batch_size is a number."""
+    """Records as `trainer.TrainingData`."""
 
-    def __init__(self, model: TaskModel[Any], train: Part, heldout: Part, settings: TrainingSettings) -> None:
+    def __init__(self, model: TaskModel[Any], train: Part, heldout: Part, settings: ResolvedTraining) -> None:
         self.model, self.train, self.heldout, self.settings = model, train, heldout, settings
         self._train = [model.example(*record) for record in zip(train.inputs, train.targets, strict=True)]
         self._heldout = [model.example(*record) for record in zip(heldout.inputs, heldout.targets, strict=True)]
@@ -102,7 +89,6 @@ class TaskData:
 
     def epoch(self, number: int) -> Epoch:
         """Every record once, in an order that is a function of (seed, number)."""
-        assert self.settings.batch_size is not None
         size = self.settings.batch_size
         generator = np.random.Generator(np.random.PCG64([self.settings.seed, number]))
         order = generator.permutation(len(self._train))
@@ -118,10 +104,10 @@ class TaskData:
         return self.model.targets(batch)
 
     def evaluate(self) -> tuple[float | None, dict[str, float]]:
-        """Mean held-out loss a target, and scores of at most SCORED records of each part, except for translations,
-        which take long to decode."""
+        """Mean held-out loss per target, and scores of at most SCORED records of each part, unless predicting takes
+        long."""
         scores = {}
-        if self.model.task.name not in ("translate", "next-line"):
+        if self.model.quick:
             for name, part in (("training", self.train), ("heldout", self.heldout)):
                 if len(part):
                     found = self.model.scores(self.model.predict(part.inputs[:SCORED]), part.targets[:SCORED])
@@ -129,7 +115,7 @@ class TaskData:
         return (self._mean_loss() if self._heldout else None), scores
 
     def _mean_loss(self) -> float:
-        size = 4 * (self.settings.batch_size or 1)
+        size = 4 * self.settings.batch_size
         order = sorted(range(len(self._heldout)), key=lambda k: self.model.length(self._heldout[k]))
         total, count = 0.0, 0
         with self.model.evaluating():

@@ -1,0 +1,195 @@
+"""The steps that everything learnt by a network shares: settle, train, resume, stop on a signal."""
+
+import dataclasses
+import json
+import signal
+import threading
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+
+from ostinato.errors import TrainingError
+from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
+from ostinato.models.saved import SavedModule
+from ostinato.runs.task import Result, Run, Task
+from ostinato.settings import Recipe, ResolvedRecipe, ResolvedTraining, decide, recipe_from_mapping, to_mapping
+from ostinato.training.checkpoint import load_checkpoint
+from ostinato.training.metrics import MetricsFile
+from ostinato.training.observers import Observer
+from ostinato.training.team import ALONE
+from ostinato.training.trainer import Outcome, Trainer, TrainingData
+
+_BUDGET = ("minutes", "epochs", "steps")
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Nothing is "auto" any more. training: the recipe's, with the precision decided for the device.
+
+    description: what the checkpoint says of the run.
+    """
+
+    recipe: ResolvedRecipe
+    training: ResolvedTraining
+    device: torch.device
+    description: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network that has not learnt yet. headline: what it is, for the user. observers: of this run alone.
+
+    `module` is a `trainer.Trainable`.
+    """
+
+    module: SavedModule
+    data: TrainingData
+    headline: str
+    observers: Sequence[Observer]
+
+
+class NetworkTask(Task):
+    """What is learnt by a network with the trainer."""
+
+    def open(self, run: Run) -> Run:
+        """A resumed run has the checkpoint's recipe, and the budget of the one given."""
+        prepare_torch()
+        resolve_device(run.device)
+        if not run.resume:
+            return run
+        recorded = load_checkpoint(run.out / "checkpoint").run
+        recipe = resumed_recipe(run.recipe, recorded, run.same_recipe)
+        return dataclasses.replace(run, recipe=recipe, recorded=recorded)
+
+    @abstractmethod
+    def resolve(self, run: Run, data: Any, device: torch.device) -> ResolvedRecipe:
+        """The recipe with every "auto" decided but the precision. Raises SettingsError."""
+
+    @abstractmethod
+    def fingerprint(self, data: Any) -> str:
+        """By which a resumed run knows its data."""
+
+    @abstractmethod
+    def build(self, run: Run, settled: Settled, data: Any) -> Built:
+        """The network with its first weights, from torch's global random generator."""
+
+    def settle(self, run: Run, data: Any) -> Settled:
+        """The recipe in force, which is the recorded run's where one is resumed. Raises TrainingError, UsageError."""
+        device = resolve_device(run.device)
+        recipe = self.resolve(run, data, device)
+        threads, fingerprint = torch.get_num_threads(), self.fingerprint(data)
+        if run.recorded is not None:
+            recipe = _check_resume(recipe, run, fingerprint, threads)
+        m = recipe.model
+        precision = resolve_precision(recipe.training.precision, device, hidden_size=m.hidden_size, cell=m.cell)
+        description = {"fingerprint": fingerprint, "requested": to_mapping(run.recipe), "resolved": to_mapping(recipe),
+                       "precision": run.recipe.training.precision, "threads": threads}  # fmt: skip
+        if run.start is not None:
+            description["start"] = str(run.start)
+        return Settled(recipe, dataclasses.replace(recipe.training, precision=precision), device, description)
+
+    def train(self, run: Run, settled: Settled, built: Built) -> Result:
+        """Until the budget is used; the best model is saved whenever there is one."""
+        metrics = MetricsFile(run.out / "metrics.jsonl")
+        trainer = Trainer(
+            built.module,
+            built.data,
+            settled.training,
+            folder=run.out,
+            device=settled.device,
+            observers=[metrics, *run.seen.all, *built.observers],
+            run=dict(settled.description),
+            team=run.team or ALONE,
+        )
+        run.seen.noted(built.headline)
+        if run.resume:
+            trainer.resume()
+            run.seen.noted(f"resumed at step {trainer.position.step}")
+        with stop_on_signals(trainer) as received:
+            outcome = trainer.train()
+        return _result(run, outcome, received[0] if received else 0)
+
+
+def _result(run: Run, outcome: Outcome, received: int) -> Result:
+    """The result of a run whose best model is in its folder."""
+    p = outcome.position
+    why = {"finished": "", "early": " (stopped early: no improvement any more)", "interrupted": " (interrupted)"}
+    skipped = (f"{p.skipped} minibatches were skipped: their loss was not finite",) if p.skipped else ()
+    evaluation = json.loads((run.out / "model" / "config.json").read_text("utf-8"))["evaluation"]
+    figures = {"reason": outcome.reason, "steps": p.step, "seconds": round(p.seconds, 1), "best_step": p.best_step,
+               "skipped": p.skipped}  # fmt: skip
+    return Result(
+        run.out,
+        outcome.reason,
+        f"{p.step:,} steps in {p.seconds / 60:.1f} minutes{why[outcome.reason]}",
+        figures,
+        evaluation,
+        skipped,
+        received,
+        p,
+    )
+
+
+def resumed_recipe(recipe: Recipe, recorded: Mapping[str, Any], same_recipe: bool) -> Recipe:
+    """The recorded recipe, with the budget of `recipe` where it names one; checked to be the same if asked to, where
+    `recipe` does not leave it to the program."""
+    before = recipe_from_mapping(recorded["requested"], "the checkpoint's recipe")
+    if same_recipe:
+        old, new = to_mapping(before), to_mapping(recipe)
+        for section, table in old.items():
+            for key, value in table.items():
+                if (section == "training" and key in _BUDGET) or new[section][key] in (value, "auto"):
+                    continue
+                raise TrainingError(
+                    f"cannot resume with another recipe: {section}.{key} was {value}, now {new[section][key]}; "
+                    "leave --recipe and --set out to go on with the recorded one, or start anew with -o"
+                )
+    given = {k: getattr(recipe.training, k) for k in _BUDGET}
+    if any(value is not None for value in given.values()):
+        before = dataclasses.replace(before, training=dataclasses.replace(before.training, **given))
+    return dataclasses.replace(before, name=recipe.name)
+
+
+def _check_resume(recipe: ResolvedRecipe, run: Run, fingerprint: str, threads: int) -> ResolvedRecipe:
+    """The recorded recipe as it was resolved, with the (possibly extended) budget. Raises for other data."""
+    recorded = run.recorded or {}
+    if recorded["fingerprint"] != fingerprint:
+        raise TrainingError("cannot resume with another text: give the same files as before, or start anew with -o")
+    if recorded["threads"] != threads:
+        run.seen.noted(
+            f"the run was started with {recorded['threads']} threads, now there are {threads}: "
+            "it goes on, but not bit for bit"
+        )
+    before = recipe_from_mapping(recorded["resolved"], "the checkpoint's recipe")
+    budget = {k: getattr(recipe.training, k) for k in _BUDGET}
+    return decide(dataclasses.replace(before, name=recipe.name), training=budget)
+
+
+@contextmanager
+def stop_on_signals(trainer: Trainer) -> Iterator[list[int]]:
+    """Inside, Ctrl-C and SIGTERM end training after the minibatch in progress; a second one ends it at once.
+
+    Yields the list of signals received. Does nothing outside the main thread.
+    """
+    received: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        trainer.interrupted = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,285 @@
+"""What all tasks have in common that learn from records; and their models, from a saved bundle."""
+
+import dataclasses
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from ostinato.bundle import Bundle
+from ostinato.errors import BundleError, OstinatoError, SettingsError
+from ostinato.models.task_models import TaskModel
+from ostinato.runs.network import Built, NetworkTask, Settled
+from ostinato.runs.picture import LossPicture
+from ostinato.runs.record_data import SCORED, Part, TaskData, divide
+from ostinato.runs.saving import ModelWriter, loss_figures
+from ostinato.runs.task import Run, named_task
+from ostinato.settings import (
+    ModelSettings,
+    Recipe,
+    ResolvedRecipe,
+    TaskSettings,
+    TextSettings,
+    decide,
+    recorded_settings,
+)
+from ostinato.text import BaseTokenizer, build
+from ostinato.text.records import Records
+from ostinato.training.metrics import Row
+from ostinato.training.observers import Observer
+
+KIND = "task"
+"""The kind of these bundles; which task it is stands in config["task"]["name"]."""
+
+_STEPS_BETWEEN_EVALUATIONS = 20
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What "auto" means for a task."""
+
+    hidden_size: int
+    embedding_size: int
+    dropout: float
+    batch_size: int
+    learning_rate: float
+    epochs: float
+
+
+@dataclass(frozen=True)
+class Divided:
+    """Records, those to learn from, and those held out."""
+
+    records: Records
+    train: Part
+    heldout: Part
+
+
+class RecordTask(NetworkTask):
+    """A task that learns from records. What differs from task to task is asked of a subclass in `tasks/`."""
+
+    title: ClassVar[str]
+    """What its card calls the model."""
+
+    defaults: ClassVar[Defaults]
+
+    unit: ClassVar[str] = "nats per target"
+    """Of its loss."""
+
+    large: ClassVar[bool] = False
+    """Whether its matrix products are large enough that another precision than fp32 is worth a thought."""
+
+    @abstractmethod
+    def records(self, paths: Sequence[str], task: TaskSettings, text: TextSettings, **options: Any) -> Records:
+        """Read files; options: answers (False: what is to be predicted may be absent), encoding. Raises TextError."""
+
+    @abstractmethod
+    def pieces(self, train: Part) -> list[str]:
+        """The texts that the vocabulary is made from."""
+
+    @abstractmethod
+    def model(
+        self, task: TaskSettings, model: ModelSettings, tokenizer: BaseTokenizer, labels: Sequence[str], features: int
+    ) -> TaskModel[Any]:
+        """A new model with weights from torch's global random generator.
+
+        labels: the classes or tags. features: the width of a step where inputs are vectors, 0 where they are texts.
+        """
+
+    def parts(self, records: Records, task: TaskSettings, share: float) -> tuple[Part, Part]:
+        """To learn from, and held out: a share of the groups."""
+        return divide(records, share)
+
+    def labels(self, records: Records) -> list[str]:
+        """The classes in order, of a task that has them."""
+        return []
+
+    def features(self, train: Part) -> int:
+        """The width of a step where inputs are vectors, 0 where they are not."""
+        return 0
+
+    def prepare(self, model: Any, records: Records, data: TaskData, initialisation: str) -> None:
+        """What a new model takes from its data before it learns, such as how numbers are scaled."""
+
+    def baseline(self, model: Any, data: TaskData) -> dict[str, dict[str, float]]:
+        """What can be had without learning; asked only where something is held out."""
+        return {}
+
+    def read(self, run: Run) -> Records:
+        """The records in the files, or those that were given."""
+        if isinstance(run.sources, Records):
+            return run.sources
+        return self.records(run.sources, run.recipe.task, run.recipe.text, encoding=run.encoding)
+
+    def divide(self, run: Run, read: Records) -> Divided:
+        """By `parts`."""
+        return Divided(read, *self.parts(read, run.recipe.task, run.recipe.text.heldout))
+
+    def fingerprint(self, data: Divided) -> str:
+        """The records'."""
+        return data.records.fingerprint
+
+    def resolve(self, run: Run, data: Divided, device: torch.device) -> ResolvedRecipe:
+        """By the task's defaults and the number of records."""
+        return resolve(run.recipe, self.defaults, len(data.train), large=self.large)
+
+    def build(self, run: Run, settled: Settled, data: Divided) -> Built:
+        """It learns vocabulary and scaling from the training part."""
+        recipe, training = settled.recipe, settled.training
+        torch.manual_seed(training.seed)
+        features, pieces = self.features(data.train), self.pieces(data.train)
+        tokenizer = (
+            build(recipe.text.tokenizer, (f"{piece}\n" for piece in pieces), recipe.text.min_count)
+            if pieces
+            else build("byte", [])
+        )
+        model = self.model(recipe.task, recipe.model, tokenizer, self.labels(data.records), features)
+        learnt = TaskData(model, data.train, data.heldout, training)
+        self.prepare(model, data.records, learnt, recipe.model.initialisation)
+        model.network.to(settled.device)
+        writer = RecordWriter(run.out / "model", self, model, tokenizer, recipe, data.records, learnt, features)
+        name = recipe.task.name
+        picture = _Picture(run, title=f"{name}: {', '.join(data.records.names)}", unit=self.unit)
+        headline = (
+            f"{name}: {len(data.train):,} records to learn from, {len(data.heldout):,} held out; "
+            f"{recipe.model.shape}, {model.network.parameter_count:,} parameters, {training.precision} on {settled.device}"
+        )
+        return Built(model.network, learnt, headline, [writer, picture])
+
+
+def resolve(recipe: Recipe, defaults: Defaults, records: int, *, large: bool = False) -> ResolvedRecipe:
+    """`recipe` with every "auto" decided for a task that learns from so many records. Raises SettingsError."""
+    m, t, name = recipe.model, recipe.training, recipe.task.name
+    if m.context:
+        raise SettingsError(f"model.context is for language models, got {m.context} with task.name={name}: set it to 0")
+    if t.candidates:
+        raise SettingsError(
+            f"training.candidates is for language models, got {t.candidates} with task.name={name}: set it to 0"
+        )
+    size = t.batch_size or max(1, min(defaults.batch_size, records // 4))
+    unlimited = t.minutes is None and t.epochs is None and t.steps is None
+    every = math.ceil(_STEPS_BETWEEN_EVALUATIONS / -(-records // size))
+    return decide(
+        recipe,
+        model={
+            "hidden_size": m.hidden_size or defaults.hidden_size,
+            "embedding_size": defaults.embedding_size if m.embedding_size is None else m.embedding_size,
+            "dropout": defaults.dropout if m.dropout is None else m.dropout,
+        },
+        training={
+            "batch_size": size,
+            "window": t.window or 1,
+            "learning_rate": defaults.learning_rate if t.learning_rate is None else t.learning_rate,
+            "epochs": defaults.epochs if unlimited else t.epochs,
+            "evaluate_every": float(every) if t.evaluate_every is None else t.evaluate_every,
+            "precision": "fp32" if t.precision == "auto" and not large else t.precision,
+        },
+    )
+
+
+class _Picture(Observer):
+    """The picture of the losses, when training is over."""
+
+    def __init__(self, run: Run, *, title: str, unit: str) -> None:
+        self._picture = LossPicture(run.out, run.seen.noted, title=title, unit=unit)
+
+    def finished(self) -> None:
+        """Draw it."""
+        self._picture.draw()
+
+
+class RecordWriter(ModelWriter):
+    """Saves the best model of a task, with its classes."""
+
+    def __init__(
+        self, folder: Path, task: RecordTask, model: TaskModel[Any], tokenizer: BaseTokenizer, recipe: ResolvedRecipe,
+        records: Records, data: TaskData, features: int,
+    ) -> None:  # fmt: skip
+        super().__init__(folder, model.network, recipe, tokenizer)
+        self.title, self.model, self.records, self.data, self.features = task.title, model, records, data, features
+        self.heldout_targets = data.heldout_targets()
+        self.baseline = task.baseline(model, data) if len(data.heldout) else {}
+
+    def tables(self) -> dict[str, Any]:
+        """Kind, task and records."""
+        return {
+            "kind": KIND,
+            "task": {
+                **dataclasses.asdict(self.recipe.task),
+                "labels": list(self.model.labels),
+                "features": self.features,
+            },
+            "text": {
+                **dataclasses.asdict(self.recipe.text),
+                "names": list(self.records.names),
+                "fingerprint": self.records.fingerprint,
+                "train": len(self.data.train),
+                "heldout": len(self.data.heldout),
+            },
+        }
+
+    def evaluation(self, row: Row) -> dict[str, Any]:
+        """The losses, the scores, and the baseline."""
+        report: dict[str, Any] = {}
+        for split, name, loss in (("held-out", "heldout", row.heldout_loss), ("training", "training", row.train_loss)):
+            if loss is None or math.isnan(loss):
+                continue
+            values: dict[str, Any]
+            if row.scores:
+                values = {k.removeprefix(f"{name}_"): v for k, v in row.scores.items() if k.startswith(f"{name}_")}
+                values["loss"] = loss if math.isfinite(loss) else None
+            else:
+                values = dict(loss_figures(loss)) | ({"tokens": self.heldout_targets} if name == "heldout" else {})
+            report[split] = values
+        return report | self.baseline
+
+    def card(self, row: Row, evaluation: dict[str, Any]) -> list[str]:
+        """Task, model, records, and a table of what was measured."""
+        m, labels = self.recipe.model, self.model.labels
+        return [
+            f"# {self.title} learnt from {', '.join(self.records.names)}",
+            "",
+            f"- task: {self.recipe.task.name}"
+            + (f", {len(labels)} classes: {', '.join(labels[:12])}" if labels else "")
+            + (" ..." if len(labels) > 12 else ""),
+            f"- model: {m.shape}; {self.model.network.parameter_count:,} parameters",
+            f"- records: {len(self.data.train):,} to learn from, {len(self.data.heldout):,} held out",
+            f"- training: {self.how_long(row)}",
+            "",
+            "| measured on | measure | value |",
+            "|---|---|---|",
+            *(f"| {split} | {name} | {'infinite' if value is None else f'{value:.5g}'} |"
+              for split, found in evaluation.items() for name, value in found.items()),
+            "",
+            f"Scores on training records (at most {SCORED:,}) say how well they were learnt by heart. "
+            "The saved weights are those that did best on the held-out records.",
+            "",
+            "Use it: `ostinato predict MODEL INPUT`.",
+        ]  # fmt: skip
+
+
+def load_task_model(bundle: Bundle) -> TaskModel[Any]:
+    """The model in a bundle, on the CPU. Raises BundleError for another kind and for what does not fit."""
+    if bundle.kind != KIND:
+        raise BundleError(
+            f"{bundle.path} is a language model ({bundle.kind}), there is nothing to predict: write with it "
+            "(ostinato write) or score a text (ostinato score)"
+        )
+    where = str(bundle.path / "config.json")
+    try:
+        labels, features = (bundle.config["task"][name] for name in ("labels", "features"))
+        task = recorded_settings(TaskSettings, bundle.config, where)
+        model = recorded_settings(ModelSettings, bundle.config, where)
+        loaded: TaskModel[Any] = named_task(task.name).model(task, model, bundle.tokenizer, labels, features)
+    except BundleError:  # of recorded settings, which says where
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, OstinatoError) as error:
+        what = f"there is no {error}" if isinstance(error, KeyError) else error
+        raise BundleError(f"{where} does not describe a task's model ({what})") from None
+    loaded.network.load_tensors(bundle.tensors)
+    loaded.network.eval()
+    return loaded

@@ -1,0 +1,84 @@
+"""A run from its sources to a model on disk: the one way, for language models, tasks and n-grams."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ostinato.errors import SettingsError, TrainingError, UsageError
+from ostinato.runs.folder import check_folder, empty_folder
+from ostinato.runs.progress import Progress
+from ostinato.runs.task import Result, Run, find_task
+from ostinato.settings import Recipe, load_recipe, to_toml
+from ostinato.training.observers import Observer, Observers
+
+if TYPE_CHECKING:
+    from ostinato.text.records import Records
+    from ostinato.training.team import Team
+
+__all__ = ["Result", "train"]
+
+
+def train(
+    sources: "Sequence[str] | Records",
+    *,
+    out: Path,
+    recipe: Recipe,
+    device: str = "auto",
+    resume: bool = False,
+    same_recipe: bool = True,
+    overwrite: bool = False,
+    encoding: str | None = None,
+    progress: bool = True,
+    start: Path | None = None,
+    team: "Team | None" = None,
+    observers: Iterable[Observer] = (),
+) -> Result:
+    """Learn what `recipe` says from files (or from records that were read before) into the folder `out`.
+
+    A network leaves `model/` (the best), `checkpoint/`, `metrics.jsonl`, `loss.svg`, `loss.png` and `recipe.toml`
+    there, a language model also `text/` (token ids). `resume` goes on from the checkpoint; the data must be the same,
+    and so must the recipe if `same_recipe` (otherwise the recorded one is used); a larger budget than the recorded one
+    extends the run. `start` is a saved model whose weights and vocabulary the new one takes over. `observers` are told
+    of all that happens, after the progress bar; of a `team`, only rank 0's are.
+
+    Raises UsageError, TextError, SettingsError, TrainingError, BundleError, MissingExtraError.
+    """
+    if resume and not same_recipe:
+        recipe = _as_before(recipe, out)
+    task = find_task(recipe)
+    if resume and not task.resumable:
+        raise UsageError("an n-gram model is counted anew each time: leave out resume, or overwrite the old one")
+    seen = Observers([*([Progress()] if progress else []), *observers])
+    run = Run(sources, recipe, out, device, resume, same_recipe, overwrite, encoding, start, team, seen)
+    check_folder(out, resume=resume if task.resumable else None, overwrite=overwrite)
+    run = task.open(run)
+    read = task.read(run)
+    for note in read.notes:
+        seen.noted(note)
+    data = task.divide(run, read)
+    settled = task.settle(run, data)
+    built = task.build(run, settled, data)
+    _begin(run, settled.recipe)
+    return task.train(run, settled, built)
+
+
+def _as_before(recipe: Recipe, out: Path) -> Recipe:
+    """`recipe` with what the run in `out` reads, and what for."""
+    try:
+        before = load_recipe(str(out / "recipe.toml"))
+    except SettingsError:  # there is none: the checkpoint says so
+        return recipe
+    return dataclasses.replace(recipe, text=before.text, task=before.task)
+
+
+def _begin(run: Run, recipe: Recipe) -> None:
+    """Everything has been read and checked: what an earlier run left goes, the recipe in force is written down."""
+    if run.team is not None and run.team.rank:
+        return
+    if run.overwrite:
+        empty_folder(run.out)
+    try:
+        (run.out / "recipe.toml").write_text(to_toml(recipe), "utf-8")
+    except OSError as error:
+        raise TrainingError(f"cannot write to the output folder {run.out}: {error.strerror}") from None

@@ -1,0 +1,256 @@
+"""The language model of a text: what is read, how "auto" is decided, what is built, measured and said of it."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ostinato.batching import Minibatches, minibatches
+from ostinato.bundle import Bundle, read_bundle
+from ostinato.errors import UsageError
+from ostinato.evaluation import Evaluation, baselines, figure
+from ostinato.layers import start_output_bias
+from ostinato.models.candidates import Candidates
+from ostinato.models.device import resolve_precision
+from ostinato.models.language_model import LanguageModel
+from ostinato.models.step import TorchStepModel
+from ostinato.models.window_mlp import build_language_model
+from ostinato.protocols import Ids
+from ostinato.runs.defaults import CorpusSize, machine_speed, resolve
+from ostinato.runs.network import Built, NetworkTask, Settled
+from ostinato.runs.picture import LossPicture
+from ostinato.runs.samples import sample_text
+from ostinato.runs.saving import ModelWriter, loss_figures
+from ostinato.runs.task import Run
+from ostinato.settings import ModelSettings, Recipe, ResolvedRecipe, ResolvedTraining, recorded_settings
+from ostinato.text import Corpus, open_corpus, prepare
+from ostinato.text.description import describe
+from ostinato.text.known_words import words_file
+from ostinato.training.metrics import Row
+from ostinato.training.observers import Observer, Observers
+
+_ROWS, _TOKENS_A_ROW = 32, 512
+"""A held-out split is scored as this many rows side by side, each of at least so many tokens."""
+_SAMPLE_SECONDS = 20.0
+_INT8_TOKENS = 20_000
+_SHAPE = ("cell", "layers", "hidden_size", "embedding_size", "tied", "context")
+"""What a model that starts from another's weights has as that one."""
+
+
+class LanguageTask(NetworkTask):
+    """Token ids to a distribution over the next one."""
+
+    writes = True
+
+    def read(self, run: Run) -> Corpus:
+        """The texts as ids in `text/`, cut with the vocabulary of the model that the run starts from, if any."""
+        tokenizer, expected = None, None
+        if run.recorded is not None:
+            expected = run.recorded["fingerprint"]
+            if "start" in run.recorded:
+                tokenizer = open_corpus(run.out / "text").tokenizer
+        elif run.start is not None:
+            tokenizer = _start(run.start).tokenizer
+        return prepare(
+            run.paths, run.recipe.text, run.out / "text", encoding=run.encoding, tokenizer=tokenizer, expected=expected
+        )
+
+    def divide(self, run: Run, read: Corpus) -> Corpus:
+        """As `prepare` did: whole documents are held out, or the tail of a single one."""
+        return read
+
+    def fingerprint(self, data: Corpus) -> str:
+        """The text's and its settings'."""
+        return data.fingerprint
+
+    def resolve(self, run: Run, data: Corpus, device: torch.device) -> ResolvedRecipe:
+        """By the size of the corpus, the time given and the machine; the shape of a start is its own."""
+        recipe = run.recipe
+        if run.start is not None and run.recorded is None:
+            recipe = _shaped(recipe, _start(run.start))
+        size = CorpusSize(data.train.tokens, data.heldout.tokens, data.tokenizer.vocabulary_size)
+        fast = resolve_precision("auto", device, hidden_size=512) == "bf16"
+        return resolve(recipe, size, machine_speed(torch.get_num_threads(), fast_bf16=fast))
+
+    def build(self, run: Run, settled: Settled, data: Corpus) -> Built:
+        """The network; its output bias starts from the frequencies of the tokens, or all of it from another model."""
+        recipe, training = settled.recipe, settled.training
+        torch.manual_seed(training.seed)
+        model = build_language_model(recipe.model, data.tokenizer.vocabulary_size).to(settled.device)
+        counts = baselines.token_counts(data.train.ids, model.vocabulary_size)
+        if run.start is None:
+            start_output_bias(model.head.bias, counts, recipe.model.initialisation)
+        elif run.recorded is None:
+            model.load_tensors(_start(run.start).tensors)
+        if training.candidates:
+            model.candidates = Candidates(counts, training.candidates, settled.device)
+        return Built(
+            model,
+            LanguageData(model, data.train.ids, data.heldout.ids, training),
+            _headline(data, model, settled),
+            [LanguageWriter(run.out / "model", model, recipe, data), Samples(run.seen, data, model, run.out)],
+        )
+
+
+TASK = LanguageTask()
+
+
+class LanguageData:
+    """Two arrays of ids as `trainer.TrainingData`: minibatches of consecutive tokens, and the held-out loss."""
+
+    def __init__(self, model: LanguageModel, train_ids: Ids, heldout_ids: Ids, settings: ResolvedTraining) -> None:
+        self.model, self.train_ids, self.heldout_ids, self.settings = model, train_ids, heldout_ids, settings
+
+    def epoch(self, number: int) -> Minibatches:
+        """Pairs of tokens and the tokens one step ahead, (batch_size, window) int64 each."""
+        s = self.settings
+        return minibatches(
+            s.sampling,
+            self.train_ids,
+            batch_size=s.batch_size,
+            window=s.window,
+            stride=s.stride,
+            seed=s.seed,
+            epoch=number,
+        )
+
+    def targets(self, batch: Sequence[Any]) -> int:
+        """Every token is one."""
+        return int(batch[1].size)
+
+    def evaluate(self) -> tuple[float | None, dict[str, float]]:
+        """Mean loss over the whole held-out split with carried state, nats per token; no other scores."""
+        if not len(self.heldout_ids):
+            return None, {}
+        scorer = TorchStepModel(self.model, precision=self.settings.precision)
+        rows = min(max(len(self.heldout_ids) // _TOKENS_A_ROW, 1), _ROWS)
+        return float(-np.mean(scorer.score_rows(self.heldout_ids, rows=rows))), {}
+
+
+class LanguageWriter(ModelWriter):
+    """Saves the best language model; a recurrent one with what int8 weights cost it."""
+
+    def __init__(self, folder: Path, model: LanguageModel, recipe: ResolvedRecipe, corpus: Corpus) -> None:
+        super().__init__(folder, model, recipe, corpus.tokenizer)
+        self.corpus, self.over_candidates = corpus, model.candidates is not None
+        self.baselines: dict[str, Evaluation] = {}
+        heldout, v = corpus.heldout, corpus.tokenizer.vocabulary_size
+        if heldout.tokens:
+            self.baselines = {
+                "uniform": baselines.uniform(heldout.ids, v, heldout.characters),
+                "unigram": baselines.unigram(corpus.train.ids, heldout.ids, v, heldout.characters),
+            }
+
+    def tables(self) -> dict[str, Any]:
+        """Kind and text."""
+        return {"kind": "window" if self.recipe.model.context else "recurrent", "text": describe(self.corpus)}
+
+    def evaluation(self, row: Row) -> dict[str, Any]:
+        """The losses and the baselines."""
+        report: dict[str, Any] = {}
+        heldout = self.corpus.heldout
+        if row.heldout_loss is not None:
+            measured = Evaluation(row.heldout_loss * heldout.tokens, heldout.tokens, heldout.characters, "held-out")
+            report["held-out"] = measured.to_json()
+        if not (math.isnan(row.train_loss) or self.over_candidates):  # else it is no perplexity
+            report["training"] = loss_figures(row.train_loss)
+        return report | {f"held-out, {name}": baseline.to_json() for name, baseline in self.baselines.items()}
+
+    def measured(self, config: dict[str, Any], tensors: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        """What int8 weights cost, on up to _INT8_TOKENS held-out tokens, else on text of the model's own."""
+        from ostinato.runtime import precision_loss
+
+        if config["kind"] != "recurrent":
+            return {}, ""
+        heldout = self.corpus.heldout.ids[:_INT8_TOKENS]
+        loss = precision_loss(
+            Bundle(self.folder, config, self.tokenizer, tensors, ""), heldout if len(heldout) else None
+        )
+        return {"int8": {"perplexity": loss.int8, "fp32": loss.fp32, "tokens": loss.tokens}}, str(loss)
+
+    @cached_property
+    def extra(self) -> Mapping[str, bytes]:
+        """The words of the training text, for a model that spells."""
+        backward = self.corpus.settings.direction == "backward"
+        return words_file(self.corpus.train.ids, self.tokenizer, backward=backward)
+
+    def card(self, row: Row, evaluation: dict[str, Any]) -> list[str]:
+        """Model, text, training, and a table of what was measured."""
+        m, c = self.recipe.model, self.corpus
+        lines = [
+            f"# A {'window' if m.context else 'recurrent'} language model of {', '.join(c.names)}",
+            "",
+            f"- model: {m.shape}, embedding {m.embedding_size or 'one-hot'}"
+            f"{', tied' if m.tied else ''}; {self.module.parameter_count:,} parameters",
+            f"- text: {c.train.documents:,} documents, {c.train.tokens:,} tokens ({c.settings.tokenizer}), "
+            f"{c.train.characters:,} characters; held out: {c.heldout.documents:,} documents, "
+            f"{c.heldout.tokens:,} tokens",
+            f"- training: recipe {self.recipe.name}, {self.how_long(row)}",
+            "",
+        ]
+        if evaluation:
+            lines += ["| measured on | perplexity per token | bits per character |", "|---|---|---|"]
+        for split, values in evaluation.items():
+            bits = values.get("bits_per_character")
+            lines.append(f"| {split} | {figure(values['perplexity'])} | {'' if bits is None else f'{bits:.3f}'} |")
+        return [
+            *lines,
+            "",
+            "Perplexity on the training text says how well the text was learnt by heart, not how good the model is.",
+        ]
+
+
+class Samples(Observer):
+    """Now and then shows what the model writes, and draws the losses with it."""
+
+    def __init__(self, seen: Observers, corpus: Corpus, model: LanguageModel, out: Path) -> None:
+        self._seen, self._corpus, self._model = seen, corpus, model
+        self._picture = LossPicture(out, seen.noted, title=", ".join(corpus.names))
+        self._sample, self._sampled = "", 0.0
+
+    def evaluated(self, row: Row, best: bool) -> None:
+        """Write a few lines, if it is time."""
+        now = time.perf_counter()
+        if now - self._sampled > _SAMPLE_SECONDS:
+            self._sampled = now
+            self._sample = sample_text(self._model, self._corpus)
+            self._seen.noted("\n".join(f"    {line}" for line in self._sample.splitlines()))
+            self._picture.draw(self._sample)
+
+    def finished(self) -> None:
+        """The last picture."""
+        self._picture.draw(self._sample)
+
+
+def _headline(corpus: Corpus, model: LanguageModel, settled: Settled) -> str:
+    m, t = settled.recipe.model, settled.training
+    softmax = f"softmax over {t.candidates:,} tokens and the targets a step, " if t.candidates else ""
+    return (
+        f"{corpus.train.documents:,} documents, {corpus.train.tokens:,} tokens to learn from, "
+        f"{corpus.heldout.tokens:,} held out, vocabulary {model.vocabulary_size:,}\n"
+        f"{m.shape}, {model.parameter_count:,} parameters, {softmax}"
+        f"minibatches {t.batch_size} × {t.window} {t.sampling}, {t.optimizer} {t.learning_rate:g}, "
+        f"{t.precision} on {settled.device}"
+    )
+
+
+def _start(path: Path) -> Bundle:
+    """The saved network to start from. Raises UsageError for another kind, BundleError as `read_bundle`."""
+    bundle = read_bundle(path)
+    if bundle.kind not in ("recurrent", "window"):
+        raise UsageError(f"{path} is a model of kind {bundle.kind}: training can start from a network alone")
+    return bundle
+
+
+def _shaped(recipe: Recipe, start: Bundle) -> Recipe:
+    """`recipe` with the shape of a saved network."""
+    own = recorded_settings(ModelSettings, start.config, str(start.path))
+    return dataclasses.replace(
+        recipe, model=dataclasses.replace(recipe.model, **{name: getattr(own, name) for name in _SHAPE})
+    )
