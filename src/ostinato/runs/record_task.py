@@ -146,7 +146,8 @@ class RecordTask(NetworkTask):
         picture = _Picture(run, title=f"{name}: {', '.join(data.records.names)}", unit=self.unit)
         headline = (
             f"{name}: {len(data.train):,} records to learn from, {len(data.heldout):,} held out; "
-            f"{recipe.model.shape}, {model.network.parameter_count:,} parameters, {training.precision} on {settled.device}"
+            f"{recipe.model.shape}, {model.network.parameter_count:,} parameters, "
+            f"{training.precision} on {settled.device}"
         )
         return Built(model.network, learnt, headline, [writer, picture])
 

@@ -45,7 +45,7 @@ class TagModel(TaskModel[Tagger]):
         ]
 
     def line(self, prediction: Any) -> str:
-        """Tags side by side where every tag is one character, else parted by blanks, or by tabs where one has blanks."""
+        """Tags side by side where every tag is one character, else parted by blanks, or tabs where one has blanks."""
         between = " " if not any(" " in label for label in self.labels) else "\t"
         return ("" if all(len(label) == 1 for label in self.labels) else between).join(prediction)
 
