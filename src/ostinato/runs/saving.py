@@ -61,7 +61,7 @@ class ModelWriter(Observer, ABC):
         """The lines of the model's card, Markdown."""
 
     def measured(self, config: dict[str, Any], tensors: dict[str, Any]) -> tuple[dict[str, Any], str]:
-        """What else is measured of the model that is about to be saved: fields of the config, and a line of the card."""
+        """What else is measured of a model before it is saved: fields of the config, and a line of the card."""
         return {}, ""
 
     @property
@@ -70,7 +70,7 @@ class ModelWriter(Observer, ABC):
         return {}
 
     def _training(self, row: Row) -> dict[str, Any]:
-        """The training settings (without those of the machine) and how far the run had come."""
+        """The training settings (not those of the machine) and how far the run had come."""
         settings = dataclasses.asdict(self.recipe.training)
         del settings["precision"]
         return {
