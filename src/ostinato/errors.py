@@ -43,6 +43,10 @@ class TrainingError(OstinatoError):
     """Training cannot start, go on, or be resumed."""
 
 
+class BusyError(BundleError, TrainingError):
+    """Another process writes in the same folder; the text names it."""
+
+
 class GenerationError(OstinatoError):
     """The model cannot write what was asked for; nothing false is returned in its place."""
 

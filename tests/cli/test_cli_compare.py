@@ -123,13 +123,13 @@ def test_overwriting_leaves_nothing_of_the_run_before(verses, tmp_path, capsys):
     both = ["--tokenizer", "character", "--tokenizer", "byte"]
     compared(capsys, verses, *options, *both)
     assert sorted(path.name for path in out.iterdir()) == [
-        ".comparison", "byte", "character", "compare.png", "compare.svg"
+        ".comparison", ".run.json", "byte", "character", "compare.png", "compare.svg"
     ]  # fmt: skip
     assert main(["compare", *map(str, [tmp_path / "missing.txt", *options, "--overwrite"])]) == 1
     assert ostinato.load(out / "byte").config["text"]["names"] == ["verses.txt"]
     compared(capsys, other, *options, "--overwrite")
     assert sorted(path.name for path in out.iterdir()) == [
-        ".comparison", "compare.png", "compare.svg", "model", "text"
+        ".comparison", ".run.json", "compare.png", "compare.svg", "model", "text"
     ]  # fmt: skip
     assert ostinato.load(out).config["text"]["names"] == ["other.txt"]
     assert main(["compare", *map(str, [verses, *options, "--model", out, "--overwrite"])]) == 2
@@ -137,7 +137,7 @@ def test_overwriting_leaves_nothing_of_the_run_before(verses, tmp_path, capsys):
     assert ostinato.load(out).config["text"]["names"] == ["other.txt"]
     compared(capsys, verses, *options, *both, "--overwrite")
     assert sorted(path.name for path in out.iterdir()) == [
-        ".comparison", "byte", "character", "compare.png", "compare.svg"
+        ".comparison", ".run.json", "byte", "character", "compare.png", "compare.svg"
     ]  # fmt: skip
 
 

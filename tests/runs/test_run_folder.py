@@ -1,9 +1,15 @@
-"""What an output folder may hold, and what goes when a run replaces another."""
+"""What an output folder may hold, one run at a time, and when the run before goes."""
+
+import json
+import multiprocessing
+import os
 
 import pytest
 
-from ostinato.errors import TrainingError, UsageError
-from ostinato.runs.folder import begin_comparison, check_folder, empty_folder
+from ostinato.bundle import write_folder
+from ostinato.cli.main import main
+from ostinato.errors import BusyError, TrainingError, UsageError
+from ostinato.runs.folder import MARK, check_folder, run_folder
 
 
 def fill(folder, *names):
@@ -12,40 +18,268 @@ def fill(folder, *names):
         (folder / name).write_text("x")
 
 
+def save(folder, content="x"):
+    write_folder(folder, {"card.md": content.encode()})
+
+
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if path.name != MARK)
+
+
+def a_run(out, content="old", *, overwrite=False, checkpoint=True, fail=None):
+    """What a training run does to its folder, failing at a given moment."""
+    with run_folder(out, overwrite=overwrite):
+        (out / "text").mkdir(exist_ok=True)
+        for name in ("train.ids", "corpus.json"):
+            (out / "text" / ".part.x").write_text(content)
+            (out / "text" / ".part.x").replace(out / "text" / name)
+        (out / "recipe.toml").write_text(content)
+        (out / "metrics.jsonl").write_text(content)
+        if fail == "early":
+            save(out / "checkpoint", content)
+            raise TrainingError("diverged")
+        save(out / "model", content)
+        if fail == "late":
+            raise TrainingError("diverged")
+        if checkpoint:
+            save(out / "checkpoint", content)
+
+
+def contents(out):
+    return {str(p.relative_to(out)): p.read_text() for p in out.rglob("*") if p.is_file() and "json" not in p.suffix}
+
+
+def test_a_run_is_replaced_only_by_a_model(tmp_path):
+    out = tmp_path / "run"
+    a_run(out)
+    before = contents(out)
+    with pytest.raises(TrainingError, match="holds a run already: --resume goes on with it, --overwrite replaces it"):
+        a_run(out, "new")
+    with pytest.raises(TrainingError, match="diverged"):
+        a_run(out, "new", overwrite=True, fail="early")
+    assert contents(out) == before
+    with pytest.raises(TrainingError, match="diverged"):
+        a_run(out, "new", overwrite=True, fail="late")
+    assert (out / "model" / "card.md").read_text() == "new"
+    assert not (out / "checkpoint").exists()  # it was the old model's
+    assert not (out / ".replaced").exists()
+    a_run(out, "newest", overwrite=True)
+    assert set(contents(out).values()) == {"newest"}
+    assert sorted(contents(out)) == sorted(before)
+
+
+def test_the_old_model_can_be_read_until_the_new_one_is_there(tmp_path):
+    a_run(tmp_path)
+    with run_folder(tmp_path, overwrite=True):
+        assert (tmp_path / "model" / "card.md").read_text() == "old"
+        assert not (tmp_path / "metrics.jsonl").exists()
+        save(tmp_path / "model", "new")
+    assert names(tmp_path) == ["model", "text"]
+
+
+@pytest.mark.parametrize("moment", ["before", "after", "checkpoint"])
+def test_a_killed_replacement_is_finished_or_undone(tmp_path, moment):
+    a_run(tmp_path)
+    child = os.fork()
+    if child == 0:
+        with run_folder(tmp_path, overwrite=True):
+            fill(tmp_path, "metrics.jsonl", "recipe.toml")
+            if moment == "after":
+                save(tmp_path / "model", "new")
+            if moment == "checkpoint":
+                save(tmp_path / "checkpoint", "new")
+            os._exit(9)
+    os.waitpid(child, 0)
+    assert (tmp_path / "model" / "card.md").read_text() == ("new" if moment == "after" else "old")
+    if moment == "checkpoint":  # the new run can go on
+        with run_folder(tmp_path, resume=True):
+            assert (tmp_path / "checkpoint" / "card.md").read_text() == "new"
+    with pytest.raises(TrainingError, match="holds a run already"), run_folder(tmp_path):
+        pass
+    assert not (tmp_path / ".replaced").exists()
+    if moment == "before":
+        assert set(contents(tmp_path).values()) == {"old"}
+
+
+@pytest.mark.parametrize(
+    "name", ["model/thesis.txt", "checkpoint/notes", "text/poem.txt", "text/a/b", "model", "recipe.toml", "loss.svg"]
+)
+@pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"resume": None, "overwrite": True}])
+def test_what_no_run_made_is_named_and_left_alone(tmp_path, name, options):
+    fill(tmp_path, name)
+    first = "text/a" if name == "text/a/b" else name
+    with (
+        pytest.raises(TrainingError, match=f"{tmp_path / first} was not made by a run"),
+        run_folder(tmp_path, **options),
+    ):
+        pass
+    assert (tmp_path / name).read_text() == "x"
+
+
+def test_a_file_in_a_saved_model_is_found_before_training(tmp_path):
+    a_run(tmp_path)
+    fill(tmp_path, "model/thesis.txt")
+    with (
+        pytest.raises(TrainingError, match=r"model/thesis\.txt was not made by a run"),
+        run_folder(tmp_path, overwrite=True),
+    ):
+        pass
+    assert (tmp_path / "model" / "card.md").read_text() == "old"
+
+
+def test_other_files_in_the_folder_stay(tmp_path):
+    a_run(tmp_path)
+    fill(tmp_path, "thesis.txt", "pictures/loss.svg")
+    a_run(tmp_path, "new", overwrite=True)
+    assert (tmp_path / "thesis.txt").read_text() == "x"
+    assert (tmp_path / "pictures" / "loss.svg").read_text() == "x"
+
+
+def test_a_run_of_an_older_version_is_known(tmp_path):
+    a_run(tmp_path)
+    (tmp_path / MARK).unlink()
+    a_run(tmp_path, "new", overwrite=True)
+    assert set(contents(tmp_path).values()) == {"new"}
+
+
+def test_a_failed_start_leaves_nothing(tmp_path):
+    with pytest.raises(UsageError, match="no"), run_folder(tmp_path / "new"):
+        raise UsageError("no")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_resume_and_its_opposite_do_not_contradict_each_other(tmp_path):
+    with (
+        pytest.raises(TrainingError, match=r"no checkpoint at .*; leave out --resume"),
+        run_folder(tmp_path, resume=True),
+    ):
+        pass
+    a_run(tmp_path, checkpoint=False)
+    with (
+        pytest.raises(TrainingError, match=r"no checkpoint at .*; --overwrite starts"),
+        run_folder(tmp_path, resume=True),
+    ):
+        pass
+    with pytest.raises(TrainingError, match=r"holds a run already: --overwrite replaces it, -o"), run_folder(tmp_path):
+        pass
 
 
 def test_a_comparison_is_known_from_its_beginning(tmp_path):
-    check_folder(tmp_path / "c", resume=None)
-    begin_comparison(tmp_path / "c", overwrite=False, keep=())
-    with pytest.raises(TrainingError, match="holds a run already: --overwrite replaces it, -o names another"):
-        check_folder(tmp_path / "c", resume=None)
-    with pytest.raises(TrainingError, match="holds a run already: --resume goes on with it, --overwrite replaces it"):
-        check_folder(tmp_path / "c")
-    check_folder(tmp_path / "c", resume=None, overwrite=True)
+    with run_folder(tmp_path, resume=None, comparison=True):
+        save(tmp_path / "network" / "model")
+        with pytest.raises(TrainingError, match="holds a run already: --overwrite replaces it, -o names another"):
+            check_folder(tmp_path, resume=None)
 
 
 def test_a_comparison_goes_with_all_its_parts(tmp_path):
-    parts = ["text/ids", "heldout/ids", "window/recipe.toml", "network/model/card.md", "model/card.md", "compare.svg"]
-    fill(tmp_path, *parts, *(f"byte/{name}" for name in parts), "word/mine", "notes.txt")
-    begin_comparison(tmp_path, overwrite=False, keep=())
-    begin_comparison(tmp_path / "byte", overwrite=False, keep=())
-    begin_comparison(tmp_path / "byte", overwrite=True, keep=("text", "heldout"))
-    assert names(tmp_path / "byte") == [".comparison", "heldout", "text"]
-    empty_folder(tmp_path)
-    assert names(tmp_path) == ["notes.txt", "text", "word"]
+    def comparison(content, overwrite):
+        with run_folder(tmp_path, resume=None, comparison=True, overwrite=overwrite):
+            for name in ("network", "window"):
+                a_run(tmp_path / name, content, overwrite=overwrite)
+            fill(tmp_path, "heldout/train.ids", "compare.svg")
+            save(tmp_path / "model", content)
+
+    comparison("old", False)
+    comparison("new", True)
+    assert (tmp_path / "network" / "model" / "card.md").read_text() == "new"
+    a_run(tmp_path, "run", overwrite=True)
+    assert names(tmp_path) == ["checkpoint", "metrics.jsonl", "model", "recipe.toml", "text"]
 
 
 def test_what_no_comparison_made_stays(tmp_path):
-    fill(tmp_path, "network/model/card.md", "heldout/mine.txt", "byte/model/card.md", "model/card.md", "metrics.jsonl")
-    empty_folder(tmp_path)
-    assert names(tmp_path) == ["byte", "heldout", "network"]
+    a_run(tmp_path)
+    fill(tmp_path, "network/mine", "heldout/mine.txt", "byte/model/card.md")
+    a_run(tmp_path, "new", overwrite=True)
+    assert {"byte", "heldout", "network"} <= set(names(tmp_path))
+
+
+def test_links_are_followed_and_stay(tmp_path):
+    out = tmp_path / "run"
+    for name in ("model", "checkpoint"):
+        (tmp_path / "disk" / name).mkdir(parents=True)
+        out.mkdir(exist_ok=True)
+        (out / name).symlink_to(tmp_path / "disk" / name)
+    with run_folder(out, overwrite=True):
+        for content in ("1", "2"):
+            save(out / "model", content)
+            save(out / "checkpoint", content)
+    assert (out / "model").is_symlink()
+    assert (tmp_path / "disk" / "model" / "card.md").read_text() == "2"
+    assert sorted(os.listdir(tmp_path / "disk")) == ["checkpoint", "model"]
+    a_run(out, "3", overwrite=True)
+    assert (tmp_path / "disk" / "checkpoint" / "card.md").read_text() == "3"
 
 
 def test_folders_that_cannot_be_used(tmp_path):
     fill(tmp_path, "file")
-    with pytest.raises(TrainingError, match="is a file; choose another with -o"):
-        check_folder(tmp_path / "file")
-    with pytest.raises(UsageError, match="give one of them"):
-        check_folder(tmp_path, resume=True, overwrite=True)
+    with pytest.raises(TrainingError, match="is a file; choose another with -o"), run_folder(tmp_path / "file"):
+        pass
+    with pytest.raises(UsageError, match="give one of them"), run_folder(tmp_path, resume=True, overwrite=True):
+        pass
+    write_folder(tmp_path / "m", {"config.json": b"{}"})
+    with pytest.raises(TrainingError, match="is a saved model, not the folder of a run"), run_folder(tmp_path / "m"):
+        pass
+
+
+def _busy(out, ready, done):
+    with run_folder(out, what="ostinato train"):
+        save(out / "model")
+        ready.set()
+        done.wait(30)
+
+
+@pytest.mark.parametrize("options", [{}, {"resume": True}, {"overwrite": True}, {"resume": None, "comparison": True}])
+def test_a_second_run_is_told_who_is_at_work(tmp_path, options):
+    context = multiprocessing.get_context("fork")
+    ready, done = context.Event(), context.Event()
+    process = context.Process(target=_busy, args=(tmp_path, ready, done))
+    process.start()
+    try:
+        assert ready.wait(30)
+        said = rf"process {process.pid} \(ostinato train\) is writing in .*: wait until it has ended"
+        with pytest.raises(BusyError, match=said), run_folder(tmp_path, **options):
+            pass
+        with pytest.raises(BusyError, match=said):
+            save(tmp_path / "model", "another")
+    finally:
+        done.set()
+        process.join()
+    assert (tmp_path / "model" / "card.md").read_text() == "x"
+    with run_folder(tmp_path, overwrite=True):  # now it is free
+        pass
+
+
+def test_a_dead_process_holds_nothing(tmp_path):
+    child = os.fork()
+    if child == 0:
+        with run_folder(tmp_path):
+            os._exit(9)
+    os.waitpid(child, 0)
+    assert (tmp_path / ".ostinato.lock").exists()
+    with run_folder(tmp_path):
+        pass
+    assert not (tmp_path / ".ostinato.lock").exists()
+
+
+def test_the_mark_lists_what_a_run_makes(tmp_path):
+    a_run(tmp_path)
+    assert json.loads((tmp_path / MARK).read_text())["files"] == [
+        "loss.png",
+        "loss.svg",
+        "metrics.jsonl",
+        "recipe.toml",
+    ]
+
+
+@pytest.mark.parametrize("command", [["train", "", "-o", "x"], ["train", "t", "-o", ""], ["compare", "t", "-o", " "]])
+def test_empty_names_are_refused(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t").write_text("a b c\n" * 50)
+    try:
+        code = main(command)
+    except SystemExit as error:
+        code = error.code
+    assert code in (1, 2)
+    said = capsys.readouterr().err
+    assert "is empty" in said or "invalid path value" in said
+    assert sorted(os.listdir(tmp_path)) in (["t"], ["t", "x"])

@@ -10,23 +10,32 @@ manifest.json       size and SHA-256 of every other file
 from ostinato.bundle.folder import (
     FORMAT,
     MANIFEST,
+    RUN_LOCK,
     FileContent,
+    discard_folder,
+    first_stranger,
     recover_folder,
-    verify_folder,
     write_folder,
 )
 from ostinato.bundle.reading import Bundle, find_bundle, read_bundle, write_bundle
+from ostinato.bundle.snapshot import MAPPED_FROM, Snapshot, read_snapshot, verify_folder
 from ostinato.bundle.tensors import Array, TensorFile, tensor_writer
 
 __all__ = [
     "FORMAT",
     "MANIFEST",
+    "MAPPED_FROM",
+    "RUN_LOCK",
     "Array",
     "Bundle",
     "FileContent",
+    "Snapshot",
     "TensorFile",
+    "discard_folder",
     "find_bundle",
+    "first_stranger",
     "read_bundle",
+    "read_snapshot",
     "recover_folder",
     "tensor_writer",
     "verify_folder",

@@ -1,7 +1,8 @@
 """Folders that are written whole or not at all, with a manifest of checksums.
 
-A folder is written beside its place, flushed to the disk, and then exchanged with the old one: after a crash at any
-moment there is either the old folder or the new one, whole. Models and checkpoints are written this way.
+A folder is built beside its place, flushed to the disk, and then exchanged with the old one: after a crash at any
+moment there is either the old folder or the new one, whole. Models and checkpoints are written this way, under a lock,
+so that two processes that save the same model do it one after the other. Only files that a manifest lists are replaced.
 """
 
 import contextlib
@@ -11,113 +12,153 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from ostinato.errors import BundleError
+from ostinato.files import NotFlushedError, flush, hold, parse_json, read_regular, refuse_if_held, sweep, unique
+from ostinato.files.writing import flush_place
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+RUN_LOCK = ".ostinato.lock"
+"""The lock file of a run, inside its output folder."""
+
+MANIFEST_LIMIT = 1 << 20
+_NEW, _OLD = ".new", ".old"
+_WAIT = 30.0
+"""Seconds that a save waits for another save of the same folder."""
 
 FileContent = bytes | Callable[[Path], None]
 
 
 def write_folder(path: Path, files: Mapping[str, FileContent]) -> None:
     """Write `files` (bytes, or a function that writes the file at the path it is given) and their manifest as folder
-    `path`, replacing what was there at once or not at all.
+    `path`, replacing what was there at once or not at all. Links are followed.
 
-    Raises BundleError when the disk is full or not writable; the old folder is then untouched.
+    Raises BundleError when the disk is full or not writable, or when the folder holds something that no manifest lists;
+    what was there before is untouched then, unless the message says that the new one is saved. Raises BusyError while
+    another process trains in the folder around it, or keeps saving to it.
     """
-    path = path.absolute()
-    fresh = path.with_name(f".{path.name}.new")
-    if path.exists() and not path.is_dir():
-        raise BundleError(f"cannot save {path}: it is a file; name a folder")
+    place = Path(os.path.realpath(path))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        recover_folder(path)
-        _remove(fresh)
-        fresh.mkdir()
-        manifest = {}
-        for name, content in files.items():
-            target = fresh / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if callable(content):
-                content(target)
-            else:
-                target.write_bytes(content)
-            _flush(target)
-            manifest[name] = {"bytes": target.stat().st_size, "sha256": _sha256(target)}
-        (fresh / MANIFEST).write_text(json.dumps({"format": FORMAT, "files": manifest}, indent=1) + "\n", "utf-8")
-        _flush(fresh / MANIFEST)
-        for folder in sorted({(fresh / name).parent for name in files} | {fresh}):
-            _flush(folder)
-        _exchange(fresh, path)
-        _flush(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            _remove(fresh)
+        if not str(path) or place.parent == place:
+            raise BundleError(f"cannot save to {str(path)!r}: name a folder")
+        if place.exists() and not place.is_dir():
+            raise BundleError(f"cannot save {path}: it is a file; name a folder")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        refuse_if_held(place.parent / RUN_LOCK, place=place.parent)
+        with hold(_lock(place), what="saving", place=path, wait=_WAIT) as locked:
+            _clean(place, everyone=locked)
+            stranger = first_stranger(place)
+            if stranger is not None:
+                raise BundleError(
+                    f"cannot save {path}: it holds {stranger}, which is not part of a saved model; "
+                    "move it away, or name another folder"
+                )
+            _replace(place, files)
+    except NotFlushedError as error:
         raise BundleError(
-            f"cannot save {path}: {error.strerror or error}; what was there before is untouched"
+            f"{path} is saved, but its folder could not be flushed to the disk ({error.strerror}): "
+            "after a power cut the old one may be back"
         ) from None
+    except OSError as error:
+        raise BundleError(f"cannot save {path}: {error.strerror or error}; {_state(place)}") from None
 
 
-def verify_folder(path: Path) -> None:
-    """Check every file of a folder against its manifest. Raises BundleError naming the first damaged file."""
-    recover_folder(path)
-    manifest = read_json(path / MANIFEST)
-    files = manifest.get("files")
-    if not isinstance(files, dict):
-        raise BundleError(f"{path / MANIFEST} lists no files: the model is damaged; train or copy it again")
-    for name, expected in files.items():
-        file = path / name
-        if not _inside(path, file) or not isinstance(expected, dict):
-            raise BundleError(f"{path / MANIFEST} is damaged at {name!r}; train or copy the model again")
-        if not file.is_file():
-            raise BundleError(f"{file} is missing: the model is incomplete; copy the whole folder again")
-        if file.stat().st_size != expected.get("bytes") or _sha256(file) != expected.get("sha256"):
-            raise BundleError(f"{file} does not match its checksum: it was damaged or edited; copy or train it again")
+def first_stranger(folder: Path) -> str | None:
+    """The first file in `folder` that its manifest does not list, as a path inside it; None where there is none."""
+    if not folder.is_dir():
+        return None
+    own = listed(folder)
+    for name in sorted(_files(folder)):
+        if name not in own:
+            return name
+    return None
+
+
+def listed(folder: Path) -> set[str]:
+    """The files that the manifest of `folder` lists, and the manifest itself; empty where there is none to be read."""
+    try:
+        files = parse_json(read_regular(folder / MANIFEST, limit=MANIFEST_LIMIT)).get("files")
+    except (OSError, ValueError):
+        return set()
+    return {MANIFEST, *files} if isinstance(files, dict) else set()
 
 
 def recover_folder(path: Path) -> None:
     """Finish an exchange that was cut short between its two renames (only where the system has no atomic exchange)."""
-    path = path.absolute()
-    aside = path.with_name(f".{path.name}.old")
-    if aside.is_dir() and not path.exists():
-        os.rename(aside, path)
+    place = Path(os.path.realpath(path))
+    if place.exists() or not place.parent.is_dir():
+        return
+    with contextlib.suppress(OSError):  # where nothing may be written, the folder is reported missing
+        if _aside(place):
+            with hold(_lock(place), what="saving", place=path, wait=_WAIT):
+                _recover(place)
 
 
-def _inside(folder: Path, file: Path) -> bool:
-    return file.resolve().is_relative_to(folder.resolve())
+def discard_folder(folder: Path) -> None:
+    """Remove a folder that was replaced: what its manifest lists, and it, if nothing else is in it. Never raises."""
+    with contextlib.suppress(OSError):
+        own = listed(folder)
+        if not own and (folder / MANIFEST).exists():
+            return
+        for name in sorted(own & set(_files(folder)) - {MANIFEST}):  # a foreign manifest may name anything
+            with contextlib.suppress(OSError):
+                (folder / name).unlink(missing_ok=True)
+        for parent in sorted((p for p in folder.rglob("*") if p.is_dir() and not p.is_symlink()), reverse=True):
+            parent.rmdir()
+        if [entry.name for entry in folder.iterdir()] == [MANIFEST]:
+            (folder / MANIFEST).unlink()
+        folder.rmdir()
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-
-
-def _flush(path: Path) -> None:
-    if path.is_dir() and os.name == "nt":
-        return  # Windows cannot open a folder for flushing
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+def _replace(place: Path, files: Mapping[str, FileContent]) -> None:
+    """Build the folder aside, then put it in its place; raises NotFlushedError once it is there, else OSError."""
+    fresh = unique(place, _NEW)
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        fresh.mkdir()
+        _build(fresh, files)
+        _exchange(fresh, place)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    flush_place(place.parent)
+    if fresh.exists():  # the old one, by way of an exchange
+        discard_folder(fresh)
 
 
-def _exchange(fresh: Path, path: Path) -> None:
-    """Put folder `fresh` in the place of `path`."""
-    if not path.exists():
-        os.rename(fresh, path)
-    elif _exchange_atomically(fresh, path):
-        _remove(fresh)
-    else:
-        aside = path.with_name(f".{path.name}.old")
-        _remove(aside)
-        os.rename(path, aside)
-        os.rename(fresh, path)
-        _remove(aside)
+def _build(fresh: Path, files: Mapping[str, FileContent]) -> None:
+    manifest = {}
+    for name, content in files.items():
+        target = fresh / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if callable(content):
+            content(target)
+        else:
+            target.write_bytes(content)
+        flush(target)
+        manifest[name] = {"bytes": target.stat().st_size, "sha256": _sha256(target)}
+    (fresh / MANIFEST).write_text(json.dumps({"format": FORMAT, "files": manifest}, indent=1) + "\n", "utf-8")
+    flush(fresh / MANIFEST)
+    for folder in sorted({(fresh / name).parent for name in files} | {fresh}):
+        flush(folder)
+
+
+def _exchange(fresh: Path, place: Path) -> None:
+    """Put folder `fresh` in the place of `place`; after it, `fresh` is the old one or not there."""
+    if not place.exists():
+        os.rename(fresh, place)
+    elif not _exchange_atomically(fresh, place):
+        aside = unique(place, _OLD)
+        os.rename(place, aside)
+        try:
+            os.rename(fresh, place)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.rename(aside, place)
+            raise
+        discard_folder(aside)
 
 
 def _exchange_atomically(first: Path, second: Path) -> bool:
@@ -131,18 +172,54 @@ def _exchange_atomically(first: Path, second: Path) -> bool:
     return bool(renameat2(here, os.fsencode(first), here, os.fsencode(second), exchange) == 0)
 
 
+def _clean(place: Path, *, everyone: bool) -> None:
+    """Remove what interrupted saves left beside `place`; where there are no locks, those of ended processes alone."""
+    _recover(place)
+    with contextlib.suppress(OSError):
+        for left in [*sweep(place, _NEW, everyone=everyone), place.with_name(f".{place.name}{_NEW}")]:
+            if not left.is_dir() or left.is_symlink():
+                continue
+            if (left / MANIFEST).exists() and first_stranger(left) is not None:
+                continue  # someone put a file into the model while it was replaced
+            shutil.rmtree(left, ignore_errors=True)
+        for left in _aside(place):
+            discard_folder(left)
+
+
+def _recover(place: Path) -> None:
+    if not place.exists():
+        for aside in _aside(place)[-1:]:
+            os.rename(aside, place)
+
+
+def _aside(place: Path) -> list[Path]:
+    """The old folders of exchanges that were cut short, also of version 0.1.0."""
+    found = [*sweep(place, _OLD, everyone=True), place.with_name(f".{place.name}{_OLD}")]
+    return [folder for folder in found if folder.is_dir() and not folder.is_symlink()]
+
+
+def _state(place: Path) -> str:
+    """What a failed save has left, for the message."""
+    with contextlib.suppress(OSError):
+        if not place.exists() and (aside := _aside(place)):
+            return f"what was there before lies in {aside[0]}, and is put back when it is next read or saved"
+    return "what was there before is untouched"
+
+
+def _lock(place: Path) -> Path:
+    return place.with_name(f".{place.name}.lock")
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Everything in `folder` that is not itself a folder, as paths inside it; empty folders too."""
+    for root, folders, names in os.walk(folder):
+        inside = Path(root).relative_to(folder)
+        links = [name for name in folders if (Path(root) / name).is_symlink()]
+        yield from ((inside / name).as_posix() for name in [*names, *links])
+        if not folders and not names and Path(root) != folder:
+            yield inside.as_posix()
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise BundleError(f"{path.parent} is not a saved model: it has no {path.name}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{path} cannot be read ({error}); copy or train the model again") from None
-    if not isinstance(data, dict):
-        raise BundleError(f"{path} does not hold a JSON object; copy or train the model again")
-    return data

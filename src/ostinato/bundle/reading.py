@@ -1,17 +1,25 @@
 """A saved model as a value: reading it from its folder, and writing it there."""
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ostinato.bundle.folder import FORMAT, FileContent, read_json, recover_folder, verify_folder, write_folder
+import numpy as np
+
+from ostinato.bundle.folder import FORMAT, FileContent, recover_folder, write_folder
+from ostinato.bundle.snapshot import Bytes, read_snapshot
 from ostinato.bundle.tensors import Array, TensorFile, tensor_writer
 from ostinato.errors import BundleError
 
 if TYPE_CHECKING:
     from ostinato.text import BaseTokenizer
+
+
+CONFIG, TOKENIZER, TENSORS, CARD = "config.json", "tokenizer.json", "model.safetensors", "card.md"
+_CONFIG_LIMIT, _TOKENIZER_LIMIT, _CARD_LIMIT = 16 << 20, 512 << 20, 16 << 20
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,8 @@ class Bundle:
     tokenizer: "BaseTokenizer"
     tensors: Mapping[str, Array]
     card: str
+    files: Mapping[str, Bytes] = field(default_factory=dict, repr=False)
+    """Every file as it was read and checked, without the manifest: what a copy of the model is made of."""
 
     @property
     def kind(self) -> str:
@@ -40,14 +50,14 @@ def write_bundle(
     extra: Mapping[str, FileContent] | None = None,
 ) -> None:
     """Save a model as the folder `path`, atomically. `extra` adds files of the model's kind. Raises BundleError."""
-    document = {"format": FORMAT, **config}
+    document = _finite({"format": FORMAT, **config})
     write_folder(
         path,
         {
-            "config.json": (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode("utf-8"),
-            "tokenizer.json": json.dumps(tokenizer.to_json(), ensure_ascii=False).encode("utf-8"),
-            "model.safetensors": tensor_writer(tensors),
-            "card.md": card.encode("utf-8"),
+            CONFIG: (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8"),
+            TOKENIZER: json.dumps(tokenizer.to_json(), ensure_ascii=False).encode("utf-8"),
+            TENSORS: tensor_writer(tensors),
+            CARD: card.encode("utf-8"),
             **(extra or {}),
         },
     )
@@ -77,19 +87,27 @@ def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
     from ostinato.text import from_json
 
     folder = find_bundle(Path(path))
-    if verify:
-        verify_folder(folder)
-    config = read_json(folder / "config.json")
+    snapshot = read_snapshot(folder, required=(CONFIG, TOKENIZER, TENSORS), verify=verify)
+    config = snapshot.document(CONFIG, limit=_CONFIG_LIMIT)
     if config.get("format") != FORMAT:
         raise BundleError(
-            f"{folder} has format {config.get('format')!r}, this version reads {FORMAT}; use a newer ostinato"
+            f"{folder} has format {config.get('format')!r:.40}, this version reads {FORMAT}; use a newer ostinato"
         )
     if not isinstance(config.get("kind"), str):
-        raise BundleError(f"{folder / 'config.json'} does not say what kind of model it is; copy or train it again")
+        raise BundleError(f"{folder / CONFIG} does not say what kind of model it is; copy or train it again")
     try:
-        tokenizer = from_json(read_json(folder / "tokenizer.json"))
+        tokenizer = from_json(snapshot.document(TOKENIZER, limit=_TOKENIZER_LIMIT))
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{folder / 'tokenizer.json'} is not a tokenizer ({error}); copy or train it again") from None
-    card = folder / "card.md"
-    text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
-    return Bundle(folder, config, tokenizer, TensorFile(folder / "model.safetensors"), text)
+        raise BundleError(f"{folder / TOKENIZER} is not a tokenizer ({error}); copy or train it again") from None
+    card = snapshot.files.get(CARD, np.zeros(0, np.uint8))[:_CARD_LIMIT].tobytes().decode("utf-8", "replace")
+    tensors = TensorFile(folder / TENSORS, snapshot.files[TENSORS])
+    return Bundle(folder, config, tokenizer, tensors, card, snapshot.files)
+
+
+def _finite(value: Any) -> Any:
+    """`value` as JSON can hold it: numbers that are not finite become null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,6 +1,5 @@
-"""The arrays of a saved model: one safetensors file, opened without reading it."""
+"""The arrays of a saved model: one safetensors file, checked when it is opened."""
 
-import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ostinato.bundle.snapshot import Bytes, read_file
 from ostinato.errors import BundleError
+from ostinato.files import UnsafeFileError, parse_json
 
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1",
@@ -22,40 +23,49 @@ Array = npt.NDArray[Any]
 
 
 class TensorFile(Mapping[str, Array]):
-    """The arrays of a safetensors file, read-only and memory-mapped: opening it reads the header alone.
+    """The arrays of a safetensors file, read-only views of its bytes.
 
-    Raises BundleError for a file that is truncated or whose header does not fit it.
+    content: the bytes, where they have been read; else the file at `path` is read.
+    Raises BundleError for a file that is truncated or whose header does not fit it: the tensors must fill it one after
+    the other, without gaps and without sharing a byte.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._bytes: Array = np.zeros(0, np.uint8)
+    def __init__(self, path: Path, content: Bytes | None = None) -> None:
         self._entries: dict[str, tuple[str, tuple[int, ...], int]] = {}
         self.metadata: dict[str, str] = {}
         try:
-            # All of it is mapped at once: the file may be replaced by a newer one while this one is in use.
-            self._bytes = np.memmap(path, np.uint8, "r").view(np.ndarray)
+            given = read_file(path) if content is None else content
+            self._bytes = given.view()
+            self._bytes.flags.writeable = False
             self._read_header(len(self._bytes))
         except FileNotFoundError:
             raise BundleError(f"{path} is missing: the model is incomplete; copy the whole folder again") from None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, UnsafeFileError) as error:
             raise BundleError(f"{path} is not a readable safetensors file ({error}); copy or train it again") from None
 
     def _read_header(self, size: int) -> None:
         length = int.from_bytes(self._bytes[:8].tobytes(), "little")
         if not 2 <= length <= min(size - 8, _HEADER_LIMIT):
             raise ValueError(f"header of {length} bytes in a file of {size}")
-        header = json.loads(self._bytes[8 : 8 + length].tobytes().decode("utf-8"))
-        if not isinstance(header, dict):
-            raise TypeError("its header is no object")
+        header = parse_json(self._bytes[8 : 8 + length].tobytes())
         self.metadata = header.pop("__metadata__", {})
         start = 8 + length
+        spans = []
         for name, entry in header.items():
             dtype, shape, (begin, end) = _DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
-            if not all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
-                raise ValueError(f"tensor {name!r} has a negative or fractional size")
+            if not all(type(n) is int and n >= 0 for n in (*shape, begin, end)) or len(shape) > 32:
+                raise ValueError(f"tensor {name!r} has a negative or fractional size, or too many")
             if end - begin != math.prod(shape) * np.dtype(dtype).itemsize or start + end > size:
                 raise ValueError(f"tensor {name!r} does not fit the file")
             self._entries[name] = (dtype, shape, start + begin)
+            spans.append((begin, end, name))
+        at = 0
+        for begin, end, name in sorted(spans):
+            if begin != at:
+                raise ValueError(f"tensor {name!r} {'shares bytes with another' if begin < at else 'follows a gap'}")
+            at = end
+        if start + at != size:
+            raise ValueError(f"{size - start - at} bytes belong to no tensor")
 
     def __getitem__(self, name: str) -> Array:
         dtype, shape, offset = self._entries[name]

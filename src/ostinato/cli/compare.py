@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 from ostinato.errors import UsageError
-from ostinato.runs.folder import begin_comparison, check_folder
+from ostinato.files import path
+from ostinato.runs.folder import run_folder
 from ostinato.settings import TOKENIZERS, apply_overrides, load_recipe, with_budget
 from ostinato.terminal import note, quoted, say, say_json
 
@@ -17,7 +18,7 @@ _WINDOW = 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `compare`."""
     parser.add_argument("text", nargs="+", metavar="TEXT", help="file, folder, zip, -, lyrics-zh or lyrics-en")
-    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="keep the mixture, the networks and a picture")
+    parser.add_argument("-o", "--out", type=path, metavar="DIR", help="keep the mixture, the networks and a picture")
     parser.add_argument("--overwrite", action="store_true", help="replace the run that is in DIR")
     parser.add_argument("--order", type=int, default=5, metavar="N", help="the longest n-grams (default: 5)")
     parser.add_argument(
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure everything on one held-out split; print a table."""
     from ostinato.comparing import Plan, compare, draw
+    from ostinato.comparing.run import refuse_to_replace
 
     if not 1 <= args.order <= 10:
         raise UsageError(f"--order must be between 1 and 10, got {args.order}")
@@ -74,11 +76,17 @@ def run(args: argparse.Namespace) -> int:
         )
     tokenizers = list(dict.fromkeys(args.tokenizer or [recipe.text.tokenizer]))
     folders = ["."] if len(tokenizers) == 1 else tokenizers
-    if args.out is not None:
-        for folder in dict.fromkeys([".", *folders]):
-            check_folder(args.out / folder, resume=None, overwrite=args.overwrite)
     comparisons = []
+    refuse_to_replace(args.model, args.out, overwrite=args.overwrite)
     with contextlib.ExitStack() as stack:
+        outer = [
+            stack.enter_context(
+                run_folder(
+                    args.out / folder, resume=None, overwrite=args.overwrite, comparison=True, what="ostinato compare"
+                )
+            )
+            for folder in (dict.fromkeys([".", *folders]) if args.out is not None else ())
+        ]
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostinato-")))
         texts = [_kept(temporary) if text == "-" else text for text in args.text]
         for tokenizer, folder in zip(tokenizers, folders, strict=True):
@@ -90,15 +98,15 @@ def run(args: argparse.Namespace) -> int:
                 overwrite=args.overwrite,
             )  # fmt: skip
             comparisons.append(compare(texts, plan))
-            if args.out is not None and folder != "." and len(comparisons) == 1:
-                begin_comparison(args.out, overwrite=args.overwrite, keep=(folder,))
             if comparisons[-1].signal:
+                for run in outer:
+                    run.complete = False
                 break
+        drawn = args.out is not None and draw(comparisons, args.out / "compare")
         if args.json:
             say_json({"comparisons": [c.to_json() for c in comparisons]})
         else:
             say("\n\n".join(map(str, comparisons)))
-        drawn = args.out is not None and draw(comparisons, args.out / "compare")
         if args.out is not None and not comparisons[-1].signal:
             note(
                 f"{args.out}: the mixture{', compare.svg and .png' if drawn else ''}; write with it: "

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from ostinato.errors import UsageError
+from ostinato.files import path
 from ostinato.settings import TASKS, Recipe, apply_overrides, load_recipe, recipe_names, with_budget
 from ostinato.terminal import note, quoted, say, say_json
 
@@ -11,7 +12,7 @@ from ostinato.terminal import note, quoted, say, say_json
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `train`."""
     parser.add_argument("text", nargs="+", metavar="TEXT", help="file, folder, zip, -, lyrics-zh or lyrics-en")
-    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="output folder (default: NAME-model)")
+    parser.add_argument("-o", "--out", type=path, metavar="DIR", help="output folder (default: NAME-model)")
     parser.add_argument("--task", choices=TASKS, metavar="T", help=f"what to learn: {', '.join(TASKS)}")
     parser.add_argument("--recipe", metavar="R", help=f"a TOML file or one of {', '.join(recipe_names())}")
     parser.add_argument("--set", action="append", default=[], metavar="K=V", help="override: --set model.cell=gru")

@@ -13,7 +13,7 @@ from ostinato.errors import TextError, UsageError
 from ostinato.evaluation import from_log_probabilities
 from ostinato.evaluation.compare import ADAPTING, Comparison
 from ostinato.ngram import Mixture, join_parts
-from ostinato.runs.folder import begin_comparison
+from ostinato.runs.folder import run_folder
 from ostinato.settings import TextSettings, recorded_settings
 from ostinato.text import Corpus, prepare
 from ostinato.text.description import describe
@@ -28,16 +28,27 @@ def compare(texts: Sequence[str], plan: Plan) -> Comparison:
     A signal (Ctrl-C) that comes once the text is prepared ends it: what was measured by then is returned and saved.
     """
     given = Model(plan.model) if plan.model is not None else None
-    if given is not None and plan.overwrite and given.path.resolve().is_relative_to(plan.out.resolve()):
+    refuse_to_replace(plan.model, plan.out, overwrite=plan.overwrite)
+    with run_folder(plan.out, resume=None, overwrite=plan.overwrite, comparison=True, what="comparing") as folder:
+        comparison = _compare(texts, plan, given)
+        folder.complete = not comparison.signal
+        return comparison
+
+
+def refuse_to_replace(model: Path | None, out: Path | None, *, overwrite: bool) -> None:
+    """Raise UsageError where a model that is to be measured would be replaced."""
+    if overwrite and model is not None and out is not None and model.resolve().is_relative_to(out.resolve()):
         raise UsageError(
-            f"--model {plan.model} lies in {plan.out}, where --overwrite replaces what is there: copy the model to "
+            f"--model {model} lies in {out}, where --overwrite replaces what is there: copy the model to "
             "another folder, or name another one with -o"
         )
+
+
+def _compare(texts: Sequence[str], plan: Plan, given: Model | None) -> Comparison:
     corpus, own_vocabulary, notes = _prepare(texts, plan, given)
     heldout = corpus.heldout
     if not heldout.tokens or not heldout.characters:
         raise TextError("nothing of the text is held out, so nothing can be compared: set text.heldout above 0")
-    begin_comparison(plan.out, overwrite=plan.overwrite, keep=("text", "heldout") if plan.heldout else ("text",))
     measuring, received = Measuring(plan, corpus, own_vocabulary, notes), 0
     try:
         measuring.everything(given, texts)

@@ -1,35 +1,126 @@
-"""The output folder of a run: what it may hold before, and how it is emptied."""
+"""The output folder of a run: one run at a time, what it may replace, and when the run before it goes.
 
-import shutil
-from collections.abc import Collection
+A run holds the folder's lock for its whole length. With `overwrite`, what the earlier run made is set aside in
+`.replaced/`, except for its model, which is exchanged for the new one when that is first saved. A run that fails before
+that puts everything back. Names that no run of ours made are never touched: they are refused before anything happens.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ostinato.bundle import MANIFEST, RUN_LOCK, discard_folder, first_stranger, recover_folder
 from ostinato.errors import TrainingError, UsageError
+from ostinato.files import hold, parse_json, read_regular, write_file
 from ostinato.settings import TOKENIZERS
 
+MARK = ".run.json"
+"""In every folder that a run fills: the files that a run makes there."""
 _COMPARISON = ".comparison"
 """An empty file in every folder that a comparison fills: the networks in it are the comparison's, too."""
+_ASIDE, _WAS = ".replaced", ".was.json"
 _SIGNS = (_COMPARISON, "model", "checkpoint", "metrics.jsonl")
-_TRAINED = ("text", "model", "checkpoint", "metrics.jsonl", "loss.svg", "loss.png", "recipe.toml")
-_COMPARED = (_COMPARISON, "heldout", "window", "network", "adapting", "compare.svg", "compare.png")
+
+_FILES = ("recipe.toml", "metrics.jsonl", "loss.svg", "loss.png")
+_COMPARED_FILES = ("compare.svg", "compare.png")
+_SAVED = ("model", "checkpoint")
+_CORPORA = ("text", "heldout")
+_RUNS = ("window", "network", "adapting")
+_IN_CORPUS = ("train.ids", "heldout.ids", "corpus.json", "suffixes.u32")
+_WAIT = 1.0
+
+
+@dataclass
+class RunFolder:
+    """The output folder of a run in progress. `complete` says whether its end may remove an old model that it has not
+    replaced; a comparison that was interrupted sets it to False."""
+
+    path: Path
+    complete: bool = True
+
+
+@contextlib.contextmanager
+def run_folder(
+    out: Path, *, resume: bool | None = False, overwrite: bool = False, comparison: bool = False, what: str = "training"
+) -> Iterator[RunFolder]:
+    """Inside, `out` is this run's alone. `resume` is None for what cannot be resumed. A call inside another one for the
+    same folder does nothing.
+
+    Raises BusyError where another process is at work in it; TrainingError where it holds a run that is neither resumed
+    nor overwritten, holds something that no run made, or is not writable; UsageError for resume and overwrite at once.
+    """
+    key = os.path.realpath(out), threading.get_ident()
+    if key in _active:
+        yield _active[key]
+        return
+    _make(out)
+    with hold(out / RUN_LOCK, what=what, place=out, wait=_WAIT):
+        _recover(out, resume=bool(resume))
+        check_folder(out, resume=resume, overwrite=overwrite)
+        folder = _active[key] = RunFolder(out)
+        marked = (out / MARK).exists()
+        try:
+            if overwrite:
+                _set_aside(out)
+            _mark(out, comparison)
+            yield folder
+        except BaseException:
+            if _model_changed(out):
+                _remove(out / _ASIDE)
+            elif not resume:
+                _put_back(out)
+            if not marked and not any((out / name).exists() for name in (*_SIGNS[1:], *_FILES)):
+                _unmark(out)
+            raise
+        else:
+            _end(out, complete=folder.complete)
+        finally:
+            del _active[key]
+
+
+_active: dict[tuple[str, int], RunFolder] = {}
+"""The runs of this process, by folder and thread."""
 
 
 def check_folder(out: Path, *, resume: bool | None = False, overwrite: bool = False) -> None:
-    """Make the output folder; nothing in it is touched. `resume` is None for what cannot be resumed.
-
-    Raises TrainingError where it holds a run that is neither resumed nor overwritten, or is not writable; UsageError
-    for both at once.
-    """
+    """Make the output folder; nothing in it is touched. Raises as `run_folder`."""
     if resume and overwrite:
         raise UsageError("--resume goes on with a run and --overwrite replaces it: give one of them")
-    if out.exists() and not out.is_dir():
-        raise TrainingError(f"the output folder {out} is a file; choose another with -o")
-    if any((out / name).exists() for name in _SIGNS) and not (resume or overwrite):
-        goes_on = "" if resume is None else "--resume goes on with it, "
+    _make(out)
+    for name in _SAVED:
+        recover_folder(out / name)
+    stranger = _stranger(out)
+    if stranger is not None:
+        raise TrainingError(
+            f"{out / stranger} was not made by a run, which would replace it: move it away, or choose another folder "
+            "with -o"
+        )
+    held = any((out / name).exists() for name in _SIGNS)
+    can_go_on = resume is not None and (out / "checkpoint").exists()
+    if held and not (resume or overwrite):
+        goes_on = "--resume goes on with it, " if can_go_on else ""
         raise TrainingError(f"{out} holds a run already: {goes_on}--overwrite replaces it, -o names another")
+    if resume and not can_go_on:
+        instead = "--overwrite starts it anew" if held else "leave out --resume to start one"
+        raise TrainingError(f"nothing to resume: there is no checkpoint at {out / 'checkpoint'} yet; {instead}")
+
+
+def _make(out: Path) -> None:
+    if not str(out) or str(out).isspace():
+        raise UsageError("the name of the output folder is empty: give one with -o")
+    if out.exists() and not out.is_dir():
+        raise TrainingError(f"{out} is a file; choose another with -o")
+    if (out / MANIFEST).is_file() and (out / "config.json").is_file():
+        raise TrainingError(f"{out} is a saved model, not the folder of a run; choose another with -o")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
+        probe = out / f".writable.{os.getpid()}"
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -38,25 +129,187 @@ def check_folder(out: Path, *, resume: bool | None = False, overwrite: bool = Fa
         ) from None
 
 
-def empty_folder(out: Path, *, keep: Collection[str] = ("text",)) -> None:
-    """Remove what an earlier run left, without the names in `keep`; called when everything the new run needs has been
-    read and checked. Networks and the folders of tokenizers go where a comparison made them.
-    """
-    names = [*_TRAINED]
-    if (out / _COMPARISON).exists():
-        names += [*_COMPARED, *(name for name in TOKENIZERS if (out / name / _COMPARISON).exists())]
-    for name in names:
-        path = out / name
-        if name in keep:
+def _mark(out: Path, comparison: bool) -> None:
+    try:
+        made = sorted({*_made(out), *_FILES, *(_COMPARED_FILES if comparison else ())})
+        write_file(out / MARK, json.dumps({"format": 1, "files": made}) + "\n")
+        if comparison:
+            (out / _COMPARISON).touch()
+    except OSError as error:
+        raise TrainingError(f"cannot write to the output folder {out}: {error.strerror}") from None
+
+
+def _unmark(out: Path) -> None:
+    """Leave no trace of a run that ended before it made anything."""
+    for name in (MARK, _COMPARISON):
+        with contextlib.suppress(OSError):
+            (out / name).unlink(missing_ok=True)
+
+
+def _made(out: Path) -> set[str]:
+    """The single files in `out` that a run made: those its mark lists; without a mark, the usual ones of a run of
+    version 0.1.0, if it is one."""
+    with contextlib.suppress(OSError, ValueError):
+        files = parse_json(read_regular(out / MARK, limit=1 << 16)).get("files")
+        return {name for name in files if isinstance(name, str)} if isinstance(files, list) else set()
+    old = (out / _COMPARISON).exists() or any((out / name / MANIFEST).is_file() for name in _SAVED)
+    return {*_FILES, *_COMPARED_FILES} if old or _is_metrics(out / "metrics.jsonl") else set()
+
+
+def _is_metrics(path: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return "step" in parse_json(read_regular(path, limit=1 << 26).split(b"\n", 1)[0])
+    return False
+
+
+def _stranger(out: Path) -> str | None:
+    """The first thing under a name of ours in `out` that no run made, as a path inside it."""
+    made = _made(out)
+    name: str
+    for name in [*_FILES, *(_COMPARED_FILES if (out / _COMPARISON).exists() else ())]:
+        if os.path.lexists(out / name) and name not in made:
+            return name
+    for name in _own_folders(out):
+        folder = out / name
+        if not os.path.lexists(folder):
             continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
+        inside = "" if not folder.is_dir() else _stranger_inside(folder, name)
+        if inside is not None:
+            return f"{name}/{inside}" if inside else name
+    return None
+
+
+def _stranger_inside(folder: Path, name: str) -> str | None:
+    if name in _SAVED:
+        return first_stranger(folder)
+    if name in _CORPORA:
+        known = set(_IN_CORPUS)
+    else:
+        known = {*_FILES, *_COMPARED_FILES, *_own_folders(folder), MARK, _COMPARISON, _ASIDE, RUN_LOCK}
+    inside = sorted(entry.name for entry in folder.iterdir() if not _is_left_over(entry.name))
+    unknown: str | None = next((entry for entry in inside if entry not in known), None)
+    return unknown if unknown or name in _CORPORA else _stranger(folder)
+
+
+def _is_left_over(name: str) -> bool:
+    """A file that a killed process was writing."""
+    return name.startswith((".part.", ".suffixes.")) or (name.startswith(".") and name.endswith((".part", ".new")))
+
+
+def _own_folders(out: Path) -> list[str]:
+    """The names of folders that the run in `out` makes; networks and tokenizers go where a comparison made them."""
+    if not (out / _COMPARISON).exists():
+        return [*_SAVED, "text"]
+    return [*_SAVED, *_CORPORA, *_RUNS, *(name for name in TOKENIZERS if (out / name / _COMPARISON).exists())]
+
+
+def _set_aside(out: Path) -> None:
+    """Move what the earlier run made to `.replaced/`. Its model stays where it is, as does the text, of which a second
+    name is kept; links are left alone."""
+    aside = out / _ASIDE
+    try:
+        folders = _own_folders(out)
+        compared = (out / _COMPARISON).exists()
+        aside.mkdir(exist_ok=True)
+        write_file(aside / _WAS, json.dumps({"model": _model_id(out), "comparison": compared}) + "\n")
+        for name in [*_FILES, *_COMPARED_FILES, *folders]:
+            path = out / name
+            if name == "model" or path.is_symlink() or not path.exists() or (name not in folders + sorted(_made(out))):
+                continue
+            if name != "text" or not _link(path, aside / name):
+                os.rename(path, aside / name)
+        if compared:
+            os.rename(out / _COMPARISON, aside / _COMPARISON)
+    except OSError as error:
+        _put_back(out)
+        raise TrainingError(
+            f"the run in {out} cannot be replaced: {error.strerror}; what was there before is untouched"
+        ) from None
+
+
+def _link(corpus: Path, target: Path) -> bool:
+    """Give the files of a corpus a second name in `target`: they are replaced, never written to. False without links."""
+    try:
+        target.mkdir()
+        for name in _IN_CORPUS:
+            if (corpus / name).is_file():
+                os.link(corpus / name, target / name)
+    except OSError:
+        _remove(target)
+        return False
+    return True
+
+
+def _put_back(out: Path) -> None:
+    """Undo `_set_aside`, as far as it came. Does nothing that would lose a file."""
+    aside = out / _ASIDE
+    with contextlib.suppress(OSError):
+        for path in sorted(aside.iterdir()):
+            if path.name == _WAS:
+                continue
+            if path.name in _CORPORA and (out / path.name).is_dir():
+                for file in sorted(path.iterdir(), reverse=True):  # corpus.json, which says what they are, comes last
+                    os.replace(file, out / path.name / file.name)
+                    file.unlink(missing_ok=True)  # of two names of one file the system replaces neither
+                path.rmdir()
+                continue
+            _remove(out / path.name)
+            os.rename(path, out / path.name)
+        (aside / _WAS).unlink(missing_ok=True)
+        aside.rmdir()
+
+
+def _recover(out: Path, *, resume: bool) -> None:
+    """Finish or undo a replacement whose process was killed."""
+    if not (out / _ASIDE).is_dir():
+        return
+    if _model_changed(out):
+        _remove(out / _ASIDE)
+    elif not (resume and (out / "checkpoint").exists()):  # else the new run goes on, and is not yet in place
+        _put_back(out)
+
+
+def _end(out: Path, *, complete: bool) -> None:
+    if (out / _ASIDE).is_dir():
+        if complete and not _model_changed(out):  # a comparison whose models lie in folders of their own
+            for name in ("model", "text"):
+                if not (out / name).is_symlink():
+                    _remove(out / name)
+        _remove(out / _ASIDE)
+
+
+def _model_id(out: Path) -> list[Any] | None:
+    """What tells the model in `out` from any other; None where there is none."""
+    with contextlib.suppress(OSError, ValueError):
+        manifest = read_regular(out / "model" / MANIFEST, limit=1 << 20)
+        return [os.stat(out / "model").st_mtime_ns, hashlib.sha256(manifest).hexdigest()]
+    return None
+
+
+def _model_changed(out: Path) -> bool:
+    """Whether another model is in place than when the run was set aside."""
+    if not (out / _ASIDE).is_dir():
+        return False
+    try:
+        was = parse_json(read_regular(out / _ASIDE / _WAS, limit=1 << 16)).get("model")
+    except (OSError, ValueError):  # killed before anything was moved
+        return False
+    return _model_id(out) != was
+
+
+def _remove(path: Path) -> None:
+    """Remove what a run made under this name, with what is left of its saves; anything else in it stays. Never raises."""
+    with contextlib.suppress(OSError):
+        if path.is_symlink() or not path.is_dir():
             path.unlink(missing_ok=True)
-
-
-def begin_comparison(out: Path, *, overwrite: bool, keep: Collection[str]) -> None:
-    """Mark the folder as a comparison's; with `overwrite` it is emptied first, without the names in `keep`."""
-    if overwrite:
-        empty_folder(out, keep=keep)
-    (out / _COMPARISON).touch()
+        elif (path / MANIFEST).is_file():
+            discard_folder(path)
+        else:
+            for name in (*_IN_CORPUS, *_FILES, *_COMPARED_FILES, MARK, _WAS, _COMPARISON, RUN_LOCK):
+                (path / name).unlink(missing_ok=True)
+            for entry in sorted(path.iterdir()):
+                if entry.name in (*_SAVED, *_CORPORA, *_RUNS, *TOKENIZERS, _ASIDE):
+                    _remove(entry)
+                elif _is_left_over(entry.name):
+                    entry.unlink()
+            path.rmdir()

@@ -172,7 +172,8 @@ def _check_resume(recipe: ResolvedRecipe, run: Run, fingerprint: str, threads: i
 
 @contextmanager
 def stop_on_signals(trainer: Trainer) -> Iterator[list[int]]:
-    """Inside, Ctrl-C and SIGTERM end training after the minibatch in progress; a second one ends it at once.
+    """Inside, Ctrl-C, SIGTERM and SIGHUP (its terminal was closed) end training after the minibatch in progress;
+    a second one ends it at once.
 
     Yields the list of signals received. Does nothing outside the main thread.
     """
@@ -187,7 +188,10 @@ def stop_on_signals(trainer: Trainer) -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup has it ignored
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield received
     finally:

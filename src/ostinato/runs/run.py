@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ostinato.errors import SettingsError, TrainingError, UsageError
-from ostinato.runs.folder import check_folder, empty_folder
+from ostinato.files import write_file
+from ostinato.runs.folder import run_folder
 from ostinato.runs.progress import Progress
-from ostinato.runs.task import Result, Run, find_task
+from ostinato.runs.task import Result, Run, Task, find_task
 from ostinato.settings import Recipe, load_recipe, to_toml
 from ostinato.training.observers import Observer, Observers
 
@@ -51,7 +52,15 @@ def train(
         raise UsageError("an n-gram model is counted anew each time: leave out resume, or overwrite the old one")
     seen = Observers([*([Progress()] if progress else []), *observers])
     run = Run(sources, recipe, out, device, resume, same_recipe, overwrite, encoding, start, team, seen)
-    check_folder(out, resume=resume if task.resumable else None, overwrite=overwrite)
+    if team is not None and team.rank:
+        return _through(task, run)  # the folder is rank 0's
+    with run_folder(out, resume=resume if task.resumable else None, overwrite=overwrite, what="training"):
+        return _through(task, run)
+
+
+def _through(task: Task, run: Run) -> Result:
+    """Every step, inside the run's folder."""
+    seen = run.seen
     run = task.open(run)
     read = task.read(run)
     for note in read.notes:
@@ -73,12 +82,10 @@ def _as_before(recipe: Recipe, out: Path) -> Recipe:
 
 
 def _begin(run: Run, recipe: Recipe) -> None:
-    """Everything has been read and checked: what an earlier run left goes, the recipe in force is written down."""
+    """Everything has been read and checked: the recipe in force is written down."""
     if run.team is not None and run.team.rank:
         return
-    if run.overwrite:
-        empty_folder(run.out)
     try:
-        (run.out / "recipe.toml").write_text(to_toml(recipe), "utf-8")
+        write_file(run.out / "recipe.toml", to_toml(recipe))
     except OSError as error:
         raise TrainingError(f"cannot write to the output folder {run.out}: {error.strerror}") from None

@@ -1,0 +1,21 @@
+"""Files and folders that others may be using: locks, writing whole or not at all, reading what may be hostile."""
+
+from ostinato.files.locks import hold, refuse_if_held
+from ostinato.files.reading import UnsafeFileError, open_regular, parse_json, path, read_regular
+from ostinato.files.writing import NotFlushedError, flush, replacing, sweep, unique, write_file
+
+__all__ = [
+    "NotFlushedError",
+    "UnsafeFileError",
+    "flush",
+    "hold",
+    "open_regular",
+    "parse_json",
+    "path",
+    "read_regular",
+    "refuse_if_held",
+    "replacing",
+    "sweep",
+    "unique",
+    "write_file",
+]

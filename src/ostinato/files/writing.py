@@ -1,0 +1,104 @@
+"""Single files that are written whole or not at all."""
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+_PART = ".part"
+
+
+class NotFlushedError(OSError):
+    """What was written is in its place, but its folder could not be flushed to the disk."""
+
+
+def unique(path: Path, suffix: str) -> Path:
+    """A hidden name beside `path` that no other writer has: it holds this process's id, which `sweep` reads."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{suffix}")
+
+
+def sweep(path: Path, suffix: str, *, everyone: bool = False) -> list[Path]:
+    """What is left of the names that `unique` gave to processes that have ended; with `everyone`, to any process."""
+    prefix, found = f".{path.name}.", []
+    with os.scandir(path.parent) as entries:
+        for entry in entries:
+            name = entry.name
+            if not (name.startswith(prefix) and name.endswith(suffix)):
+                continue
+            number, dash, _ = name[len(prefix) : -len(suffix)].partition("-")
+            if dash and number.isdecimal() and (everyone or not _alive(int(number))):
+                found.append(path.with_name(name))
+    return sorted(found)
+
+
+def flush(path: Path) -> None:
+    """Flush a file or folder to the disk."""
+    folder = path.is_dir()
+    if folder and os.name == "nt":
+        return  # Windows cannot open a folder for flushing
+    handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Inside, write the file it gives: it takes the place of `path` when the block ends without an error.
+
+    The new file is flushed before, its folder afterwards; links are followed; what is no regular file (a pipe, a
+    terminal) is written to directly. Raises OSError: `path` is then as it was, except after NotFlushedError.
+    """
+    target = Path(os.path.realpath(path))
+    with contextlib.suppress(OSError):
+        if not stat.S_ISREG(target.stat().st_mode) and not target.is_dir():
+            with target.open("wb") as file:
+                yield file
+            return
+    with contextlib.suppress(OSError):
+        for stale in sweep(target, _PART):
+            stale.unlink(missing_ok=True)
+    temporary = unique(target, _PART)
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    flush_place(target.parent)
+
+
+def flush_place(folder: Path) -> None:
+    """Flush the folder in which something has just been put. Raises NotFlushedError."""
+    try:
+        flush(folder)
+    except OSError as error:
+        raise NotFlushedError(error.errno, error.strerror or str(error), str(folder)) from None
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Write `content` (text as UTF-8) as the file `path`, whole or not at all. Raises OSError as `replacing`."""
+    with replacing(path) as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def _alive(process: int) -> bool:
+    if os.name == "nt":
+        return process == os.getpid()
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OverflowError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
