@@ -228,7 +228,7 @@ def _set_aside(out: Path) -> None:
 
 
 def _link(corpus: Path, target: Path) -> bool:
-    """Give the files of a corpus a second name in `target`: they are replaced, never written to. False without links."""
+    """Give the files of a corpus a second name in `target`: they are replaced, never changed. False without links."""
     try:
         target.mkdir()
         for name in _IN_CORPUS:
@@ -298,7 +298,7 @@ def _model_changed(out: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Remove what a run made under this name, with what is left of its saves; anything else in it stays. Never raises."""
+    """Remove what a run made under this name, and what its saves left; anything else in it stays. Never raises."""
     with contextlib.suppress(OSError):
         if path.is_symlink() or not path.is_dir():
             path.unlink(missing_ok=True)
