@@ -151,6 +151,8 @@ def _trained(sources: "list[str] | Records", recipe: Recipe, out: str | Path | N
     """Run, and read the model. Raises what a signal means to the process when one ended the run."""
     if options["resume"] and out is None:
         raise UsageError("resume=True goes on with the run in a folder: name it with out=")
+    if out is not None and not str(out):
+        raise UsageError("the name of the output folder is empty: give another with out=")
     from ostinato.runs.run import train as run
 
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="ostinato-")) / "run"

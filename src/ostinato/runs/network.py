@@ -16,6 +16,7 @@ import torch
 from ostinato.errors import TrainingError
 from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
 from ostinato.models.saved import SavedModule
+from ostinato.runs.saving import ModelWriter
 from ostinato.runs.task import Result, Run, Task
 from ostinato.settings import Recipe, ResolvedRecipe, ResolvedTraining, decide, recipe_from_mapping, to_mapping
 from ostinato.training.checkpoint import load_checkpoint
@@ -96,13 +97,15 @@ class NetworkTask(Task):
     def train(self, run: Run, settled: Settled, built: Built) -> Result:
         """Until the budget is used; the best model is saved whenever there is one."""
         metrics = MetricsFile(run.out / "metrics.jsonl")
+        # what was measured is saved before it is printed, which may fail
+        writers = [observer for observer in built.observers if isinstance(observer, ModelWriter)]
         trainer = Trainer(
             built.module,
             built.data,
             settled.training,
             folder=run.out,
             device=settled.device,
-            observers=[metrics, *run.seen.all, *built.observers],
+            observers=[metrics, *writers, *run.seen.all, *(o for o in built.observers if o not in writers)],
             run=dict(settled.description),
             team=run.team or ALONE,
         )
