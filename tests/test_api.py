@@ -231,6 +231,21 @@ def test_what_cannot_be_resumed(verses, tmp_path):
     assert not (tmp_path / "m").exists()
 
 
+def test_a_missing_model_is_a_missing_file_and_a_bad_value_a_bad_value(tmp_path, model):
+    with pytest.raises(FileNotFoundError, match="there is no such folder"):
+        ostinato.load(tmp_path / "nothing")
+    with pytest.raises(ValueError, match="lines must be"):
+        model.write(lines=0)
+
+
+def test_where_lines_are_documents_lines_are_counted(verses):
+    settings = {**SMALL, "text.documents": "lines"}
+    model = ostinato.train(verses, steps=30, settings=settings, progress=False)
+    text = model.write("风", lines=3, seed=1)
+    assert sum(1 for line in text.split("\n") if line.strip()) == 3
+    assert len(text) < 600
+
+
 def test_wrong_calls():
     with pytest.raises(ostinato.UsageError, match="no text given"):
         ostinato.train()

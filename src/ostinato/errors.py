@@ -39,6 +39,10 @@ class BundleError(OstinatoError):
     """A saved model is missing, damaged, or of a format this version does not read."""
 
 
+class MissingModelError(BundleError, FileNotFoundError):
+    """There is no model where one was asked for."""
+
+
 class TrainingError(OstinatoError):
     """Training cannot start, go on, or be resumed."""
 

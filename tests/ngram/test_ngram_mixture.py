@@ -11,7 +11,7 @@ from ostinato.bundle import Bundle
 from ostinato.errors import BundleError, UsageError
 from ostinato.ngram import Mixture, SavedPart, UnigramCache, cache_part, cross_fit, fit_ngram, fit_weights, from_arrays
 from ostinato.ngram.mixture import join_parts, load_mixture, mix
-from ostinato.protocols import StepModel
+from ostinato.protocols import StepModel, join, read_on, score_many
 
 V = 6
 texts = st.lists(st.integers(0, V - 1), min_size=1, max_size=40).map(lambda ids: np.array(ids, dtype=np.uint16))
@@ -60,6 +60,33 @@ def test_rows_are_selected_in_every_part():
     first, _ = mixture.step(np.array([2, 3]), state)
     second, _ = mixture.step(np.array([3, 2]), mixture.select(state, np.array([1, 0])))
     np.testing.assert_array_equal(first, second[::-1])
+
+
+@given(texts, st.lists(texts, max_size=5), st.integers(1, 9))
+def test_many_texts_score_as_each_alone(training, many, window):
+    many = [*many, np.zeros(0, np.uint16)]
+    *ngrams, cache = parts_of(training, window)
+    with np.errstate(divide="ignore"):
+        for model in (*ngrams, cache, Mixture((ngrams[0], cache), np.array([0.3, 0.7]))):
+            for got, ids in zip(score_many(model, many), many, strict=True):
+                np.testing.assert_array_equal(got, model.score(ids))
+    assert score_many(cache, []) == score_many(ngrams[0], []) == []
+
+
+@given(texts, texts, st.integers(1, 9))
+def test_prompts_are_read_and_states_joined_as_by_steps(training, prompt, window):
+    model = Mixture(parts_of(training, window), np.array([0.4, 0.2, 0.1, 0.3]))
+    state, end = model.initial_state(1), np.zeros(1, np.int64)
+    _, state = model.step(end, state)
+    stepped = state
+    for token in prompt:
+        _, stepped = model.step(np.array([token]), stepped)
+    read = read_on(model, prompt, state)
+    for got, expected in zip(read, stepped, strict=True):
+        np.testing.assert_array_equal(got, expected)
+    both, _ = model.step(np.array([1, 2]), join(model, [state, stepped]))
+    np.testing.assert_allclose(both[0], model.step(np.array([1]), state)[0][0])
+    np.testing.assert_allclose(both[1], model.step(np.array([2]), stepped)[0][0])
 
 
 def test_fitted_weights_are_the_likeliest():

@@ -12,7 +12,7 @@ import numpy as np
 from ostinato.bundle.folder import FORMAT, FileContent, recover_folder, write_folder
 from ostinato.bundle.snapshot import Bytes, read_snapshot
 from ostinato.bundle.tensors import Array, TensorFile, tensor_writer
-from ostinato.errors import BundleError
+from ostinato.errors import BundleError, MissingModelError
 
 if TYPE_CHECKING:
     from ostinato.text import BaseTokenizer
@@ -73,10 +73,10 @@ def find_bundle(path: Path) -> Path:
         if (folder / "config.json").is_file():
             return folder
     if not path.exists():
-        raise BundleError(
+        raise MissingModelError(
             f"no model at {path}: there is no such folder; train one with `ostinato train TEXT -o {path}`"
         )
-    raise BundleError(f"no model at {path}: it holds no config.json; give a folder that `ostinato train -o` made")
+    raise MissingModelError(f"no model at {path}: it holds no config.json; give a folder that `ostinato train -o` made")
 
 
 def read_bundle(path: Path, *, verify: bool = True) -> Bundle:

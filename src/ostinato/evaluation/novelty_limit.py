@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ostinato.errors import UsageError
 from ostinato.evaluation.novelty import TrainingText
-from ostinato.protocols import END_OF_DOCUMENT, Floats, Ids, State, StepModel
+from ostinato.protocols import END_OF_DOCUMENT, Floats, Ids, State, StepModel, score_many
 
 
 @dataclass(frozen=True)
@@ -95,3 +95,7 @@ class CopyLimit:
     def score(self, ids: Ids) -> npt.NDArray[np.float64]:
         """The model's own ln P(ids[t] | what came before), without the limit: (T,) float64."""
         return self.model.score(ids)
+
+    def score_many(self, texts: Sequence[Ids]) -> list[npt.NDArray[np.float64]]:
+        """`score` of each text."""
+        return score_many(self.model, texts)

@@ -1,5 +1,6 @@
 """A cache: words that were just used come back (Kuhn & De Mori 1990; in a mixture: Grave et al. 2017)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,17 +52,31 @@ class UnigramCache:
         return state[rows]
 
     def score(self, ids: Ids) -> npt.NDArray[np.float64]:
-        """ln P(ids[t] | the `window` tokens before it) for every t: (T,) float64.
+        """ln P(ids[t] | the `window` tokens before it) for every t: (T,) float64."""
+        return self.score_many([ids])[0]
 
-        Vectorised: sorted by token and place, the occurrences of one token since a place are a run.
+    def score_many(self, texts: Sequence[Ids]) -> list[npt.NDArray[np.float64]]:
+        """`score` of each text.
+
+        Vectorised: sorted by text, token and place, the occurrences of one token since a place are a run.
         """
-        text = np.concatenate([[0], ids]).astype(np.int64)  # the 0 that every text starts from has been read
-        places = np.arange(len(text))
-        keys = text * len(text) + places
+        sizes = [len(ids) + 1 for ids in texts]
+        starts = np.cumsum([0, *sizes])
+        if not texts:
+            return []
+        read = np.zeros(starts[-1], np.int64)  # the 0 that every text starts from has been read
+        for start, ids in zip(starts[:-1], texts, strict=True):
+            read[start + 1 : start + 1 + len(ids)] = ids
+        places, begins = np.arange(len(read)), np.repeat(starts[:-1], sizes)
+        tokens = np.repeat(np.arange(len(texts)), sizes) * self.vocabulary_size + read
+        keys = tokens * len(read) + places
         by_token = np.sort(keys)
-        first = np.maximum(places - self.window, 0)
-        count = np.searchsorted(by_token, keys) - np.searchsorted(by_token, text * len(text) + first)
-        total = places - first
+        first = np.maximum(places - self.window, begins)
+        count = np.searchsorted(by_token, keys) - np.searchsorted(by_token, tokens * len(read) + first)
         with np.errstate(divide="ignore"):
-            scores: npt.NDArray[np.float64] = np.log((count + self.base[text]) / (total + 1))[1:]
-        return scores
+            scores: npt.NDArray[np.float64] = np.log((count + self.base[read]) / (places - first + 1))
+        return [scores[start + 1 : start + size] for start, size in zip(starts[:-1], sizes, strict=True)]
+
+    def join(self, states: Sequence[Recent]) -> Recent:
+        """One state with the rows of all `states`."""
+        return np.concatenate(states)

@@ -11,7 +11,7 @@ from ostinato.bundle import Bundle
 from ostinato.errors import BundleError, UsageError
 from ostinato.ngram.cache import UnigramCache
 from ostinato.ngram.continuous import ContinuousCache, HiddenStates
-from ostinato.protocols import Floats, Ids, State, StepModel
+from ostinato.protocols import Floats, Ids, State, StepModel, join, read_on, score_many
 
 Weights = npt.NDArray[np.float64]
 
@@ -63,6 +63,20 @@ class Mixture:
     def score(self, ids: Ids) -> npt.NDArray[np.float64]:
         """ln P(ids[t] | what came before) for every t: (T,) float64."""
         return mix(self.weights, np.array([part.score(ids) for part in self.parts]))
+
+    def score_many(self, texts: Sequence[Ids]) -> list[npt.NDArray[np.float64]]:
+        """`score` of each text."""
+        parts = [score_many(part, texts) for part in self.parts]
+        return [mix(self.weights, np.array(scores)) for scores in zip(*parts, strict=True)]
+
+    def read_on(self, ids: Ids, state: State) -> State:
+        """The state of one row after all of `ids`, (T,)."""
+        return tuple(read_on(part, ids, part_state) for part, part_state in zip(self.parts, state, strict=True))
+
+    def join(self, states: Sequence[State]) -> State | None:
+        """One state with the rows of all `states`; None where a part cannot join its own."""
+        joined = [join(part, of_part) for part, of_part in zip(self.parts, zip(*states, strict=True), strict=True)]
+        return None if any(state is None for state in joined) else tuple(joined)
 
 
 def mix(weights: Weights, log_probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

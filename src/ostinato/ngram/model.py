@@ -1,6 +1,6 @@
 """The n-gram model as a StepModel: nodes of a sorted trie in, a full distribution out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,6 +103,24 @@ class NgramModel:
         )
         with np.errstate(divide="ignore"):
             return np.log(probabilities, out=probabilities)
+
+    def score_many(self, texts: Sequence[Ids]) -> list[npt.NDArray[np.float64]]:
+        """`score` of each text, in one call: contexts start afresh at the end of a document, which is put between."""
+        end = np.zeros(1, np.uint32)
+        parts = [part for ids in texts for part in (np.asarray(ids), end)]
+        scores = self.score(np.concatenate(parts)) if parts else np.empty(0)
+        starts = np.cumsum([0, *(len(ids) + 1 for ids in texts)])
+        return [scores[start : start + len(ids)] for start, ids in zip(starts[:-1], texts, strict=True)]
+
+    def read_on(self, ids: Ids, state: Nodes) -> Nodes:
+        """The state of one row after all of `ids`, (T,), without the distributions in between."""
+        for token_id in np.asarray(ids, dtype=np.int64)[:, None]:
+            state = self._advance(token_id, state)
+        return state
+
+    def join(self, states: Sequence[Nodes]) -> Nodes:
+        """One state with the rows of all `states`."""
+        return np.concatenate(states)
 
     def _advance(self, ids: Nodes, state: Nodes) -> Nodes:
         """The nodes of the last 1 .. N-1 tokens after one more token a row."""

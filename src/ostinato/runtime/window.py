@@ -1,5 +1,6 @@
 """The network over the last few tokens (`models.window_mlp`) as a `StepModel`, in NumPy."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,10 @@ class WindowModel:
 
     def select(self, state: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
         return state[rows]
+
+    def join(self, states: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+        """One state with the rows of all `states`."""
+        return np.concatenate(states)
 
     def score(self, ids: Ids) -> npt.NDArray[np.float64]:
         """log P(ids[t] | the n ids before it) in nats for every t, (T,) float64. Raises UsageError."""
