@@ -236,5 +236,22 @@ def test_refuses_settings(arguments, message):
 
 def test_refuses_ids_outside_the_vocabulary():
     model = fit_ngram(np.array([1, 2, 0], dtype=np.uint16), V, order=2)
-    with pytest.raises(UsageError, match="below the vocabulary size 7, got 7"):
+    with pytest.raises(UsageError, match=r"token ids must lie in 0 \.\. 6, got 7"):
         model.score(np.array([7], dtype=np.uint16))
+    with pytest.raises(UsageError, match=r"token ids must lie in 0 \.\. 6, got -1"):
+        model.score(np.array([-1]))
+
+
+def test_refuses_states_of_another_batch_or_model():
+    model = fit_ngram(np.array([1, 2, 0], dtype=np.uint16), V, order=3)
+    ids, state = np.array([1, 2]), model.initial_state(2)
+    for wrong in (model.initial_state(3), state[:, :1], state.astype(float), None):
+        with pytest.raises(UsageError, match="state must be whole numbers of shape"):
+            model.step(ids, wrong)
+    for node in (99, -3):
+        with pytest.raises(UsageError, match="state must hold nodes of this model"):
+            model.step(ids, np.full_like(state, node))
+    with pytest.raises(UsageError, match=r"token ids must lie in 0 \.\. 6, got -2"):
+        model.step(-ids, state)
+    with pytest.raises(UsageError, match="ids must not be empty"):
+        model.step(ids[:0], model.initial_state(0))

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import math
 import mmap
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.errors import BundleError, GenerationError, OstinatoError, UsageError
+from ostinato.kernels import gateway
+from ostinato.kernels.gateway import address
 from ostinato.kernels.load import ISAS, find_library
-from ostinato.kernels.recurrent import CELLS, TABLE_BYTES, Array, FloatArray, IdArray, Shape
+from ostinato.kernels.shape import CELLS, TABLE_BYTES, Array, FloatArray, IdArray, Shape, check_tensor
 
 MOST_ROWS = 64
-"""Rows that `decode` takes at once (kRows in csrc/model.h)."""
+"""Rows that the compiled loop takes at once (kRows in csrc/model.h)."""
 
 _TENSORS = (
     "embedding.weight", "recurrent.weight_ih", "recurrent.weight_hh", "recurrent.bias_ih", "recurrent.bias_hh",
@@ -24,7 +27,7 @@ _TENSORS = (
 )  # fmt: skip
 """The C interface's numbers of the tensors (Tensor in csrc/model.h)."""
 _BLOCK_BYTES = 4 << 20
-_OUT_OF_MEMORY, _NOT_FINITE, _BAD_ID, _BAD_SCORES, _NOTHING_ALLOWED = 1, 3, 4, 5, 6  # Status in csrc/model.h
+_OUT_OF_MEMORY, _NOT_FINITE, _BAD_SCORES, _NOTHING_ALLOWED = 1, 3, 5, 6  # Status in csrc/model.h
 
 
 class _Shape(ctypes.Structure):
@@ -87,7 +90,7 @@ def _library() -> ctypes.CDLL:
 
 
 class NativeRecurrent:
-    """`recurrent.Recurrent` in C++ with the kernels of one instruction set, and a loop of its own that writes."""
+    """`shape.Recurrent` in C++ with the kernels of one instruction set, and a loop of its own that writes."""
 
     def __init__(self, shape: Shape, tensors: Mapping[str, Array], precision: str, isa: str, threads: int) -> None:
         self.shape = shape
@@ -107,76 +110,68 @@ class NativeRecurrent:
             self._set(name, tensors[name], expected)
 
     def _set(self, name: str, tensor: Array, expected: tuple[int, ...]) -> None:
-        if tensor.shape != expected:
-            raise BundleError(
-                f"tensor {name!r} has shape {tensor.shape}, expected {expected}; train or copy the model again"
-            )
+        check_tensor(name, tensor, expected)
         base, _, layer = name.partition("_l") if name.startswith("recurrent.") else (name, "", "0")
         number = _TENSORS.index(base)
         for first, block in _blocks(tensor):
             status = self._library.ostinato_model_set(
-                self._handle, number, int(layer), first, len(block), _pointer(block)
+                self._handle, number, int(layer), first, len(block), address(block)
             )
             if status:
                 raise _error(status, f"tensor {name!r}")
 
     def step(self, ids: IdArray, state: FloatArray, logits: bool = True) -> tuple[FloatArray, FloatArray]:
-        """See `recurrent.Recurrent.step`."""
-        ids, state = _dense(ids, np.uint32), _dense(state, np.float32)
+        """See `shape.Recurrent.step`."""
+        sizes = self.shape.sizes()
+        ids, state = gateway.STEP.take(sizes, ids, state)
         rows = len(ids)
         after = np.empty_like(state)
         scores = np.empty((rows if logits else 0, self.shape.vocabulary_size), np.float32)
         status = self._library.ostinato_step(
-            self._handle, self._threads, rows, _pointer(ids), _pointer(state), _pointer(after),
-            _pointer(scores) if logits else None,
+            self._handle, self._threads, rows, address(ids), address(state), address(after),
+            address(scores) if logits else None,
         )  # fmt: skip
-        self._check(status, ids)
+        self._check(status)
         return scores, after
 
     def score(
         self, ids: IdArray, state: FloatArray, logits: FloatArray, features: FloatArray | None = None
     ) -> tuple[npt.NDArray[np.float64], FloatArray]:
-        """See `recurrent.Recurrent.score`."""
-        ids = _dense(ids, np.uint32)
-        after, last = state.astype(np.float32, order="C"), logits.astype(np.float32, order="C")
-        out = np.empty(len(ids))
-        wanted = (len(ids), self.shape.hidden_size)
-        if features is not None and (features.shape, features.dtype, features.flags.c_contiguous) != (
-            wanted, np.dtype(np.float32), True,
-        ):  # fmt: skip
-            raise UsageError(f"features must be dense float32 {wanted}, got {features.dtype} {features.shape}")
+        """See `shape.Recurrent.score`."""
+        ids, state, logits, features = gateway.SCORE.take(self.shape.sizes(), ids, state, logits, features)
+        after, last, out = state.copy(), logits.copy(), np.empty(len(ids))
         status = self._library.ostinato_score(
-            self._handle, self._threads, len(ids), _pointer(ids), _pointer(after), _pointer(last), _pointer(out),
-            None if features is None else _pointer(features),
+            self._handle, self._threads, len(ids), address(ids), address(after), address(last), address(out),
+            None if features is None else address(features),
         )  # fmt: skip
-        self._check(status, ids)
+        self._check(status)
         return out, after
 
     def read(self, ids: IdArray, state: FloatArray) -> FloatArray:
-        """The state (S, 1, H) after all ids (T,), T >= 1, from a state (S, 1, H)."""
-        ids, after = _dense(ids, np.uint32), state.astype(np.float32, order="C")
-        status = self._library.ostinato_read(self._handle, self._threads, len(ids), _pointer(ids), _pointer(after))
-        self._check(status, ids)
+        """The state (S, 1, H) after all ids (T,), T >= 1, from a state (S, 1, H). Raises UsageError as `step` does."""
+        ids, state = gateway.READ.take(self.shape.sizes(), ids, state)
+        after = state.copy()
+        status = self._library.ostinato_read(self._handle, self._threads, len(ids), address(ids), address(after))
+        self._check(status)
         return after
 
     def score_many(
         self, texts: Sequence[IdArray], state: FloatArray, logits: FloatArray
     ) -> list[npt.NDArray[np.float64]]:
         """log-probabilities (T,) float64 of each text (T,) from the same state (S, 1, H) and logits (V,)."""
-        ids = [_dense(text, np.uint32) for text in texts]
+        state, logits = gateway.STARTS.take(self.shape.sizes(), state, logits)
+        ids = [gateway.TEXT.take(self.shape.sizes(), text)[0] for text in texts]
         out = [np.empty(len(text)) for text in ids]
-        state, logits = _dense(state, np.float32), _dense(logits, np.float32)
         order = sorted((at for at in range(len(ids)) if len(ids[at])), key=lambda at: -len(ids[at]))
         for first in range(0, len(order), MOST_ROWS):
             part = order[first : first + MOST_ROWS]
             lengths = np.array([len(ids[at]) for at in part], np.int64)
             read, written = _addresses([ids[at] for at in part]), _addresses([out[at] for at in part])
             status = self._library.ostinato_score_rows(
-                self._handle, self._threads, len(part), _pointer(lengths), _pointer(read), _pointer(state),
-                _pointer(logits), _pointer(written),
+                self._handle, self._threads, len(part), address(lengths), address(read), address(state),
+                address(logits), address(written),
             )  # fmt: skip
-            if status:
-                self._check(status, np.concatenate([ids[at] for at in part]))
+            self._check(status)
         return out
 
     def decode(
@@ -191,31 +186,68 @@ class NativeRecurrent:
         forbidden: Sequence[npt.NDArray[np.bool_]],
         stops: Sequence[npt.NDArray[np.bool_]],
     ) -> tuple[list[list[int]], FloatArray]:
-        """Read ids (B,), draw, read what was drawn, and so on, as `generation.BlockModel` says; B <= 64."""
-        ids, state, u = _dense(ids, np.uint32), _dense(state, np.float32), _dense(u, np.float64)
-        most = np.array(lengths, np.int64)
+        """Read ids (B,), draw, read what was drawn, and so on, as `generation.BlockModel` says."""
+        ids, state, u, most = gateway.DECODE.take(self.shape.sizes(), ids, state, u, lengths)
+        rows, length = u.shape
+        for name, given in (("samplers", samplers), ("recent", recent), ("forbidden", forbidden), ("stops", stops)):
+            if len(given) != rows:
+                raise UsageError(f"{name} must have {rows} rows, got {len(given)}")
+        if most.min() < 1 or most.max() > length:
+            raise UsageError(f"lengths must lie in 1 .. {length}, got {most.min()} .. {most.max()}")
+        for sampler in {id(one): one for one in samplers}.values():
+            _check_sampling(sampler)
+        masks, ends = self._masks("forbidden", forbidden), self._masks("stops", stops)
+        drawn, after = [], np.empty_like(state)
+        for first in range(0, rows, MOST_ROWS):
+            part = slice(first, first + MOST_ROWS)
+            tokens, reached = self._decode_part(
+                ids[part], np.ascontiguousarray(state[:, part]), samplers[part], u[part], most[part], recent[part],
+                masks[part], ends[part],
+            )  # fmt: skip
+            after[:, part] = reached
+            drawn += tokens
+        return drawn, after
+
+    def _decode_part(
+        self,
+        ids: IdArray,
+        state: FloatArray,
+        samplers: Sequence[Sampling],
+        u: npt.NDArray[np.float64],
+        most: npt.NDArray[np.int64],
+        recent: Sequence[Sequence[int]],
+        masks: Sequence[npt.NDArray[np.bool_]],
+        ends: Sequence[npt.NDArray[np.bool_]],
+    ) -> tuple[list[list[int]], FloatArray]:
+        """`decode` of at most MOST_ROWS rows, all checked but `recent`."""
         rows, length = u.shape
         spans = [min(sampler.remembers, len(row) + length) for sampler, row in zip(samplers, recent, strict=True)]
         remembers = max(spans)
         history = np.zeros((rows, remembers + length), np.uint32)
         recents = np.zeros(rows, np.int64)
         for b, (row, span) in enumerate(zip(recent, spans, strict=True)):
-            recents[b] = min(len(row), span)
-            history[b, remembers - recents[b] : remembers] = row[len(row) - recents[b] :]
+            if recents_of := min(len(row), span):
+                recents[b] = recents_of
+                (last,) = gateway.RECENT.take(self.shape.sizes(), row[len(row) - recents_of :])
+                history[b, remembers - recents_of : remembers] = last
         drawn, counts, after = np.empty((rows, length), np.uint32), np.zeros(rows, np.int64), np.empty_like(state)
         sampling = (_Sampling * rows)(*(self._sampling(*one) for one in zip(samplers, spans, strict=True)))
-        masks, ends = _dense_masks(forbidden), _dense_masks(stops)
         mask_places, end_places = _addresses(masks), _addresses(ends)
         arrays = _Drawing(
             remembers, ctypes.addressof(sampling),
-            *map(_pointer, (u, most, mask_places, end_places, history, recents, drawn, counts)),
+            *map(address, (u, most, mask_places, end_places, history, recents, drawn, counts)),
         )  # fmt: skip
         status = self._library.ostinato_decode(
-            self._handle, self._threads, rows, length, _pointer(ids), _pointer(state), _pointer(after),
+            self._handle, self._threads, rows, length, address(ids), address(state), address(after),
             ctypes.byref(arrays),
         )  # fmt: skip
-        self._check(status, ids)
+        self._check(status)
         return [row[:count] for row, count in zip(drawn.tolist(), counts.tolist(), strict=True)], after
+
+    def _masks(self, name: str, masks: Sequence[npt.NDArray[np.bool_]]) -> list[npt.NDArray[np.bool_]]:
+        """Masks as the compiled loop reads them; rows that share one go on sharing it."""
+        dense = {id(m): gateway.MASKS[name].take(self.shape.sizes(), m)[0] for m in {id(m): m for m in masks}.values()}
+        return [dense[id(mask)] for mask in masks]
 
     def _sampling(self, sampler: Sampling, remembers: int) -> _Sampling:
         return _Sampling(
@@ -223,11 +255,18 @@ class NativeRecurrent:
             min(sampler.top_k, self.shape.vocabulary_size), remembers,
         )  # fmt: skip
 
-    def _check(self, status: int, ids: IdArray) -> None:
-        if status == _BAD_ID:
-            raise UsageError(f"token ids must be below {self.shape.vocabulary_size}, got {ids.max()}")
+    def _check(self, status: int) -> None:
         if status:
             raise _error(status, "this call")
+
+
+def _check_sampling(sampling: Sampling) -> None:
+    gateway.number("temperature", sampling.temperature, 0, math.inf)
+    gateway.number("top_p", sampling.top_p, 0, 1)
+    gateway.number("min_p", sampling.min_p, 0, 1)
+    gateway.number("repetition_penalty", sampling.repetition_penalty, 0, math.inf)
+    gateway.number("top_k", sampling.top_k, 0, math.inf, whole=True)
+    gateway.number("remembers", sampling.remembers, 0, math.inf, whole=True)
 
 
 def _error(status: int, what: str) -> OstinatoError:
@@ -242,28 +281,9 @@ def _error(status: int, what: str) -> OstinatoError:
     return BundleError(f"the kernels cannot take {what}")
 
 
-def _dense(array: Array, dtype: Any) -> Array:
-    return np.ascontiguousarray(array, dtype)
-
-
-def _pointer(array: Array) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
-
-
 def _addresses(arrays: Sequence[Array]) -> npt.NDArray[np.uint64]:
     """Where each of `arrays` begins, (N,); they must stay referenced while the addresses are in use."""
-    return np.array([_pointer(array) for array in arrays], np.uint64)
-
-
-def _dense_masks(masks: Sequence[npt.NDArray[np.bool_]]) -> list[npt.NDArray[np.uint8]]:
-    """Masks as the compiled loop reads them; rows that share one go on sharing it."""
-    dense = {id(mask): _dense(mask, np.uint8) if mask.dtype != np.bool_ else _bytes(mask) for mask in masks}
-    return [dense[id(mask)] for mask in masks]
-
-
-def _bytes(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(mask).view(np.uint8)
+    return np.array([address(array) for array in arrays], np.uint64)
 
 
 def _blocks(tensor: Array) -> Iterator[tuple[int, FloatArray]]:

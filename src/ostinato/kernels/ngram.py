@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ostinato.errors import UsageError
+from ostinato.kernels import gateway
 from ostinato.kernels.load import NUMPY, choose_isa, find_library
 from ostinato.protocols import END_OF_DOCUMENT, Ids
 
@@ -39,29 +41,29 @@ def ngram_probabilities(
     """P(ids[t] | the tokens before it in its document), ids: (T,), each below V. Returns (T,) float64.
 
     unigram: (V,). restart: the shorter context is always the uniform distribution. Both ways give the same bits.
+    Raises UsageError for arrays that do not fit each other. That `children` point inside `words` is checked where a
+    model is made or read (`ngram.fit`), not in every call.
     """
+    arrays, base, tokens = _taken(words, children, shares, weights, unigram, ids)
     library = find_library()[0] if choose_isa().isa != NUMPY else None
-    ours = hasattr(library, "ostinato_ngram_probabilities") and all(c.dtype == np.uint32 for c in children)
-    if library is None or not ours:
+    ours = all(starts.dtype == np.uint32 for starts in arrays[1])
+    if library is None or not ours or not hasattr(library, "ostinato_ngram_probabilities"):
         return ngram_probabilities_numpy(words, children, shares, weights, unigram, ids, restart=restart)
-    tokens = np.ascontiguousarray(ids, dtype=np.uint32)
     result = np.empty(len(tokens))
-    arrays = [[np.require(a, requirements=("C", "A")) for a in level] for level in (words, children, shares, weights)]
     word_pointers, child_pointers, share_pointers, weight_pointers = map(_pointers, arrays)
-    base = np.ascontiguousarray(unigram)
     library.ostinato_ngram_probabilities(
         ctypes.c_int32(len(words)),
         word_pointers,
-        ctypes.c_int32(words[0].itemsize),
+        ctypes.c_int32(arrays[0][0].itemsize),
         child_pointers,
         share_pointers,
         weight_pointers,
-        ctypes.c_void_p(base.ctypes.data),
+        ctypes.c_void_p(gateway.address(base)),
         ctypes.c_double(1 / len(base)),
         ctypes.c_int32(restart),
-        ctypes.c_void_p(tokens.ctypes.data),
+        ctypes.c_void_p(gateway.address(tokens)),
         ctypes.c_int64(len(tokens)),
-        ctypes.c_void_p(result.ctypes.data),
+        ctypes.c_void_p(gateway.address(result)),
     )
     return result
 
@@ -77,7 +79,8 @@ def ngram_probabilities_numpy(
     restart: bool = False,
 ) -> Weights:
     """The twin of the compiled kernel: one order after the other, all tokens at once."""
-    tokens = np.asarray(ids, dtype=np.int64)
+    (words, children, shares, weights), unigram, ids = _taken(words, children, shares, weights, unigram, ids)
+    tokens = ids.astype(np.int64)
     previous = np.concatenate([[END_OF_DOCUMENT], tokens[:-1]])
     contexts = previous
     result = unigram[tokens]
@@ -95,6 +98,39 @@ def ngram_probabilities_numpy(
         contexts = np.concatenate([[BEYOND], reached[:-1]])
         contexts[previous == END_OF_DOCUMENT] = BEYOND
     return result
+
+
+def _taken(
+    words: Sequence[Integers],
+    children: Sequence[Integers],
+    shares: Sequence[Weights],
+    weights: Sequence[Weights],
+    unigram: Weights,
+    ids: Ids,
+) -> tuple[list[list[npt.NDArray[Any]]], Weights, npt.NDArray[np.uint32]]:
+    """The levels' arrays, the unigrams and the ids as the kernel reads them."""
+    order = len(words)
+    given = {"words": order, "children": len(children) + 1, "shares": len(shares), "weights": len(weights)}
+    if order < 1 or set(given.values()) != {order}:
+        raise UsageError(f"an n-gram model has as many words, children (and one), shares and weights, got {given}")
+    base, tokens = gateway.NGRAM.take({}, unigram, ids)
+    word_type = _type(words[0], "uint16", "uint32")
+    sizes = {"V": len(base), "1": 1}
+    first, share, weight = gateway.ngram_unigrams(word_type).take(sizes, words[0], shares[0], weights[0])
+    arrays: list[list[npt.NDArray[Any]]] = [[first], [], [share], [weight]]
+    for n in range(1, order):
+        contexts = len(arrays[0][-1])
+        signature = gateway.ngram_level(word_type, _type(children[n - 1], "uint64", "uint32"))
+        level = (words[n], children[n - 1], shares[n], weights[n])
+        for held, array in zip(arrays, signature.take({"C": contexts, "C + 1": contexts + 1}, *level), strict=True):
+            held.append(array)
+    return arrays, base, tokens
+
+
+def _type(array: Any, *types: str) -> str:
+    """The array's dtype where it is one of `types`, else the last of them: the gateway converts, or refuses."""
+    name = getattr(getattr(array, "dtype", None), "name", "")
+    return name if name in types else types[-1]
 
 
 def find(starts: Integers, words: Integers, contexts: Nodes, wanted: Nodes) -> Nodes:
@@ -119,4 +155,4 @@ def find(starts: Integers, words: Integers, contexts: Nodes, wanted: Nodes) -> N
 
 
 def _pointers(arrays: Sequence[npt.NDArray[Any]]) -> ctypes.Array[ctypes.c_void_p]:
-    return (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
+    return (ctypes.c_void_p * len(arrays))(*map(gateway.address, arrays))

@@ -5,25 +5,23 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.errors import BundleError, UsageError
-from ostinato.kernels.recurrent import Array, FloatArray, IdArray, Shape
+from ostinato.errors import BundleError
+from ostinato.kernels import gateway
+from ostinato.kernels.shape import Array, FloatArray, IdArray, Shape, check_tensor
 
 _BLOCK = 64
 """Steps of a text whose input products are one matrix product."""
 
 
 class NumpyRecurrent:
-    """`recurrent.Recurrent` in NumPy."""
+    """`shape.Recurrent` in NumPy."""
 
     def __init__(self, shape: Shape, tensors: Mapping[str, Array], precision: str) -> None:
         self.shape = shape
         taken: dict[str, FloatArray] = {}
         for name, expected in shape.tensors().items():
+            check_tensor(name, tensors[name], expected)
             tensor = np.array(tensors[name], np.float32)
-            if tensor.shape != expected:
-                raise BundleError(
-                    f"tensor {name!r} has shape {tensor.shape}, expected {expected}; train or copy the model again"
-                )
             if not np.isfinite(tensor).all():
                 raise BundleError(
                     f"tensor {name!r} holds a value that is no finite number; train or copy the model again"
@@ -42,16 +40,17 @@ class NumpyRecurrent:
         self._embedding = self._head.values() if shape.tied else taken.get("embedding.weight")
 
     def step(self, ids: IdArray, state: FloatArray, logits: bool = True) -> tuple[FloatArray, FloatArray]:
-        """See `recurrent.Recurrent.step`."""
-        self._check(ids)
+        """See `shape.Recurrent.step`."""
+        ids, state = gateway.STEP.take(self.shape.sizes(), ids, state)
         hidden, after = self._run(ids[None], state)
         return self._logits(hidden[0]) if logits else np.empty((0, self.shape.vocabulary_size), np.float32), after
 
     def score(
         self, ids: IdArray, state: FloatArray, logits: FloatArray, features: FloatArray | None = None
     ) -> tuple[npt.NDArray[np.float64], FloatArray]:
-        """See `recurrent.Recurrent.score`."""
-        self._check(ids)
+        """See `shape.Recurrent.score`."""
+        ids, state, logits, features = gateway.SCORE.take(self.shape.sizes(), ids, state, logits, features)
+        state = state.copy()
         out = np.empty(len(ids))
         for first in range(0, len(ids), _BLOCK):
             block = ids[first : first + _BLOCK]
@@ -65,10 +64,6 @@ class NumpyRecurrent:
             out[first : first + len(block)] = scores[np.arange(len(block)), block] - total
             logits = following[-1]
         return out, state
-
-    def _check(self, ids: IdArray) -> None:
-        if ids.size and ids.max() >= self.shape.vocabulary_size:
-            raise UsageError(f"token ids must be below {self.shape.vocabulary_size}, got {ids.max()}")
 
     def _logits(self, hidden: FloatArray) -> FloatArray:
         if self._projection is not None:

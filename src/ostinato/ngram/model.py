@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.errors import UsageError
+from ostinato.kernels import gateway
 from ostinato.kernels.ngram import BEYOND, UNSEEN, Integers, Nodes, find, ngram_probabilities
 from ostinato.ngram.smoothing import Interpolation
 from ostinato.protocols import END_OF_DOCUMENT, Floats, Ids
@@ -66,9 +67,14 @@ class NgramModel:
     def step(self, ids: Ids, state: Nodes) -> tuple[Floats, Nodes]:
         """Read one token a row: ids (batch,), state (batch, N-1). Returns log-probabilities (batch, V) and the state.
 
-        A token of probability 0 (maximum likelihood only) has -inf.
+        A token of probability 0 (maximum likelihood only) has -inf. Raises UsageError for ids or states of another
+        vocabulary, batch or model.
         """
-        new_state = self._advance(np.asarray(ids, dtype=np.int64), state)
+        read, state = gateway.NGRAM_STEP.take({"V": self.vocabulary_size, "N": self.order - 1}, ids, state)
+        for n, nodes in enumerate(state.T):
+            if nodes.min() < BEYOND or nodes.max() >= len(self.words[n]):
+                raise UsageError(f"state must hold nodes of this model, got {nodes.min()} .. {nodes.max()}")
+        new_state = self._advance(read, state)
         probabilities = np.empty((len(new_state), self.vocabulary_size))
         unigram = self.unigram()
         for row, nodes in zip(probabilities, new_state, strict=True):
@@ -95,8 +101,6 @@ class NgramModel:
 
         Raises UsageError for an id outside the vocabulary.
         """
-        if len(ids) and int(ids.max()) >= self.vocabulary_size:
-            raise UsageError(f"token ids must be below the vocabulary size {self.vocabulary_size}, got {ids.max()}")
         shares, weights = [level.share for level in self.levels], [level.weight for level in self.levels]
         probabilities = ngram_probabilities(
             self.words, self.children, shares, weights, self.unigram(), ids, restart=self.restart

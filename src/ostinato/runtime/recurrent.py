@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.bundle import Bundle
-from ostinato.errors import BundleError, UsageError
+from ostinato.errors import BundleError
 from ostinato.kernels import Kernels
-from ostinato.kernels.native import MOST_ROWS, NativeRecurrent, Sampling
-from ostinato.kernels.recurrent import CELLS, Recurrent, Shape, build
+from ostinato.kernels.native import NativeRecurrent, Sampling
+from ostinato.kernels.recurrent import build
+from ostinato.kernels.shape import CELLS, Recurrent, Shape
 from ostinato.protocols import END_OF_DOCUMENT, Ids
 
 FloatArray = npt.NDArray[np.float32]
@@ -103,7 +104,7 @@ class RecurrentModel:
 
     def step(self, ids: Ids, state: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Read one token a row, (B,): logits (B, V) float32 and the new state. Raises UsageError."""
-        return self._recurrent.step(_as_ids(ids, self.vocabulary_size), state)
+        return self._recurrent.step(ids, state)
 
     def select(self, state: FloatArray, rows: npt.NDArray[np.intp]) -> FloatArray:
         """The state of the given rows, in that order."""
@@ -121,14 +122,15 @@ class RecurrentModel:
     def score(self, ids: Ids) -> npt.NDArray[np.float64]:
         """log P(ids[t] | END_OF_DOCUMENT, ids[:t]) in nats for every t, (T,) float64. Raises UsageError."""
         logits, state = self._recurrent.step(np.array([END_OF_DOCUMENT], np.uint32), self.initial_state(1))
-        return self._recurrent.score(_as_ids(ids, self.vocabulary_size), state, logits[0])[0]
+        return self._recurrent.score(ids, state, logits[0])[0]
 
     def read(self, ids: Ids) -> tuple[npt.NDArray[np.float64], FloatArray]:
         """`score`, and the last layer's h that each of the ids is predicted from, (T, H) float32. Raises UsageError."""
+        ids = np.asarray(ids)
         logits, state = self._recurrent.step(np.array([END_OF_DOCUMENT], np.uint32), self.initial_state(1))
-        hidden = np.empty((len(ids) + 1, state.shape[2]), np.float32)
+        hidden = np.empty((ids.size + 1, state.shape[2]), np.float32)
         hidden[0] = self.hidden(state)
-        scores, _ = self._recurrent.score(_as_ids(ids, self.vocabulary_size), state, logits[0], hidden[1:])
+        scores, _ = self._recurrent.score(ids, state, logits[0], hidden[1:])
         return scores, hidden[:-1]
 
 
@@ -149,33 +151,19 @@ class WritingRecurrentModel(RecurrentModel):
         forbidden: Sequence[Mask],
         stops: Sequence[Mask],
     ) -> tuple[list[list[int]], FloatArray]:
-        """Read, draw, read what was drawn, and so on: see `generation.BlockModel`. Raises GenerationError."""
-        tokens, drawn, states = _as_ids(ids, self.vocabulary_size), [], []
-        for first in range(0, len(tokens), MOST_ROWS):
-            rows = slice(first, first + MOST_ROWS)
-            part, after = self._recurrent.decode(
-                tokens[rows], state[:, rows], samplers=samplers[rows], u=u[rows], lengths=lengths[rows],
-                recent=recent[rows], forbidden=forbidden[rows], stops=stops[rows],
-            )  # fmt: skip
-            drawn += part
-            states.append(after)
-        return drawn, states[0] if len(states) == 1 else np.concatenate(states, axis=1)
+        """Read, draw, read what was drawn, and so on: see `generation.BlockModel`.
+
+        Raises UsageError for arrays that do not fit each other, GenerationError where no token is allowed.
+        """
+        return self._recurrent.decode(
+            ids, state, samplers=samplers, u=u, lengths=lengths, recent=recent, forbidden=forbidden, stops=stops
+        )
 
     def read_on(self, ids: Ids, state: FloatArray) -> FloatArray:
         """The state (S, 1, H) after all of `ids`, (T,): in the kernels' blocks, without logits. Raises UsageError."""
-        return self._recurrent.read(_as_ids(ids, self.vocabulary_size), state) if len(ids) else state
+        return self._recurrent.read(ids, state) if len(ids) else state
 
     def score_many(self, texts: Sequence[Ids]) -> list[npt.NDArray[np.float64]]:
         """`score` of each text, (T,) float64, side by side. Raises UsageError."""
         logits, state = self._recurrent.step(np.array([END_OF_DOCUMENT], np.uint32), self.initial_state(1))
-        return self._recurrent.score_many([_as_ids(ids, self.vocabulary_size) for ids in texts], state, logits[0])
-
-
-def _as_ids(ids: Ids, vocabulary_size: int) -> npt.NDArray[np.uint32]:
-    array = np.asarray(ids)
-    if array.ndim != 1 or array.dtype.kind not in "ui":
-        raise UsageError(f"ids must be whole numbers in one dimension, got {array.dtype} {array.shape}")
-    fits = array.dtype.kind == "u" and array.dtype.itemsize <= 4  # then the kernels find ids that are too large
-    if not fits and array.size and not 0 <= array.min() <= array.max() < vocabulary_size:
-        raise UsageError(f"token ids must lie in 0 .. {vocabulary_size - 1}, got {array.min()} .. {array.max()}")
-    return array.astype(np.uint32, copy=False)
+        return self._recurrent.score_many(texts, state, logits[0])

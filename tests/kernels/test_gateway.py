@@ -1,0 +1,278 @@
+"""Arrays that do not fit: one clear line each from the kernels and their twins, and the process lives."""
+
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from ostinato.errors import OstinatoError, UsageError
+from ostinato.generation import Sampler
+from ostinato.kernels import gateway
+from ostinato.kernels.load import NUMPY, available
+from ostinato.kernels.ngram import ngram_probabilities
+from ostinato.kernels.recurrent import Shape, build
+from ostinato.ngram import fit_ngram
+
+LSTM = Shape("lstm", 2, 20, 8, 30, False)
+EACH_ISA = pytest.mark.parametrize("isa", available())
+EACH_COMPILED = pytest.mark.parametrize("isa", available()[1:])
+V, H, S = LSTM.vocabulary_size, LSTM.hidden_size, LSTM.states
+
+
+@pytest.fixture(scope="module")
+def models():
+    random = np.random.default_rng(0)
+    tensors = {name: random.normal(size=size, scale=0.3).astype(np.float32) for name, size in LSTM.tensors().items()}
+    return {isa: build(LSTM, tensors, isa=isa)[0] for isa in available()}
+
+
+def state(rows):
+    return np.zeros((S, rows, H), np.float32)
+
+
+WRONG_STEPS = [
+    ({"ids": None}, "ids must be whole numbers of shape (B,), got None"),
+    ({"ids": np.zeros(0, np.uint32)}, "ids must not be empty, got shape (0,)"),
+    ({"ids": np.zeros((2, 1), np.uint32)}, "ids must be whole numbers of shape (B,), got uint32 (2, 1)"),
+    ({"ids": np.zeros(2)}, "ids must be whole numbers of shape (B,), got float64 (2,)"),
+    ({"ids": np.array([1, 30])}, "token ids must lie in 0 .. 29, got 30"),
+    ({"ids": np.array([-1, 1])}, "token ids must lie in 0 .. 29, got -1"),
+    ({"ids": np.array([1 << 32, 1])}, f"token ids must lie in 0 .. 29, got {1 << 32}"),
+    ({"ids": [[1], [1, 2]]}, "ids must be whole numbers of shape (B,), got a list"),
+    ({"state": None}, "state must be floats of shape (4, 2, 20), got None"),
+    ({"state": state(1)}, "state must be floats of shape (4, 2, 20), got float32 (4, 1, 20)"),
+    ({"state": state(3)}, "state must be floats of shape (4, 2, 20), got float32 (4, 3, 20)"),
+    ({"state": state(2)[:2]}, "state must be floats of shape (4, 2, 20), got float32 (2, 2, 20)"),
+    ({"state": state(2)[:, :, 1:]}, "state must be floats of shape (4, 2, 20), got float32 (4, 2, 19)"),
+    ({"state": state(2)[0]}, "state must be floats of shape (4, 2, 20), got float32 (2, 20)"),
+    ({"state": state(2).astype(np.int32)}, "state must be floats of shape (4, 2, 20), got int32 (4, 2, 20)"),
+    ({"state": state(2).astype(object)}, "state must be floats of shape (4, 2, 20), got object (4, 2, 20)"),
+]
+
+
+@EACH_ISA
+@pytest.mark.parametrize(("wrong", "message"), WRONG_STEPS, ids=range(len(WRONG_STEPS)))
+def test_steps(models, isa, wrong, message):
+    with pytest.raises(UsageError) as caught:
+        models[isa].step(**{"ids": np.array([1, 2]), "state": state(2), **wrong})
+    assert str(caught.value) == message
+
+
+@EACH_ISA
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"state": state(2)}, "state must be floats of shape (4, 1, 20), got float32 (4, 2, 20)"),
+        ({"logits": np.zeros(29)}, "logits must be floats of shape (30,), got float64 (29,)"),
+        ({"logits": np.zeros((1, 30))}, "logits must be floats of shape (30,), got float64 (1, 30)"),
+        ({"ids": np.array([1, 2, 99])}, "token ids must lie in 0 .. 29, got 99"),
+        ({"features": np.zeros((3, H))}, "features must be dense float32 of shape (3, 20), got float64 (3, 20)"),
+        (
+            {"features": np.zeros((2, H), np.float32)},
+            "features must be dense float32 of shape (3, 20), got float32 (2, 20)",
+        ),
+        (
+            {"features": np.zeros((3, 2 * H), np.float32)[:, ::2]},
+            "features must be dense float32 of shape (3, 20), got float32 (3, 20), not contiguous",
+        ),
+        ({"features": np.broadcast_to(np.float32(0), (1, H)).repeat(3, 0)}, ""),
+        ({"features": [[0.0] * H] * 3}, "features must be dense float32 of shape (3, 20), got a list"),
+    ],
+)
+def test_scores(models, isa, wrong, message):
+    call = {"ids": np.array([1, 2, 3]), "state": state(1), "logits": np.zeros(V), **wrong}
+    if not message:
+        assert models[isa].score(**call)[0].shape == (3,)
+        return
+    with pytest.raises(UsageError) as caught:
+        models[isa].score(**call)
+    assert str(caught.value) == message
+
+
+def test_read_only_results(models):
+    features = np.zeros((1, H), np.float32)
+    features.flags.writeable = False
+    with pytest.raises(UsageError, match="features must be writable"):
+        models[available()[-1]].score(np.array([1]), state(1), np.zeros(V), features)
+
+
+@EACH_ISA
+def test_inputs_of_another_width_or_order_are_converted(models, isa):
+    ids, before = np.array([3, 4], np.uint16), np.random.default_rng(1).normal(size=(S, 2, H))
+    expected = models[isa].step(ids.astype(np.uint32), before.astype(np.float32))
+    packed = np.zeros(1 + 4 * before.size, np.uint8)[1:].view(np.float32).reshape(before.shape)  # not aligned
+    packed[...] = before
+    for given_ids, given_state in [
+        (ids, before),
+        (ids.tolist(), np.asfortranarray(before)),
+        (ids.astype(np.int64), packed),
+    ]:
+        logits, after = models[isa].step(given_ids, given_state)
+        np.testing.assert_array_equal(logits, expected[0])
+        np.testing.assert_array_equal(after, expected[1])
+
+
+def drawing(rows=2, length=3, **changes):
+    mask = np.zeros(V, np.bool_)
+    call = {"ids": np.ones(rows, np.uint32), "state": state(rows), "sampling": Sampler(repetition_penalty=1.2),
+            "u": np.full((rows, length), 0.5), "recent": [[1]] * rows, "forbidden": mask, "stops": mask}  # fmt: skip
+    return {**call, **changes}
+
+
+class Sampling:
+    """Numbers that no `Sampler` lets through."""
+
+    temperature, top_k, top_p, min_p, repetition_penalty, remembers = 1.0, 0, 1.0, 0.0, 1.0, 0
+
+    def __init__(self, **changes):
+        vars(self).update(changes)
+
+
+@EACH_COMPILED
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"ids": np.array([1, 30])}, "token ids must lie in 0 .. 29, got 30"),
+        ({"ids": np.zeros(0, np.uint32)}, "ids must not be empty, got shape (0,)"),
+        ({"state": state(1)}, "state must be floats of shape (4, 2, 20), got float32 (4, 1, 20)"),
+        ({"state": None}, "state must be floats of shape (4, 2, 20), got None"),
+        ({"u": np.full((1, 3), 0.5)}, "u must be floats of shape (2, N), got float64 (1, 3)"),
+        ({"u": np.full((3, 3), 0.5)}, "u must be floats of shape (2, N), got float64 (3, 3)"),
+        ({"u": np.full(2, 0.5)}, "u must be floats of shape (2, N), got float64 (2,)"),
+        ({"u": np.full((2, 0), 0.5)}, "u must not be empty, got shape (2, 0)"),
+        ({"u": np.full((2, 3), 1.0)}, "u must lie in [0, 1), got 1.0 .. 1.0"),
+        ({"u": np.full((2, 3), -0.1)}, "u must lie in [0, 1), got -0.1 .. -0.1"),
+        ({"u": np.full((2, 3), np.nan)}, "u must lie in [0, 1), got nan .. nan"),
+        ({"forbidden": np.zeros(29, np.bool_)}, "forbidden must be booleans of shape (30,), got bool (29,)"),
+        ({"stops": np.zeros(29, np.bool_)}, "stops must be booleans of shape (30,), got bool (29,)"),
+        ({"stops": None}, "stops must be booleans of shape (30,), got None"),
+        ({"recent": [[1]]}, "recent must have 2 rows, got 1"),
+        ({"recent": [[1], [30]]}, "recent must lie in 0 .. 29, got 30"),
+        ({"recent": [[1], [-1]]}, "recent must lie in 0 .. 29, got -1"),
+        ({"sampling": Sampling(temperature=-1)}, "temperature must be from 0 to inf, got -1"),
+        ({"sampling": Sampling(min_p=1.5)}, "min_p must be from 0 to 1, got 1.5"),
+        ({"sampling": Sampling(top_p=float("nan"))}, "top_p must be from 0 to 1, got nan"),
+        ({"sampling": Sampling(remembers=-1)}, "remembers must be a whole number from 0 to inf, got -1"),
+        ({"sampling": Sampling(top_k=None)}, "top_k must be a whole number from 0 to inf, got None"),
+    ],
+)
+def test_drawing(models, isa, wrong, message):
+    with pytest.raises(UsageError) as caught:
+        models[isa].decode(**drawing(**wrong))
+    assert str(caught.value) == message
+
+
+@EACH_COMPILED
+def test_many_rows_are_drawn_in_parts(models, isa):
+    ids = np.arange(150, dtype=np.uint32) % V
+    u = np.random.default_rng(2).random((150, 4))
+    recent = [[i] for i in ids.tolist()]
+    drawn, after = models[isa].decode(**drawing(150, ids=ids, u=u, recent=recent))
+    for rows in (slice(60, 70), slice(140, 150)):
+        part, state_after = models[isa].decode(
+            **drawing(10, ids=ids[rows], u=u[rows], recent=recent[rows], state=state(10))
+        )
+        assert part == drawn[rows]
+        np.testing.assert_array_equal(state_after, after[:, rows])
+
+
+def ngram_call(order=3):
+    model = fit_ngram(np.array([1, 2, 3, 0, 2, 1, 0, 3, 3, 0], np.uint16), 5, order=order)
+    shares, weights = [level.share for level in model.levels], [level.weight for level in model.levels]
+    return {"words": list(model.words), "children": list(model.children), "shares": shares, "weights": weights,
+            "unigram": model.unigram(), "ids": np.array([1, 2, 0])}  # fmt: skip
+
+
+@pytest.mark.parametrize("isa", [NUMPY, available()[-1]])
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("ids", lambda ids: -ids, "token ids must lie in 0 .. 4, got -2"),
+        ("ids", lambda ids: ids + 5, "token ids must lie in 0 .. 4, got 7"),
+        ("ids", lambda ids: ids * 1.0, "ids must be whole numbers"),
+        ("ids", lambda ids: None, "ids must be whole numbers"),
+        ("unigram", lambda u: u[:2], "token ids must lie in 0 .. 1, got 2"),
+        ("words", lambda w: w[:-1], "an n-gram model has as many words"),
+        ("children", lambda c: [c[0][:-1], *c[1:]], "children must be whole numbers of shape (6,), got uint32 (5,)"),
+        ("shares", lambda s: [*s[:-1], s[-1][:-1]], "shares must be floats"),
+        ("weights", lambda w: [*w[:-1], w[-1][1:]], "weights must be floats"),
+        ("weights", lambda w: [*w[:-1], None], "weights must be floats"),
+    ],
+)
+def test_ngrams(monkeypatch, isa, name, change, message):
+    monkeypatch.setenv("OSTINATO_ISA", isa)
+    call = ngram_call()
+    assert ngram_probabilities(**call).shape == (3,)
+    with pytest.raises(UsageError) as caught:
+        ngram_probabilities(**{**call, name: change(call[name])})
+    assert message in str(caught.value)
+
+
+SPECIFICATIONS = ["float32[B", "float32[B] > V", "float32[B] shiny", "B"]
+
+
+@pytest.mark.parametrize("text", SPECIFICATIONS)
+def test_a_specification_that_is_none(text):
+    with pytest.raises(ValueError, match="has no specification"):
+        gateway.argument("x", text)
+
+
+SIZES = st.integers(0, 5)
+ANY_ARRAY = st.one_of(
+    st.none(),
+    st.integers(-3, 40),
+    st.lists(st.integers(-3, 40), max_size=4),
+    arrays.arrays(
+        st.one_of(
+            arrays.integer_dtypes(endianness="?"), arrays.unsigned_integer_dtypes(), arrays.floating_dtypes(),
+            arrays.boolean_dtypes(), arrays.complex_number_dtypes(), arrays.unicode_string_dtypes(max_len=2),
+        ),
+        st.one_of(
+            st.lists(SIZES, max_size=4).map(tuple), st.just((S, 2, H)), st.just((S, 1, H)), st.just((V,)),
+            st.just((2, V)), st.just((2,)), st.just((2, 3)),
+        ),
+    ),
+)  # fmt: skip
+
+
+def lives(call, arguments):
+    """The call returns or raises an error of ours."""
+    with np.errstate(all="ignore"), contextlib.suppress(OstinatoError):
+        call(**arguments)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_any_array_at_any_place(models, data):
+    """One to all arguments of a call that fits are exchanged for anything at all."""
+    isa = data.draw(st.sampled_from([NUMPY, *available()[-2:]]))
+    mask = np.zeros(V, np.bool_)
+    name, call = data.draw(
+        st.sampled_from(
+            [
+                ("step", {"ids": np.array([1, 2]), "state": state(2)}),
+                ("score", {"ids": np.array([1, 2]), "state": state(1), "logits": np.zeros(V), "features": None}),
+                ("decode", drawing(2, 3, forbidden=mask, stops=mask)),
+            ]
+        )
+    )
+    if name == "decode" and isa == NUMPY:
+        return
+    places = data.draw(st.lists(st.sampled_from([p for p in call if p not in ("sampling", "recent")]), min_size=1))
+    lives(getattr(models[isa], name), {**call, **{place: data.draw(ANY_ARRAY) for place in places}})
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_any_array_in_an_ngram_model(data):
+    call = ngram_call()
+    for name in data.draw(st.lists(st.sampled_from(list(call)), min_size=1)):
+        value = data.draw(ANY_ARRAY)
+        if name not in ("ids", "unigram", "children"):
+            call[name][data.draw(st.integers(0, len(call[name]) - 1))] = value
+        elif name != "children":  # what these hold is checked where a model is read
+            call[name] = value
+    lives(ngram_probabilities, call)
