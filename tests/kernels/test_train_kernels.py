@@ -1,20 +1,14 @@
 """The training kernels through their C interface, without torch."""
 
-import ctypes
-
 import numpy as np
 import pytest
 
 from ostinato.errors import UsageError
 from ostinato.kernels.load import ISAS, available
-from ostinato.kernels.train import AdamCall, AdamTensor, HeadCall, LayerCall, LayerSizes, train_kernels
+from ostinato.kernels.train import AdamCall, HeadCall, LayerCall, LayerSizes, train_kernels
 
 COMPILED = [isa for isa in available() if isa in ISAS]
 on_every_isa = pytest.mark.parametrize("isa", COMPILED)
-
-
-def address(array):
-    return None if array is None else array.ctypes.data
 
 
 def workspace(size):
@@ -62,14 +56,12 @@ def test_lstm_follows_its_equations_and_its_workspace(isa, threads, steps, batch
     call = LayerCall(cell=3, steps=steps, batch=batch, input_size=inputs, hidden_size=hidden, threads=threads)
     arrays = {"x": x, "w_ih": w_ih, "w_hh": w_hh, "b_ih": b_ih, "b_hh": b_hh, "h0": h0, "c0": c0, "y": y,
               "h_last": h_last, "c_last": c_last}  # fmt: skip
-    for name, array in arrays.items():
-        setattr(call, name, address(array))
+    call.give(**arrays)
     sizes = kernels.layer_sizes(call)
     assert isinstance(sizes, LayerSizes)
     kept = {name: workspace(getattr(sizes, name)) for name in ("gates", "cells")}
     scratch = workspace(sizes.forward)
-    for name, array in (*kept.items(), ("workspace", scratch)):
-        setattr(call, name, address(array))
+    call.give(**{name: array.view(np.float32) for name, array in kept.items()}, workspace=scratch)
     kernels.layer_forward(call)
     h, c = h0.astype(np.float64), c0.astype(np.float64)
     for t in range(steps):
@@ -90,28 +82,24 @@ def test_elementwise_functions_over_their_whole_range(isa):
     x = np.concatenate([np.linspace(-100, 100, 4001), np.geomspace(1e-30, 1, 200), [0, np.inf, -np.inf, np.nan]])
     x = x.astype(np.float32)
     n = len(x)
-    y, last = np.empty(n, np.float32), np.empty(n, np.float32)
-    weight = np.zeros(1, np.float32)
+    y, last = np.empty((1, n, 1), np.float32), np.empty((n, 1), np.float32)
+    weight = np.zeros((1, 1), np.float32)
     call = LayerCall(cell=0, steps=1, batch=n, input_size=1, hidden_size=1, threads=1)
-    for name, array in (("x", x), ("w_hh", weight), ("y", y), ("h_last", last)):
-        setattr(call, name, address(array))
-    scratch = workspace(kernels.layer_sizes(call).forward)
-    call.workspace = address(scratch)
+    call.give(x=x[None, :, None], w_hh=weight, y=y, h_last=last)
+    call.give(workspace=workspace(kernels.layer_sizes(call).forward))
     kernels.layer_forward(call)
-    np.testing.assert_allclose(y, np.tanh(x.astype(np.float64)), rtol=3e-7, atol=0)
+    np.testing.assert_allclose(y[0, :, 0], np.tanh(x.astype(np.float64)), rtol=3e-7, atol=0)
 
     gates = np.zeros((n, 3), np.float32)
     gates[:, 1] = x
-    h0, weights = np.ones(n, np.float32), np.zeros((3, 1), np.float32)
+    h0, weights = np.ones((n, 1), np.float32), np.zeros((3, 1), np.float32)
     call = LayerCall(cell=2, steps=1, batch=n, input_size=3, hidden_size=1, threads=1)
-    for name, array in (("x", gates), ("w_hh", weights), ("h0", h0), ("y", y), ("h_last", last)):
-        setattr(call, name, address(array))
+    call.give(x=gates[None], w_hh=weights, h0=h0, y=y, h_last=last)
     sizes = kernels.layer_sizes(call)
-    kept, scratch = workspace(sizes.gates), workspace(sizes.forward)
-    call.gates, call.workspace = address(kept), address(scratch)
+    call.give(gates=workspace(sizes.gates).view(np.float32), workspace=workspace(sizes.forward))
     kernels.layer_forward(call)
     with np.errstate(over="ignore"):
-        np.testing.assert_allclose(y, sigmoid(x.astype(np.float64)), rtol=4e-7, atol=1e-37)
+        np.testing.assert_allclose(y[0, :, 0], sigmoid(x.astype(np.float64)), rtol=4e-7, atol=1e-37)
 
 
 @on_every_isa
@@ -122,8 +110,7 @@ def test_head_scores_are_exact_and_stay_in_their_workspace(isa):
     targets, losses = random.integers(301, size=37), np.empty(37, np.float32)
     call = HeadCall(rows=37, features=11, vocabulary=301, threads=2)
     scratch = workspace(kernels.head_workspace(call))
-    for name, array in (("x", x), ("weight", weight), ("targets", targets), ("losses", losses), ("workspace", scratch)):
-        setattr(call, name, address(array))
+    call.give(x=x, weight=weight, targets=targets, losses=losses, workspace=scratch)
     kernels.head(call)
     logits = x.astype(np.float64) @ weight.T.astype(np.float64)
     expected = np.log(np.exp(logits).sum(1)) - logits[np.arange(37), targets]
@@ -136,15 +123,124 @@ def test_adamw_leaves_everything_where_the_norm_is_not_finite(isa):
     kernels = train_kernels("fp32", isa)
     parameter, first, second = (np.ones(100, np.float32) for _ in range(3))
     gradient = np.ones(100, np.float32)
-    norm = ctypes.c_double()
-    tensor = AdamTensor(address(parameter), address(first), address(second), address(gradient), 100, 0.0)
-    call = AdamCall(1, 2, ctypes.pointer(tensor), 0.1, 0.9, 0.99, 1e-8, 1.0, 1, ctypes.pointer(norm))
+    tensors = [(parameter, first, second, gradient, 0.0)]
+    call = AdamCall(threads=2, learning_rate=0.1, beta1=0.9, beta2=0.99, epsilon=1e-8, clip=1.0, step=1)
     for poison in (np.nan, np.inf):
         gradient[77] = poison
-        kernels.adamw(call)
-        assert not np.isfinite(norm.value)
+        assert not np.isfinite(kernels.adamw(call, tensors))
         assert all((array == 1).all() for array in (parameter, first, second))
     gradient[77] = 1
-    kernels.adamw(call)
-    assert norm.value == pytest.approx(10)
+    assert kernels.adamw(call, tensors) == pytest.approx(10)
     assert (parameter < 1).all()
+
+
+def layer_call(cell, *, one_hot=False):
+    """A LayerCall of T=2, B=3, I=5, H=4 with all it needs forward, and the kernels."""
+    kernels, gates = train_kernels("fp32"), {0: 1, 2: 3, 3: 4}[cell]
+    inputs = gates * 4 if one_hot else 5
+    call = LayerCall(cell=cell, steps=2, batch=3, input_size=inputs, hidden_size=4, threads=1)
+    sizes = {"x": (2, 3, inputs), "w_hh": (gates * 4, 4), "h0": (3, 4), "y": (2, 3, 4), "h_last": (3, 4)}
+    sizes |= {} if one_hot else {"w_ih": (gates * 4, 5)}
+    sizes |= {"c_last": (3, 4)} if cell == 3 else {}
+    call.give(**{name: np.zeros(size, np.float32) for name, size in sizes.items()})
+    needs = kernels.layer_sizes(call)
+    call.give(gates=np.zeros(needs.gates // 4, np.float32), cells=np.zeros(needs.cells // 4, np.float32))
+    call.give(workspace=workspace(max(needs.forward, needs.backward)))
+    return kernels, call
+
+
+def backward_arrays(call):
+    given = call.arrays
+    call.give(dy=np.ones((2, 3, 4), np.float32), dw_hh=np.zeros_like(given["w_hh"]), dx=np.zeros_like(given["x"]))
+    if given.get("w_ih") is not None:
+        call.give(dw_ih=np.zeros_like(given["w_ih"]))
+
+
+WRONG = [
+    ("x", lambda a: a[:, :2], "x must be floats of shape (2, 3, 5), got float32 (2, 2, 5)"),
+    ("x", lambda a: None, "x must be floats of shape (2, 3, 5), got None"),
+    ("w_ih", lambda a: a[:-1], "w_ih must be floats of shape (12, 5), got float32 (11, 5)"),
+    ("w_ih", lambda a: None, "input_size must be 12 without w_ih, got 5"),
+    ("w_hh", lambda a: a.astype(int), "w_hh must be floats of shape (12, 4), got int64 (12, 4)"),
+    ("h0", lambda a: a[:2], "h0 must be floats of shape (3, 4), got float32 (2, 4)"),
+    ("b_ih", lambda a: np.zeros(3), "b_ih must be floats of shape (12,), got float64 (3,)"),
+    ("y", lambda a: a.astype(np.float64), "y must be dense float32 of shape (2, 3, 4), got float64 (2, 3, 4)"),
+    ("y", lambda a: a[::-1], "y must be dense float32 of shape (2, 3, 4), got float32 (2, 3, 4), not contiguous"),
+    ("gates", lambda a: a[:-1], "gates must be dense float32 of"),
+    ("gates", lambda a: None, "gates must be dense float32 of"),
+    ("workspace", lambda a: a[:64], "workspace must be dense uint8 of"),
+    ("workspace", lambda a: a[1:], "workspace must begin at a multiple of 64 bytes"),
+]
+
+
+@pytest.mark.skipif(not COMPILED, reason="no compiled kernels")
+@pytest.mark.parametrize(("name", "change", "message"), WRONG)
+def test_arrays_that_do_not_fit_a_layer(name, change, message):
+    kernels, call = layer_call(2)
+    kernels.layer_forward(call)
+    call.give(**{name: change(call.arrays.get(name))})
+    with pytest.raises(UsageError) as caught:
+        kernels.layer_forward(call)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.skipif(not COMPILED, reason="no compiled kernels")
+@pytest.mark.parametrize("cell", [0, 2, 3])
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_arrays_that_do_not_fit_a_layer_backward(cell, one_hot):
+    kernels, call = layer_call(cell, one_hot=one_hot)
+    kernels.layer_forward(call)
+    backward_arrays(call)
+    kernels.layer_backward(call)
+    wide = np.ones((2, 3, 9), np.float32)
+    for dy in (None, wide[..., :4], np.ones((2, 3, 4), np.float32)):
+        call.give(dy=dy)
+        kernels.layer_backward(call)
+    good = dict(call.arrays)
+    wrong = {"dy": (wide, wide[..., ::2][..., :4], wide[::-1, :, :4], good["x"].astype(int)),
+             "dw_hh": (None, good["w_hh"][1:]), "dx": (good["x"][:1],), "dw_ih": (np.zeros((1, 1), np.float32),),
+             "db": (np.zeros(2, np.float32), good["w_hh"][:, 0].copy()),
+             "dh0": (np.zeros((4, 3), np.float32),)}  # fmt: skip
+    for name, arrays in wrong.items():
+        for array in arrays:
+            call.give(**{**good, name: array})
+            with pytest.raises(UsageError, match="must"):
+                kernels.layer_backward(call)
+
+
+@pytest.mark.skipif(not COMPILED, reason="no compiled kernels")
+def test_sizes_that_are_none():
+    kernels, _ = layer_call(3)
+    good = {"cell": 3, "steps": 2, "batch": 3, "input_size": 5, "hidden_size": 4, "threads": 1}
+    bad = {"cell": 4, "steps": 0, "batch": 0, "input_size": -1, "hidden_size": 1 << 40, "threads": 0}
+    for name, value in bad.items():
+        with pytest.raises(UsageError, match=f"{name} must be a whole number from"):
+            kernels.layer_sizes(LayerCall(**{**good, name: value}))
+    with pytest.raises(UsageError, match="too large"):
+        kernels.layer_sizes(LayerCall(**{**good, "steps": 1 << 31, "batch": 1 << 31}))
+
+
+@pytest.mark.skipif(not COMPILED, reason="no compiled kernels")
+def test_arrays_that_do_not_fit_a_head_or_an_optimizer():
+    kernels = train_kernels("fp32")
+    call = HeadCall(rows=3, features=4, vocabulary=6, threads=1)
+    good = {"x": np.zeros((3, 4), np.float32), "weight": np.zeros((6, 4), np.float32), "targets": np.array([0, 5, 2]),
+            "losses": np.zeros(3, np.float32), "workspace": workspace(kernels.head_workspace(call))}  # fmt: skip
+    call.give(**good)
+    kernels.head(call)
+    bad = {"targets": np.array([0, 6, 2]), "losses": np.zeros(2, np.float32), "weight": good["x"], "bias": good["x"][0],
+           "x": good["x"][:2]}  # fmt: skip
+    for name, array in {**bad, "targets ": -good["targets"]}.items():
+        call.give(**{**good, "bias": None, name.strip(): array})
+        with pytest.raises(UsageError, match=f"{name.strip()} must"):
+            kernels.head(call)
+    call.with_gradient = 1
+    call.give(**{**good, "workspace": workspace(kernels.head_workspace(call))}, bias=None)
+    with pytest.raises(UsageError, match="dx must be dense float32"):
+        kernels.head(call)
+    p, g = np.zeros((2, 3), np.float32), np.zeros((3, 2), np.float32)
+    step = AdamCall(threads=1, step=1, learning_rate=0.1)
+    assert kernels.adamw(step, [(p, p.copy(), p.copy(), g, 0.0)]) == 0
+    for wrong in ((p, p, p, g[1:]), (p, p, g[1:], g), (p, None, p, g), (p.T, p, p, g), (p.astype(float), p, p, g)):
+        with pytest.raises(UsageError, match="must be"):
+            kernels.adamw(step, [(*wrong, 0.0)])

@@ -9,6 +9,7 @@ written as one string:
     "float64[B,N] in [0,1)"  numbers of that interval
     "uint32[T?]"             an axis that may be empty; every other dimension is 1 or more
     "float32[T,H] optional written"   may be None; filled by the call, so it is taken as it is and never copied
+    "float32[G+] optional"   at least G elements; may be None where G is 0
     "uint8[W+] written aligned"       at least W elements, contiguous, at a multiple of 64 bytes
 
 Inputs of another width or memory order are converted (uint16 to uint32, float64 to float32, slices to dense arrays);
@@ -35,6 +36,8 @@ _KINDS = {"f": "f", "u": "ui", "i": "ui", "b": "b"}
 _WORDS = {"f": "floats", "u": "whole numbers", "i": "whole numbers", "b": "booleans"}
 _SPECIFICATION = re.compile(r"(\w+)\[([^\]]*)\](?: (< \w+|in \[0,1\)))?((?: optional| written| aligned)*)")
 _CACHE_LINE = 64
+FLOAT = np.dtype(np.float32)
+_largest = np.maximum.reduce
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,25 @@ class Argument:
     written: bool
     aligned: bool
     at_least: bool
+    plain: bool  # whether `fits` says all there is to say
+
+    def fits(self, array: Array, sizes: dict[str, int]) -> bool:
+        """Whether an input is already what C reads, without the words for what it is not: most calls end here."""
+        if not self.plain or array.dtype != self.dtype or len(array.shape) != len(self.dimensions):
+            return False
+        flags = array.flags
+        if not (flags.c_contiguous and flags.aligned and array.size):
+            return False
+        for dimension, size in zip(self.dimensions, array.shape, strict=True):
+            if sizes.setdefault(dimension, size) != size:
+                return False
+        if self.below is None:
+            return True
+        return int(array[0] if array.size == 1 else _largest(array)) < sizes[self.below]
 
     def take(self, value: Any, sizes: dict[str, int]) -> Array | None:
         """The array C may use, dense and of this dtype. Dimensions not yet in `sizes` are added to it."""
-        if value is None and self.optional:
+        if value is None and self.optional and not (self.at_least and sizes[self.dimensions[0]]):
             return None
         array = value if type(value) is np.ndarray else self._array(value, sizes)
         if array.dtype != self.dtype and (self.written or array.dtype.kind not in _KINDS[self.dtype.kind]):
@@ -129,6 +147,7 @@ def argument(name: str, specification: str) -> Argument:
     dtype, dimensions, values, words = match.groups()
     axes = tuple(dimensions.split(","))
     values = values or ""
+    plain = not ((values and (len(axes) > 1 or dtype[0] != "u")) or words or axes[0].endswith("+"))
     return Argument(
         name=name,
         dtype=np.dtype(dtype),
@@ -140,6 +159,7 @@ def argument(name: str, specification: str) -> Argument:
         written="written" in words,
         aligned="aligned" in words,
         at_least=axes[0].endswith("+"),
+        plain=plain,
     )
 
 
@@ -154,7 +174,13 @@ class Signature:
 
         Raises UsageError for an array of another kind, shape or range.
         """
-        return [argument.take(value, sizes) for argument, value in zip(self.arguments, values, strict=True)]
+        taken: list[Any] = []
+        for argument, value in zip(self.arguments, values, strict=True):
+            if type(value) is np.ndarray and argument.fits(value, sizes):
+                taken.append(value)
+            else:
+                taken.append(argument.take(value, sizes))
+        return taken
 
 
 def number(name: str, value: Any, low: float, high: float, whole: bool = False) -> None:
@@ -182,6 +208,35 @@ TEXT = Signature(ids="uint32[T?] < V")
 DECODE = Signature(ids="uint32[B] < V", state="float32[S,B,H]", u="float64[B,N] in [0,1)", lengths="int64[B]")
 MASKS = {"forbidden": Signature(forbidden="bool[V]"), "stops": Signature(stops="bool[V]")}
 RECENT = Signature(recent="uint32[R?] < V")
+
+# Training (csrc/train.h): T steps, B rows, I inputs, H hidden units, GH = gates times H, N tokens, F features.
+_LAYER = {
+    "x": "float32[T,B,I]", "w_ih": "float32[GH,I] optional", "w_hh": "float32[GH,H]", "b_ih": "float32[GH] optional",
+    "b_hh": "float32[GH] optional", "h0": "float32[B,H] optional", "c0": "float32[B,H] optional",
+}  # fmt: skip
+LAYER_FORWARD = Signature(
+    **_LAYER, y="float32[T,B,H] written", h_last="float32[B,H] written", c_last="float32[B,H] optional written",
+    gates="float32[gates+] optional written", cells="float32[cells+] optional written",
+    workspace="uint8[workspace+] written aligned",
+)  # fmt: skip
+LAYER_BACKWARD = Signature(
+    **_LAYER, y="float32[T,B,H]", gates="float32[gates+] optional", cells="float32[cells+] optional",
+    dh_last="float32[B,H] optional", dc_last="float32[B,H] optional", dx="float32[T,B,I] optional written",
+    dw_ih="float32[GH,I] optional written", dw_hh="float32[GH,H] written", db="float32[GH] optional written",
+    db_hh="float32[GH] optional written", dh0="float32[B,H] optional written", dc0="float32[B,H] optional written",
+    workspace="uint8[workspace+] written aligned",
+)  # fmt: skip
+_HEAD = {
+    "x": "float32[N,F]", "weight": "float32[V,F]", "bias": "float32[V] optional", "targets": "int64[N] < V",
+    "losses": "float32[N] written", "workspace": "uint8[workspace+] written aligned",
+}  # fmt: skip
+HEAD = Signature(**_HEAD)
+HEAD_GRADIENTS = Signature(
+    **_HEAD, dx="float32[N,F] written", dweight="float32[V,F] written", dbias="float32[V] optional written"
+)
+ADAM = Signature(
+    parameter="float32[P?] written", first="float32[P?] written", second="float32[P?] written", gradient="float32[P?]"
+)
 
 # N-gram models (csrc/ngram.cc): V tokens in the vocabulary, L n-grams of this order, C contexts of the order below.
 NGRAM = Signature(unigram="float64[V]", ids="uint32[T?] < V")

@@ -3,7 +3,6 @@
 Products are float32, or bfloat16 under autocast; states, gates and sums are float32 in both.
 """
 
-import ctypes
 import functools
 import threading
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from torch.nn import functional
 
 from ostinato.cells import Cell, CellWeights
 from ostinato.kernels.load import choose_isa
-from ostinato.kernels.train import CELLS, LayerCall, TrainKernels, share_pool, train_kernels
+from ostinato.kernels.train import CELLS, HeadCall, LayerCall, TrainKernels, share_pool, train_kernels
 from ostinato.layers import torch_backend
 
 
@@ -100,11 +99,11 @@ class _Layer(torch.autograd.Function):
         weight_ih, bias_ih = given[1], given[3]
         call = _call(ctx.cell, ctx.reverse, given)
         if dy is not None:
+            # Part of a wider array (two directions side by side) is read as it lies.
             _, batch, hidden_size = dy.shape
-            # Part of a wider array (two directions side by side) is read as it lies. A contiguous one may have any
-            # stride along an axis of length 1.
-            part = not dy.is_contiguous() and dy.stride() == (batch * dy.stride(1), dy.stride(1), 1) and dy.stride(1)
-            dy, call.dy_stride = (dy, dy.stride(1)) if part else (dy.contiguous(), hidden_size)
+            apart = dy.stride(1)
+            part = dy.stride() == (batch * apart, apart, 1) and apart >= hidden_size
+            dy = dy if part else dy.contiguous()
         results = [None if t is None else torch.empty_like(t) for t in given]
         if weight_ih is not None and not ctx.needs_input_grad[0]:
             results[0] = None
@@ -131,9 +130,9 @@ def _call(cell: Cell, reverse: bool, given: Sequence[Tensor | None]) -> LayerCal
     return call
 
 
-def fill(call: ctypes.Structure, **arrays: Tensor | None) -> None:
-    for name, array in arrays.items():
-        setattr(call, name, None if array is None else array.data_ptr())
+def fill(call: LayerCall | HeadCall, **arrays: Tensor | None) -> None:
+    """Give a call its arrays; the tensors' memory is shared, not copied."""
+    call.give(**{name: None if array is None else array.detach().numpy() for name, array in arrays.items()})
 
 
 _scratch = threading.local()

@@ -1,6 +1,5 @@
 """AdamW in one call for all parameters, clipping included."""
 
-import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,7 @@ import torch
 from torch.optim.optimizer import ParamsT
 
 from ostinato.errors import UsageError
-from ostinato.kernels.train import AdamCall, AdamTensor, train_kernels
+from ostinato.kernels.train import AdamCall, train_kernels
 from ostinato.layers.native import share_torch_threads
 
 
@@ -72,28 +71,16 @@ class NativeAdamW(torch.optim.Optimizer):
         if len(steps) != 1:
             raise UsageError("NativeAdamW needs parameters that have taken the same number of steps")
         gradients = [p.grad.to_dense() if p.grad.is_sparse else p.grad.contiguous() for p in used]
-        tensors = (AdamTensor * len(used))(
-            *(
-                AdamTensor(
-                    p.data_ptr(),
-                    s["exp_avg"].data_ptr(),
-                    s["exp_avg_sq"].data_ptr(),
-                    g.data_ptr(),
-                    p.numel(),
-                    decays[p],
-                )
-                for p, s, g in zip(used, states, gradients, strict=True)
-            )
-        )
-        norm = ctypes.c_double()
+        arrays = [
+            (*(t.numpy() for t in (p.detach(), s["exp_avg"], s["exp_avg_sq"], g)), decays[p])
+            for p, s, g in zip(used, states, gradients, strict=True)
+        ]
         call = AdamCall(
-            tensors=len(used), list=tensors, threads=torch.get_num_threads(), step=steps.pop() + 1, clip=group["clip"],
+            threads=torch.get_num_threads(), step=steps.pop() + 1, clip=group["clip"],
             learning_rate=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1], epsilon=group["eps"],
-            norm=ctypes.pointer(norm),
         )  # fmt: skip
         share_torch_threads()
-        self._kernels.adamw(call)
-        self.norm = norm.value
+        self.norm = self._kernels.adamw(call, arrays)
         if self.norm < float("inf"):
             for state in states:
                 state["step"] += 1
