@@ -1,6 +1,7 @@
 """Arrays that do not fit: one clear line each from the kernels and their twins, and the process lives."""
 
 import contextlib
+import os
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from ostinato.kernels import gateway
 from ostinato.kernels.load import NUMPY, available
 from ostinato.kernels.ngram import ngram_probabilities
 from ostinato.kernels.recurrent import Shape, build
+from ostinato.kernels.train import AdamCall, HeadCall, LayerCall, train_kernels
 from ostinato.ngram import fit_ngram
 
 LSTM = Shape("lstm", 2, 20, 8, 30, False)
@@ -220,6 +222,7 @@ def test_a_specification_that_is_none(text):
         gateway.argument("x", text)
 
 
+EXAMPLES = int(os.environ.get("OSTINATO_EXAMPLES", 200))
 SIZES = st.integers(0, 5)
 ANY_ARRAY = st.one_of(
     st.none(),
@@ -244,7 +247,7 @@ def lives(call, arguments):
         call(**arguments)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_array_at_any_place(models, data):
     """One to all arguments of a call that fits are exchanged for anything at all."""
@@ -265,7 +268,7 @@ def test_any_array_at_any_place(models, data):
     lives(getattr(models[isa], name), {**call, **{place: data.draw(ANY_ARRAY) for place in places}})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(data=st.data())
 def test_any_array_in_an_ngram_model(data):
     call = ngram_call()
@@ -276,3 +279,40 @@ def test_any_array_in_an_ngram_model(data):
         elif name != "children":  # what these hold is checked where a model is read
             call[name] = value
     lives(ngram_probabilities, call)
+
+
+@pytest.mark.skipif(len(available()) == 1, reason="no compiled kernels")
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_any_array_in_a_training_call(data):
+    """A layer forward and backward, a head, an optimizer step; any of their arrays exchanged for anything at all."""
+    kernels = train_kernels("fp32", data.draw(st.sampled_from(available()[1:])))
+    cell = data.draw(st.sampled_from([0, 2, 3]))
+    T, B, X, H, GH = 2, 3, 5, 4, 4 * {0: 1, 2: 3, 3: 4}[cell]
+    call = LayerCall(cell=cell, steps=T, batch=B, input_size=X, hidden_size=H, threads=1)
+    needs = kernels.layer_sizes(call)
+    shapes = {"x": (T, B, X), "w_ih": (GH, X), "w_hh": (GH, H), "b_ih": (GH,), "b_hh": (GH,), "h0": (B, H),
+              "c0": (B, H), "y": (T, B, H), "h_last": (B, H), "c_last": (B, H), "gates": (needs.gates // 4,),
+              "cells": (needs.cells // 4,), "dy": (T, B, H), "dh_last": (B, H), "dc_last": (B, H), "dx": (T, B, X),
+              "dw_ih": (GH, X), "dw_hh": (GH, H), "db": (GH,), "db_hh": (GH,), "dh0": (B, H),
+              "dc0": (B, H)}  # fmt: skip
+    held = np.zeros(max(needs.forward, needs.backward) + 64, np.uint8)
+    good = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    good["workspace"] = held[-held.ctypes.data % 64 :]
+    places = data.draw(st.lists(st.sampled_from(list(good)), min_size=1, max_size=4))
+    call.give(**{**good, **{place: data.draw(ANY_ARRAY) for place in places}})
+    lives(kernels.layer_forward, {"call": call})
+    lives(kernels.layer_backward, {"call": call})
+
+    head = HeadCall(rows=3, features=4, vocabulary=6, threads=1, with_gradient=data.draw(st.integers(0, 1)))
+    held = np.zeros(kernels.head_workspace(head) + 64, np.uint8)
+    good = {name: np.zeros(shape, np.float32) for name, shape in (
+        ("x", (3, 4)), ("weight", (6, 4)), ("bias", (6,)), ("losses", (3,)), ("dx", (3, 4)), ("dweight", (6, 4)),
+        ("dbias", (6,)))} | {"targets": np.array([0, 5, 1]), "workspace": held[-held.ctypes.data % 64 :]}  # fmt: skip
+    head.give(**{**good, data.draw(st.sampled_from(list(good))): data.draw(ANY_ARRAY)})
+    lives(kernels.head, {"call": head})
+
+    tensor = [np.zeros(7, np.float32) for _ in range(4)]
+    tensor[data.draw(st.integers(0, 3))] = data.draw(ANY_ARRAY)
+    step = AdamCall(threads=1, step=1, learning_rate=0.1, beta1=0.9, beta2=0.99, epsilon=1e-8)
+    lives(kernels.adamw, {"call": step, "tensors": [(*tensor, 0.0)]})

@@ -37,7 +37,7 @@ _WORDS = {"f": "floats", "u": "whole numbers", "i": "whole numbers", "b": "boole
 _SPECIFICATION = re.compile(r"(\w+)\[([^\]]*)\](?: (< \w+|in \[0,1\)))?((?: optional| written| aligned)*)")
 _CACHE_LINE = 64
 FLOAT = np.dtype(np.float32)
-_largest = np.maximum.reduce
+_smallest, _largest = np.minimum.reduce, np.maximum.reduce
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Argument:
             array = np.require(array, self.dtype, ("C", "A"))
         elif self.written and not flags.writeable:
             raise UsageError(f"{self.name} must be writable, got a read-only array")
-        if self.unit and not (array.size and array.min() >= 0 and array.max() < 1):
+        if self.unit and not (_smallest(array, axis=None) >= 0 and _largest(array, axis=None) < 1):
             raise UsageError(f"{self.name} must lie in [0, 1), got {array.min()} .. {array.max()}")
         if self.aligned and address(array) % _CACHE_LINE:
             raise UsageError(f"{self.name} must begin at a multiple of {_CACHE_LINE} bytes")

@@ -261,6 +261,7 @@ class NativeRecurrent:
 
 
 def _check_sampling(sampling: Sampling) -> None:
+    """What `generation.Sampler` refuses where it is made, for numbers that come another way."""
     gateway.number("temperature", sampling.temperature, 0, math.inf)
     gateway.number("top_p", sampling.top_p, 0, 1)
     gateway.number("min_p", sampling.min_p, 0, 1)
