@@ -119,8 +119,9 @@ def test_inputs_of_another_width_or_order_are_converted(models, isa):
 
 def drawing(rows=2, length=3, **changes):
     mask = np.zeros(V, np.bool_)
-    call = {"ids": np.ones(rows, np.uint32), "state": state(rows), "sampling": Sampler(repetition_penalty=1.2),
-            "u": np.full((rows, length), 0.5), "recent": [[1]] * rows, "forbidden": mask, "stops": mask}  # fmt: skip
+    call = {"ids": np.ones(rows, np.uint32), "state": state(rows), "samplers": [Sampler(repetition_penalty=1.2)] * rows,
+            "u": np.full((rows, length), 0.5), "lengths": [length] * rows, "recent": [[1]] * rows,
+            "forbidden": [mask] * rows, "stops": [mask] * rows}  # fmt: skip
     return {**call, **changes}
 
 
@@ -148,17 +149,21 @@ class Sampling:
         ({"u": np.full((2, 3), 1.0)}, "u must lie in [0, 1), got 1.0 .. 1.0"),
         ({"u": np.full((2, 3), -0.1)}, "u must lie in [0, 1), got -0.1 .. -0.1"),
         ({"u": np.full((2, 3), np.nan)}, "u must lie in [0, 1), got nan .. nan"),
-        ({"forbidden": np.zeros(29, np.bool_)}, "forbidden must be booleans of shape (30,), got bool (29,)"),
-        ({"stops": np.zeros(29, np.bool_)}, "stops must be booleans of shape (30,), got bool (29,)"),
-        ({"stops": None}, "stops must be booleans of shape (30,), got None"),
+        ({"forbidden": [np.zeros(29, np.bool_)] * 2}, "forbidden must be booleans of shape (30,), got bool (29,)"),
+        ({"stops": [np.zeros(29, np.bool_)] * 2}, "stops must be booleans of shape (30,), got bool (29,)"),
+        ({"stops": [None, None]}, "stops must be booleans of shape (30,), got None"),
+        ({"stops": []}, "stops must have 2 rows, got 0"),
+        ({"lengths": [3, 4]}, "lengths must lie in 1 .. 3, got 3 .. 4"),
+        ({"lengths": [0, 3]}, "lengths must lie in 1 .. 3, got 0 .. 3"),
+        ({"lengths": [3]}, "lengths must be whole numbers of shape (2,), got int64 (1,)"),
         ({"recent": [[1]]}, "recent must have 2 rows, got 1"),
         ({"recent": [[1], [30]]}, "recent must lie in 0 .. 29, got 30"),
         ({"recent": [[1], [-1]]}, "recent must lie in 0 .. 29, got -1"),
-        ({"sampling": Sampling(temperature=-1)}, "temperature must be from 0 to inf, got -1"),
-        ({"sampling": Sampling(min_p=1.5)}, "min_p must be from 0 to 1, got 1.5"),
-        ({"sampling": Sampling(top_p=float("nan"))}, "top_p must be from 0 to 1, got nan"),
-        ({"sampling": Sampling(remembers=-1)}, "remembers must be a whole number from 0 to inf, got -1"),
-        ({"sampling": Sampling(top_k=None)}, "top_k must be a whole number from 0 to inf, got None"),
+        ({"samplers": [Sampling(temperature=-1)] * 2}, "temperature must be from 0 to inf, got -1"),
+        ({"samplers": [Sampling(min_p=1.5)] * 2}, "min_p must be from 0 to 1, got 1.5"),
+        ({"samplers": [Sampling(top_p=float("nan"))] * 2}, "top_p must be from 0 to 1, got nan"),
+        ({"samplers": [Sampling(remembers=-1)] * 2}, "remembers must be a whole number from 0 to inf, got -1"),
+        ({"samplers": [Sampling(top_k=None)] * 2}, "top_k must be a whole number from 0 to inf, got None"),
     ],
 )
 def test_drawing(models, isa, wrong, message):
@@ -252,19 +257,22 @@ def lives(call, arguments):
 def test_any_array_at_any_place(models, data):
     """One to all arguments of a call that fits are exchanged for anything at all."""
     isa = data.draw(st.sampled_from([NUMPY, *available()[-2:]]))
-    mask = np.zeros(V, np.bool_)
     name, call = data.draw(
         st.sampled_from(
             [
                 ("step", {"ids": np.array([1, 2]), "state": state(2)}),
                 ("score", {"ids": np.array([1, 2]), "state": state(1), "logits": np.zeros(V), "features": None}),
-                ("decode", drawing(2, 3, forbidden=mask, stops=mask)),
+                ("decode", drawing()),
             ]
         )
     )
     if name == "decode" and isa == NUMPY:
         return
-    places = data.draw(st.lists(st.sampled_from([p for p in call if p not in ("sampling", "recent")]), min_size=1))
+    places = data.draw(
+        st.lists(
+            st.sampled_from([p for p in call if p not in ("samplers", "recent", "forbidden", "stops")]), min_size=1
+        )
+    )
     lives(getattr(models[isa], name), {**call, **{place: data.draw(ANY_ARRAY) for place in places}})
 
 
@@ -316,3 +324,23 @@ def test_any_array_in_a_training_call(data):
     tensor[data.draw(st.integers(0, 3))] = data.draw(ANY_ARRAY)
     step = AdamCall(threads=1, step=1, learning_rate=0.1, beta1=0.9, beta2=0.99, epsilon=1e-8)
     lives(kernels.adamw, {"call": step, "tensors": [(*tensor, 0.0)]})
+
+
+@EACH_COMPILED
+def test_texts_side_by_side_and_read_on(models, isa):
+    model, start, logits = models[isa], state(1), np.zeros(V)
+    texts = [np.array([1, 2]), np.array([3]), np.array([], np.uint32)]
+    for found, text in zip(model.score_many(texts, start, logits), texts, strict=True):
+        np.testing.assert_allclose(found, model.score(text, start, logits)[0], rtol=1e-6)
+    for bad in ([np.array([30])], [np.array([-1])], [None], [np.zeros((1, 1), int)]):
+        with pytest.raises(UsageError, match="ids must"):
+            model.score_many([*texts, *bad], start, logits)
+        with pytest.raises(UsageError, match="ids must"):
+            model.read(bad[0], start)
+    for wrong in (None, state(2), start[:1]):
+        with pytest.raises(UsageError, match="state must be"):
+            model.read(texts[0], wrong)
+        with pytest.raises(UsageError, match="state must be"):
+            model.score_many(texts, wrong, logits)
+    with pytest.raises(UsageError, match="logits must be"):
+        model.score_many(texts, start, logits[1:])
