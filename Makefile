@@ -10,7 +10,7 @@ DEMO := runs/demo
 help:
 	@echo "make demo    train on the bundled lyrics for two minutes, then write new ones"
 	@echo "make test    the tests"
-	@echo "make check   format, lint, types, import rules, tests"
+	@echo "make check   format, lint, types, import rules, tests, sanitizers"
 	@echo "make bench   side by side with other libraries"
 	@echo "make sanitize   the C++ kernels' tests under sanitizers"
 
@@ -21,7 +21,7 @@ demo: $(VENV)/.train
 
 test: tests
 
-check: format lint types imports tests
+check: format lint types imports tests sanitize
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -44,13 +44,17 @@ bench: $(VENV)/.dev
 wheel: $(VENV)/.dev
 	$(BIN)/pip wheel -q --no-deps -w dist .
 
-# The kernels under AddressSanitizer and UndefinedBehaviourSanitizer.
+# The kernels under AddressSanitizer and UndefinedBehaviourSanitizer: decoding, n-grams, training; right arrays and wrong ones.
+# EXAMPLES=20000 tries that many wrong calls per property (the tests alone: some hundreds).
+SANITIZED := tests/kernels tests/runtime tests/ngram/test_ngram_model.py
+EXAMPLES ?= 200
 sanitize: $(VENV)/.dev
 	cmake -S . -B build/sanitize -DOSTINATO_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
 	cmake --build build/sanitize
-	OSTINATO_LIBRARY=build/sanitize/libostinato.so ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
+	OSTINATO_LIBRARY=build/sanitize/libostinato.so OSTINATO_EXAMPLES=$(EXAMPLES) OMP_NUM_THREADS=1 \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
 	  LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
-	  $(BIN)/python -m pytest tests/kernels/test_kernels_load.py tests/kernels/test_kernels_recurrent.py tests/runtime
+	  $(BIN)/python -m pytest $(SANITIZED)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
