@@ -1,5 +1,6 @@
 """The compiled library shows the plain C interface and nothing else."""
 
+import os
 import shutil
 import subprocess
 
@@ -10,8 +11,8 @@ from ostinato.kernels.load import find_library
 
 def test_only_the_c_interface_is_exported():
     library, path = find_library()
-    if library is None or not path.endswith(".so"):
-        pytest.skip("no compiled library of this kind")
+    if library is None or not path.endswith(".so") or "OSTINATO_LIBRARY" in os.environ:
+        pytest.skip("no compiled library, or one of another build")
     if shutil.which("nm") is None:
         pytest.skip("no nm to list symbols with")
     listed = subprocess.run(["nm", "-D", "--defined-only", path], capture_output=True, text=True, check=True).stdout
