@@ -50,7 +50,7 @@ def commands_page() -> str:
     return "\n".join(lines)
 
 
-EVERYWHERE = ("errors", "files", "lazy", "protocols", "randomness", "settings")
+EVERYWHERE = ("encodings", "errors", "files", "lazy", "protocols", "randomness", "settings")
 """Rooms that every other may import."""
 
 

@@ -138,3 +138,10 @@ def test_recorded_settings():
 def test_damaged_recorded_settings(table):
     with pytest.raises(BundleError, match=r"^m holds no \[text\] settings that can be read"):
         recorded_settings(TextSettings, {"text": table}, "m")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "gb18030", "utf-16"])
+def test_a_recipe_in_any_encoding(tmp_path, encoding):
+    path = tmp_path / "r.toml"
+    path.write_bytes('# 雨下了一整夜，我们不说话\r\n[text]\r\ndocuments = "^第"\r\n'.encode(encoding))
+    assert load_recipe(str(path)).text.documents == "^第"

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ostinato.errors import BundleError, SettingsError
+from ostinato.encodings import read_user_text
+from ostinato.errors import BundleError, SettingsError, TextError
 
 TOKENIZERS = ("character", "word", "byte", "whitespace")
 CELLS = ("rnn", "rnn-relu", "gru", "lstm")
@@ -416,13 +417,13 @@ def load_recipe(name_or_file: str) -> Recipe:
     else:
         where = name_or_file
         try:
-            text = Path(name_or_file).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_user_text(name_or_file)
+        except (OSError, TextError) as error:
             known = ", ".join(recipe_names())
             raise SettingsError(f"no recipe {name_or_file!r}: give a TOML file or one of {known} ({error})") from None
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingsError(f"{where} is not a TOML file: {error}") from None
     return recipe_from_mapping(data, where)
 

@@ -257,12 +257,12 @@ def test_levels_may_be_empty(tmp_path):
     assert reading(tmp_path, written(model, names))[0].sizes == (3, 0, 0)
 
 
-def test_unknown_words_and_other_encodings_are_refused(tmp_path):
+def test_unknown_words_are_refused_and_other_encodings_read(tmp_path):
     with pytest.raises(TextError, match="line 9: the word 'b' is not in the vocabulary"):
         reading(tmp_path, SMALL, ["</s>", "a"])
-    (tmp_path / "utf16.arpa").write_bytes(SMALL.encode("utf-16"))
-    with pytest.raises(TextError, match="is not UTF-8"):
-        read_arpa(tmp_path / "utf16.arpa")
+    for data in (SMALL.encode("utf-16"), SMALL.replace("\n", "\r\n").encode("utf-8-sig")):
+        (tmp_path / "other.arpa").write_bytes(data)
+        assert written(*read_arpa(tmp_path / "other.arpa")) == written(*reading(tmp_path, SMALL))
     with pytest.raises(TextError, match="cannot read"):
         read_arpa(tmp_path / "missing.arpa")
 

@@ -2,12 +2,12 @@
 
 import argparse
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ostinato.encodings import read_user_text
 from ostinato.errors import MissingExtraError, TextError, UsageError
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ def form_of(args: argparse.Namespace) -> "Form | None":
     template = None
     if args.form is not None:
         try:
-            template = sys.stdin.read() if str(args.form) == "-" else args.form.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise TextError(f"cannot read the form {args.form}: {getattr(error, 'strerror', None) or error}") from None
+            template = read_user_text(args.form)
+        except OSError as error:
+            raise TextError(f"cannot read the form {args.form}: {error.strerror or error}") from None
     return Form(
         lines=args.lines,
         stanzas=1 if args.stanzas is None else args.stanzas,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ostinato.cli.form import add_arguments as add_form_arguments
 from ostinato.cli.form import form_of, speaking_of_options
-from ostinato.errors import OstinatoError, UsageError
+from ostinato.encodings import decode
+from ostinato.errors import OstinatoError, TextError, UsageError
 from ostinato.terminal import is_terminal, note, one_line, say
 
 
@@ -80,10 +81,15 @@ def _attempt(do: Callable[[], bool | None]) -> bool:
 def _read(prompt: str) -> str:
     if is_terminal(sys.stdin):
         return input(prompt)
-    line = sys.stdin.readline()
+    stream = getattr(sys.stdin, "buffer", None)
+    line: str | bytes = sys.stdin.readline() if stream is None else stream.readline()
     if not line:
         raise EOFError
-    return line
+    try:
+        return line if isinstance(line, str) else decode(line, "the line")
+    except TextError as error:
+        note(f"ostinato: {one_line(str(error))}")
+        return _read(prompt)
 
 
 def _edit(line: str) -> str:

@@ -1,5 +1,6 @@
 """Reading an ARPA file (`ngram/arpa.py` says what one is) into the same sorted arrays as a counted model."""
 
+import codecs
 import math
 import re
 from collections import deque
@@ -12,6 +13,7 @@ from typing import TextIO
 import numpy as np
 import numpy.typing as npt
 
+from ostinato.encodings import detect
 from ostinato.errors import TextError
 from ostinato.kernels.ngram import Integers, Nodes
 from ostinato.ngram.arpa import BEGIN, END, escape, unescape
@@ -34,14 +36,25 @@ def read_arpa(path: Path, names: Sequence[str] | None = None) -> tuple[NgramMode
     Raises TextError, with the line's number, for a file that is cut short or not ARPA, for a word that is not in
     `names`, and for an n-gram that is listed twice or whose context is not listed.
     """
+    encoding = "utf-8-sig"
     try:
-        with path.open(encoding="utf-8") as file:
-            reader = _Reader(path, file, names)
-            return reader.read(), reader.names
-    except UnicodeDecodeError as error:
-        raise TextError(f"{path} is not UTF-8 text ({error.reason}); convert it first") from None
+        with path.open("rb") as stream:
+            if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                encoding = "utf-16"
+        try:
+            return _read(path, encoding, names)
+        except UnicodeDecodeError:
+            with path.open("rb") as stream:
+                encoding = detect(stream, str(path)).encoding
+            return _read(path, encoding, names)
     except OSError as error:
         raise TextError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _read(path: Path, encoding: str, names: Sequence[str] | None) -> tuple[NgramModel, list[str]]:
+    with path.open(encoding=encoding) as file:
+        reader = _Reader(path, file, names)
+        return reader.read(), reader.names
 
 
 class _Reader:

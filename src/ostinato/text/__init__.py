@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from ostinato.lazy import lazily
 
 if TYPE_CHECKING:
+    from ostinato.encodings import detect
     from ostinato.text.corpus import Corpus, Split, open_corpus, prepare
     from ostinato.text.documents import Piece, cut_documents, resolve_documents
-    from ostinato.text.encodings import detect
     from ostinato.text.sources import CORPORA, Source, Texts, read_texts
     from ostinato.text.tokenizers import BaseTokenizer, build, default_min_count, from_json
     from ostinato.text.utf8 import FIRST_BYTE, FIRST_CHARACTER, TextStream, Utf8State
@@ -48,7 +48,7 @@ __getattr__ = lazily(
         "Piece": "ostinato.text.documents",
         "cut_documents": "ostinato.text.documents",
         "resolve_documents": "ostinato.text.documents",
-        "detect": "ostinato.text.encodings",
+        "detect": "ostinato.encodings",
         "CORPORA": "ostinato.text.sources",
         "Source": "ostinato.text.sources",
         "Texts": "ostinato.text.sources",

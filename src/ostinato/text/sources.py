@@ -25,9 +25,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from ostinato.encodings import CHUNK, check_encoding, detect, fault_offset
 from ostinato.errors import TextError, UsageError
 from ostinato.text.archives import BROKEN, Archive, is_link, is_zip, unpacked
-from ostinato.text.encodings import CHUNK, check_encoding, detect, fault_offset
 from ostinato.text.lines import json_texts, page, subtitles, without_times
 from ostinato.text.office import LARGEST, document_text, refuse_formats
 
@@ -138,17 +138,6 @@ def read_texts(
         notes.append(f"and {len(guessed) - 10} more texts in guessed encodings")
     names = (Path(_label(path)).name or _label(path) for path in paths)
     return Texts(tuple(sources), tuple(map(readable, names)), tuple(map(readable, notes)))
-
-
-def read_user_text(path: str | os.PathLike[str]) -> str:
-    """A recipe, a form or another short text of a user, whole: encoding, mark and newlines as `read_texts` has them.
-
-    `-` is standard input. Raises TextError; what holds nothing is the empty text.
-    """
-    opener = _spooled(cast(BinaryIO, sys.stdin.buffer)) if os.fspath(path) == "-" else _file_opener(Path(path))
-    name = readable(_label(path))
-    source = _decided(name, opener, False, None, "")
-    return "" if source is None else "".join(source.pieces())
 
 
 def readable(name: str) -> str:

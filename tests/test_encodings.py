@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ostinato.encodings import check_encoding, detect
 from ostinato.errors import TextError, UsageError
-from ostinato.text.encodings import check_encoding, detect
 
 SIMPLIFIED = "雨下了一整夜，我们不说话\n巷口有盏灯，跟着它走\n"
 TRADITIONAL = "雨下了一整夜，我們不說話\n巷口有盞燈，跟著它走\n"

@@ -1,13 +1,19 @@
 """Which encoding a file is in: its byte order mark, else UTF-8 strictly, else a guess that is reported as one.
 
+`read_user_text` reads the short texts of a user: recipes, forms, commands.
+
 The guess is chardet's (decision 125 compares it with others), among the encodings that people's texts still come in.
 Where several candidates fit about as well and read different texts, none is taken: the error shows a line of each.
 """
 
 import codecs
+import io
+import os
 import re
+import sys
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ostinato.errors import TextError, UsageError
@@ -78,6 +84,24 @@ def detect(stream: BinaryIO, name: str) -> Detected:
     if _nearly_utf8(sample):
         raise TextError(f"{name} is UTF-8 except for byte {fault}: repair it, or name its encoding")
     return Detected(_guess(stream, sample, fault, name), True)
+
+
+def decode(data: bytes, name: str) -> str:
+    """The text of `data`, in whatever encoding, without a byte order mark and with `\\n` as its newline. `name` is for
+    messages. Raises TextError as `detect` does."""
+    text = data.decode(detect(io.BytesIO(data), name).encoding)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_user_text(path: str | os.PathLike[str]) -> str:
+    """A short text of a user (a recipe, a form), whole, read as `decode` does; `-` is standard input.
+
+    Raises OSError, TextError.
+    """
+    if os.fspath(path) != "-":
+        return decode(Path(path).read_bytes(), os.fspath(path))
+    stream = getattr(sys.stdin, "buffer", None)
+    return sys.stdin.read() if stream is None else decode(stream.read(), "standard input")
 
 
 def _binary(name: str) -> TextError:
