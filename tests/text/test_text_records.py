@@ -189,3 +189,38 @@ def test_wrong_series(file):
         read_series(file("a.csv", "t,value\n1\n"))
     with pytest.raises(TextError, match="one file, got 2"):
         read_series(file("a.csv", "t\n1\n") * 2)
+
+
+def test_numbers_and_labels_of_tables(file):
+    found = read_series(file("a.csv", "1,10\n2,20\n3,30\n"))
+    assert found.inputs[0].tolist() == [10, 20, 30]
+    assert "a.csv has no header: its first row is read as values" in found.notes[0]
+    assert read_series(file("b.csv", "1949\n1\n2.5e1\n"), column="1949").inputs[0].tolist() == [1, 25]
+    for value in ("1_000", "0x10", "１２", "inf", "1e999"):
+        with pytest.raises(TextError, match="not a number"):
+            read_series(file("c.csv", f"n\n1\n{value}\n"))
+    with pytest.raises(TextError) as caught:
+        read_series(file("c.csv", "n\n" + "x" * 8_900_000 + "\n"))
+    assert len(str(caught.value)) < 300
+    with pytest.raises(TextError) as caught:
+        read_series(file("c.csv", ",".join("h" * 900 for _ in range(9_000)) + "\n"), column="n")
+    assert len(str(caught.value)) < 2_000
+    assert read_labelled(file("d.csv", "text,label\nx, good\ny,bad \nz,good\n")).targets == ["good", "bad", "good"]
+
+
+def test_a_tabbed_header_of_ts(file):
+    ts = TS.replace("@classLabel true", "@classLabel\ttrue").replace("@data", "@data\t")
+    assert read_labelled(file("a.ts", ts)).targets == ["up", "down"]
+
+
+def test_blank_lines_keep_their_place(file):
+    assert read_labelled(file("a.txt", "one\n\ntwo\n \n"), answers=False).filled == [True, False, True, False]
+    assert read_pairs(file("a.txt", "\na\n"), answers=False).filled == [False, True]
+    assert read_next_lines(file("a.txt", "a\n\nb"), TextSettings(), answers=False).filled == [True, False, True]
+
+
+def test_lone_surrogates_are_named_with_their_line(file):
+    with pytest.raises(
+        TextError, match=r"a.jsonl line 2 has a lone surrogate U\+D83D, which is no character: remove it"
+    ):
+        read_labelled(file("a.jsonl", '{"text": "x \\ud83d\\ude00", "label": 1}\n{"text": "\\ud83d", "label": 2}\n'))

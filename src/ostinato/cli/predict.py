@@ -43,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
         plain = [p.tolist() if isinstance(p, np.ndarray) else p for p in predictions]
         say_json({"task": model.task.name, "predictions": plain, "scores": scores})
         return 0
-    for prediction in predictions:
-        say(model.line(prediction))
+    lines = map(model.line, predictions)
+    for filled in records.filled or [True] * len(predictions):  # a blank line where the input has one
+        say(next(lines) if filled else "")
     if scores:
         found = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items())
         note(f"{found} (given, {len(predictions):,} records)")

@@ -19,10 +19,11 @@ import numpy as np
 from ostinato.errors import BundleError, TextError
 from ostinato.protocols import Ids
 from ostinato.settings import TextSettings
-from ostinato.text.documents import Piece, cut_documents, resolve_documents
+from ostinato.text.documents import BlankTrimmer, Piece, cut_documents, resolve_documents
+from ostinato.text.remarks import Watch, keep_together, unfamiliar
 from ostinato.text.sources import read_texts
 from ostinato.text.split import HELDOUT, SplitPlan, plan_split
-from ostinato.text.tokenizers import BaseTokenizer, build, default_min_count, from_json
+from ostinato.text.tokenizers import BaseTokenizer, WhitespaceTokenizer, build, default_min_count, from_json
 from ostinato.text.writing import IdsWriter
 
 FORMAT = 1
@@ -98,7 +99,7 @@ def prepare(
     another one nothing is written. The vocabulary is that of the training split. Memory does not grow with the text.
     Raises TextError (sources, too short or another text, a full disk) and SettingsError.
     """
-    texts = read_texts(paths, encoding, field=settings.field)
+    texts, given = read_texts(paths, encoding, field=settings.field), tokenizer
     settings = dataclasses.replace(
         settings,
         documents=resolve_documents(settings.documents, texts.sources),
@@ -106,17 +107,32 @@ def prepare(
         min_count=settings.min_count or default_min_count(settings.tokenizer),
     )
 
-    def documents() -> Iterator[Piece]:
-        return cut_documents(texts.sources, settings)
+    trim = BlankTrimmer() if _trims(settings, tokenizer) else None
 
-    survey = _survey(documents())
+    def documents() -> Iterator[Piece]:
+        pieces = cut_documents(texts.sources, settings)
+        return pieces if trim is None else trim(pieces)
+
+    watch = Watch()
+    survey = _survey(documents(), watch)
     fingerprint = _fingerprint(survey.digest, settings, tokenizer)
+    if expected not in (None, fingerprint) and trim is not None:  # of a run that did not trim
+        trim, watch = None, Watch()
+        survey = _survey(documents(), watch)
+        fingerprint = _fingerprint(survey.digest, settings, tokenizer)
+    plan = plan_split(survey.documents, survey.characters, settings.heldout)
+    if expected != fingerprint and (together := keep_together(plan, watch.copies)) is not plan:
+        plan, fingerprint = together, _fingerprint(f"{survey.digest}, copies together", settings, tokenizer)
     if expected is not None and fingerprint != expected:
         raise TextError("cannot resume with another text: give the same files as before, or start anew with -o")
+    notes = (*texts.notes, *watch.notes(settings.heldout > 0))
+    if trim is not None and trim.trimmed:
+        notes += ("blanks at the ends of the lines are left out, as published figures count (whitespace, lines)",)
+    if given is not None and (remark := unfamiliar(given, watch.sample)):
+        notes += (remark,)
     folder = Path(directory)
     if (ready := _reusable(folder, fingerprint)) is not None:
-        return dataclasses.replace(ready, names=texts.names, notes=texts.notes)
-    plan = plan_split(survey.documents, survey.characters, settings.heldout)
+        return dataclasses.replace(ready, names=texts.names, notes=notes)
     if tokenizer is None:
         training = (piece.text for part, piece in plan.divide(documents()) if part != HELDOUT)
         tokenizer = build(settings.tokenizer, training, settings.min_count)
@@ -127,7 +143,7 @@ def prepare(
         "settings": dataclasses.asdict(settings),
         "split": plan.to_json(),
         "names": list(texts.names),
-        "notes": list(texts.notes),
+        "notes": list(notes),
         "tokenizer": tokenizer.to_json(),
     }
     try:
@@ -149,10 +165,22 @@ class _Survey:
     digest: str
 
 
-def _survey(pieces: Iterator[Piece]) -> _Survey:
+def _trims(settings: TextSettings, tokenizer: BaseTokenizer | None) -> bool:
+    """Whether blanks at the ends of lines are no tokens: published figures for documents that are lines count none. A
+    tokenizer made before that was so, for padded lines, goes on as it did."""
+    return (
+        settings.tokenizer == "whitespace"
+        and settings.documents == "lines"
+        and not (isinstance(tokenizer, WhitespaceTokenizer) and tokenizer.padded)
+    )
+
+
+def _survey(pieces: Iterator[Piece], watch: Watch) -> _Survey:
     documents = characters = length = 0
     digest = hashlib.sha256()
-    for text, last in pieces:
+    for piece in pieces:
+        text, last = piece
+        watch.add(piece)
         digest.update(text.encode("utf-8", "surrogatepass"))
         length += len(text)
         if last:

@@ -8,6 +8,8 @@ bundled lyrics, else `files`.
 """
 
 import re
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -17,6 +19,8 @@ from ostinato.text.sources import PIECE, Source
 
 KINDS = ("files", "lines", "paragraphs")
 LYRICS = "^# "
+SECONDS = 2.0
+"""For which a pattern may search one line."""
 
 
 class Piece(NamedTuple):
@@ -40,7 +44,28 @@ def title_finder(rule: str) -> Callable[[str], bool]:
     if rule in KINDS:
         return lambda line: False
     found = _compiled(rule).search
+    if "(" in rule and re.search(r"[*+]|\{\d*,", rule):  # a repeat within a repeat can take for ever
+        return lambda line: _within_time(found, line, rule)
     return lambda line: found(line) is not None
+
+
+def _within_time(search: Callable[[str], object], line: str, rule: str) -> bool:
+    """Whether the pattern is found. Raises SettingsError where it searches one line for longer than SECONDS; the clock
+    runs in the main thread of systems that have one."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        return search(line) is not None
+
+    def end(number: int, frame: object) -> None:
+        raise SettingsError(f"the pattern {rule!r} searches a line for more than {SECONDS:g} seconds: simplify it; "
+                            "a repeat within a repeat, such as (a+)+, can take for ever")  # fmt: skip
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        return search(line) is not None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def cut_documents(sources: Iterable[Source], settings: TextSettings) -> Iterator[Piece]:
@@ -60,6 +85,23 @@ def cut_documents(sources: Iterable[Source], settings: TextSettings) -> Iterator
             yield piece if settings.newlines == "keep" else Piece(piece.text.replace("\n", " "), piece.last)
         if left is not None and (left := budget.left) == 0:
             return
+
+
+class BlankTrimmer:
+    """Documents without the blanks at their ends; `trimmed` says whether any had some."""
+
+    def __init__(self) -> None:
+        self.trimmed = False
+
+    def __call__(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """The same documents, trimmed."""
+        begins = True
+        for text, last in pieces:
+            kept = text.lstrip(" ") if begins else text
+            kept = kept.rstrip(" ") if last else kept
+            self.trimmed = self.trimmed or len(kept) < len(text)
+            yield Piece(kept, last)
+            begins = last
 
 
 class _Budget:

@@ -7,10 +7,9 @@ With `answers=False` (to predict) the part that is to be predicted may be absent
 import csv
 import hashlib
 import io
-import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,8 +18,12 @@ import numpy.typing as npt
 from ostinato.errors import TextError
 from ostinato.settings import TextSettings
 from ostinato.text.documents import cut_documents, resolve_documents, title_finder
+from ostinato.text.lines import SHOWN, json_value, short, whole_lines
 from ostinato.text.records_ts import read_ts
-from ostinato.text.sources import Source, read_texts
+from ostinato.text.sources import Source, file_ending, read_texts
+
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+"""Numbers as tables have them; Python would take 1_000 for one as well."""
 
 _LONGEST_FIELD = 1 << 30
 """Characters of a CSV field; more are taken for a quote that was never closed."""
@@ -43,6 +46,8 @@ class Records:
     groups: list[int] = field(default_factory=list)
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    filled: list[bool] = field(default_factory=list)
+    """For each line of files with a record a line: whether it has one, or is blank."""
 
     @property
     def fingerprint(self) -> str:
@@ -61,17 +66,19 @@ Record: TypeAlias = tuple[Any, Any]
 def read_tagged(paths: Sequence[str], *, answers: bool = True, encoding: str | None = None) -> Records:
     """Lines `text TAB tags`, a tag a character; or JSONL {"tokens": [...], "tags": [...]}. Raises TextError."""
 
+    filled: list[bool] = []
+
     def of_object(row: dict[str, Any], where: str) -> Record:
         tokens, tags = row.get("tokens"), row.get("tags")
         if not _texts(tokens) or not (_texts(tags) or (tags is None and not answers)):
-            raise TextError(f'{where} must be {{"tokens": [texts], "tags": [texts]}}, got {_short(row)}')
+            raise TextError(f'{where} must be {{"tokens": [texts], "tags": [texts]}}, got {short(row)}')
         return tokens, tags
 
     def read(source: Source) -> Iterator[tuple[str, Record]]:
         if _ending(source) == ".jsonl":
             yield from ((where, of_object(row, where)) for where, row in _objects(source))
             return
-        for where, columns in _tabbed(source, 2 if answers else 1, 2, "text TAB tags"):
+        for where, columns in _tabbed(source, 2 if answers else 1, 2, "text TAB tags", filled):
             yield where, (list(columns[0]), list(columns[1]) if len(columns) == 2 else None)
 
     def check(where: str, record: Record) -> None:
@@ -81,7 +88,7 @@ def read_tagged(paths: Sequence[str], *, answers: bool = True, encoding: str | N
         if tags is not None and len(tags) != len(tokens):
             raise TextError(f"{where} has {len(tokens)} tokens and {len(tags)} tags: give one tag a token")
 
-    return _collect(paths, read, check, encoding)
+    return _collect(paths, read, check, encoding, filled)
 
 
 def read_labelled(
@@ -92,16 +99,18 @@ def read_labelled(
     Where no answers are needed, standard input and `.txt` have a text a line. Raises TextError.
     """
 
+    filled: list[bool] = []
+
     def of_object(row: dict[str, Any], where: str) -> Record:
         target = row.get(label)
         if target is None and answers:
-            raise TextError(f"{where} has no {label!r}: its fields are {', '.join(row)}; name it with task.label")
+            raise TextError(f"{where} has no {label!r}: its fields are {_names(row)}; name it with task.label")
         if ("text" in row) == ("features" in row):
-            raise TextError(f'{where} must have either "text" or "features", got {", ".join(row)}')
+            raise TextError(f'{where} must have either "text" or "features", got {_names(row)}')
         value = row["text"] if "text" in row else _features(row["features"], where)
         if "text" in row and not isinstance(value, str):
-            raise TextError(f'{where}: "text" must be a text, got {_short(value)}')
-        return value, None if target is None else str(target)
+            raise TextError(f'{where}: "text" must be a text, got {short(value)}')
+        return value, None if target is None else str(target).strip()
 
     def read(source: Source) -> Iterator[tuple[str, Record]]:
         ending = _ending(source)
@@ -110,14 +119,14 @@ def read_labelled(
         elif ending == ".jsonl":
             yield from ((where, of_object(row, where)) for where, row in _objects(source))
         elif not answers and ending not in (".csv", ".tsv"):
-            yield from ((where, (line, None)) for where, line in _filled_lines(source))
+            yield from ((where, (line, None)) for where, line in _filled_lines(source, filled))
         else:
             header, rows = _table(source)
             for name in ("text", label) if answers else ("text",):
                 if name not in header:
-                    raise TextError(f"{source.name} has no column {name!r}: its header has {', '.join(header)}")
+                    raise TextError(f"{source.name} has no column {name!r}: its header has {_names(header)}")
             text, target = header.index("text"), header.index(label) if label in header else None
-            yield from ((where, (row[text], None if target is None else row[target])) for where, row in rows)
+            yield from ((where, (row[text], None if target is None else row[target].strip())) for where, row in rows)
 
     widths: dict[Any, str] = {}
 
@@ -130,7 +139,7 @@ def read_labelled(
             (a, first), (b, second) = list(widths.items())[:2]
             raise TextError(f"all records must be alike: {first} has {_kind(a)}, {second} has {_kind(b)}")
 
-    records = _collect(paths, read, check, encoding)
+    records = _collect(paths, read, check, encoding, filled)
     if answers and len(set(records.targets)) < 2:
         raise TextError(
             f"{', '.join(records.names)} has only the class {records.targets[0]!r}: "
@@ -142,17 +151,19 @@ def read_labelled(
 def read_pairs(paths: Sequence[str], *, answers: bool = True, encoding: str | None = None) -> Records:
     """Lines `source TAB target`, or JSONL {"source": ..., "target": ...}. Raises TextError."""
 
+    filled: list[bool] = []
+
     def of_object(row: dict[str, Any], where: str) -> Record:
         pair = row.get("source"), row.get("target")
         if not isinstance(pair[0], str) or not (isinstance(pair[1], str) or (pair[1] is None and not answers)):
-            raise TextError(f'{where} must be {{"source": text, "target": text}}, got {_short(row)}')
+            raise TextError(f'{where} must be {{"source": text, "target": text}}, got {short(row)}')
         return pair
 
     def read(source: Source) -> Iterator[tuple[str, Record]]:
         if _ending(source) == ".jsonl":
             yield from ((where, of_object(row, where)) for where, row in _objects(source))
             return
-        for where, columns in _tabbed(source, 2 if answers else 1, 2, "source TAB target"):
+        for where, columns in _tabbed(source, 2 if answers else 1, 2, "source TAB target", filled):
             yield where, (columns[0], columns[1] if len(columns) == 2 else None)
 
     seen: dict[str, int] = {}
@@ -163,7 +174,7 @@ def read_pairs(paths: Sequence[str], *, answers: bool = True, encoding: str | No
             raise TextError(f"{where} has an empty side: give source and target, or leave the pair out")
         groups.append(seen.setdefault(record[0], len(seen)))
 
-    records = _collect(paths, read, check, encoding)
+    records = _collect(paths, read, check, encoding, filled)
     records.groups = groups
     return records
 
@@ -179,7 +190,7 @@ def read_next_lines(
     texts = read_texts(paths, encoding, field=settings.field)
     records = Records(names=texts.names, notes=texts.notes)
     if not answers:
-        records.inputs = [line for source in texts.sources for _, line in _filled_lines(source)]
+        records.inputs = [line for source in texts.sources for _, line in _filled_lines(source, records.filled)]
         return records
     rule = resolve_documents(settings.documents, texts.sources)
     is_title = title_finder(rule)
@@ -211,10 +222,14 @@ def read_series(paths: Sequence[str], *, column: str = "auto", encoding: str | N
     (source,) = texts.sources
     header, rows = _table(source)
     if column != "auto" and column not in header:
-        raise TextError(f"{source.name} has no column {column!r}: its header has {', '.join(header)}")
+        raise TextError(f"{source.name} has no column {column!r}: its header has {_names(header)}")
     at = len(header) - 1 if column == "auto" else header.index(column)
-    values = [_number(row[at], f"{where}: {header[at]}") for where, row in rows]
-    return Records([np.array(values, np.float64)], [], [0], texts.names, texts.notes)
+    values = [_number(row[at], f"{where}: {_name(header[at])}") for where, row in rows]
+    notes = texts.notes
+    if column == "auto" and all(_NUMBER.fullmatch(name) for name in header):
+        values.insert(0, _number(header[at], f"{source.name} line 1"))
+        notes += (f"{source.name} has no header: its first row is read as values",)
+    return Records([np.array(values, np.float64)], [], [0], texts.names, notes)
 
 
 def _collect(
@@ -222,9 +237,10 @@ def _collect(
     read: Callable[[Source], Iterator[tuple[str, Record]]],
     check: Callable[[str, Record], None],
     encoding: str | None,
+    filled: list[bool],
 ) -> Records:
     texts = read_texts(paths, encoding, plain=True)
-    records = Records(names=texts.names, notes=texts.notes)
+    records = Records(names=texts.names, notes=texts.notes, filled=filled)
     for source in texts.sources:
         for where, record in read(source):
             check(where, record)
@@ -239,18 +255,23 @@ def _collect(
 
 
 def _ending(source: Source) -> str:
-    return PurePath(source.name).suffix.lower()
+    name = source.name
+    return file_ending(name[:-3] if file_ending(name) == ".gz" else name)
 
 
-def _filled_lines(source: Source) -> Iterator[tuple[str, str]]:
-    """Lines that are not blank, each with its place."""
-    for number, line in enumerate("".join(source.pieces()).split("\n"), 1):
+def _filled_lines(source: Source, filled: list[bool] | None = None) -> Iterator[tuple[str, str]]:
+    """Lines that are not blank, each with its place; `filled` takes for each line whether it is one."""
+    for number, line in enumerate(whole_lines(source.pieces()), 1):
+        if filled is not None:
+            filled.append(bool(line.strip()))
         if line.strip():
             yield f"{source.name} line {number}", line
 
 
-def _tabbed(source: Source, least: int, most: int, form: str) -> Iterator[tuple[str, list[str]]]:
-    for where, line in _filled_lines(source):
+def _tabbed(
+    source: Source, least: int, most: int, form: str, filled: list[bool] | None = None
+) -> Iterator[tuple[str, list[str]]]:
+    for where, line in _filled_lines(source, filled):
         columns = line.split("\t")
         if not least <= len(columns) <= most:
             raise TextError(f"{where} has {len(columns)} columns: write {form}")
@@ -290,12 +311,9 @@ def _table(source: Source) -> tuple[list[str], Iterator[tuple[str, list[str]]]]:
 
 def _objects(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
     for where, line in _filled_lines(source):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise TextError(f"{where} is not JSON: {error}") from None
+        row = json_value(line, where)
         if not isinstance(row, dict):
-            raise TextError(f"{where} must be a JSON object, got {_short(row)}")
+            raise TextError(f"{where} must be a JSON object, got {short(row)}")
         yield where, row
 
 
@@ -312,12 +330,9 @@ def _features(value: Any, where: str) -> Features:
 
 
 def _number(text: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
+    value = float(text) if _NUMBER.fullmatch(text.strip()) else float("nan")
     if not np.isfinite(value):
-        raise TextError(f"{where} is {text.strip()!r}, not a number: fill the gap or leave the row out")
+        raise TextError(f"{where} is {_name(text.strip())!r}, not a number: fill the gap or leave the row out")
     return value
 
 
@@ -329,6 +344,12 @@ def _kind(width: Any) -> str:
     return "text" if width == "text" else f"{width} features"
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _name(text: str) -> str:
+    """A name or value of a table, shortened for a message."""
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def _names(names: Iterable[str]) -> str:
+    """Names in a message, the first ones of many."""
+    known = list(names)
+    return ", ".join(map(_name, known[:20])) + (", ..." if len(known) > 20 else "")

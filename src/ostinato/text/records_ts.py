@@ -24,7 +24,8 @@ def read_ts(
     settings: dict[str, str] = {}
     lines = enumerate(text.split("\n"), 1)
     for _, line in lines:
-        key, _, value = line.strip().partition(" ")
+        key, *rest = line.strip().split(None, 1) or [""]
+        value = rest[0] if rest else ""
         if key.lower() == "@data":
             break
         if key.startswith("@"):
