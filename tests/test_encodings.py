@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ostinato.encodings import check_encoding, detect
+from ostinato.encodings import check_encoding, decode, detect
 from ostinato.errors import TextError, UsageError
 
 SIMPLIFIED = "雨下了一整夜，我们不说话\n巷口有盏灯，跟着它走\n"
@@ -137,6 +137,13 @@ def test_any_bytes_are_decided_or_refused(data: bytes) -> None:
     assert guessed or encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32")
     if encoding == "utf-8":
         data.decode()
+
+
+@pytest.mark.parametrize("data", [b"\xef\xbb\xbfwords \x81\n", b"\xff\xfea\0b", b"\x60\x4e\x0a\x00\x36"])
+def test_what_a_mark_does_not_keep_is_an_error_of_one_line(data: bytes) -> None:
+    """Found by fuzzing."""
+    with pytest.raises(TextError, match="x is not "):
+        decode(data, "x")
 
 
 def test_names_of_encodings() -> None:

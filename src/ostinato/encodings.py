@@ -89,7 +89,11 @@ def detect(stream: BinaryIO, name: str) -> Detected:
 def decode(data: bytes, name: str) -> str:
     """The text of `data`, in whatever encoding, without a byte order mark and with `\\n` as its newline. `name` is for
     messages. Raises TextError as `detect` does."""
-    text = data.decode(detect(io.BytesIO(data), name).encoding)
+    encoding = detect(io.BytesIO(data), name).encoding
+    try:
+        text = data.decode(encoding)
+    except UnicodeError as error:  # a mark promised what does not follow
+        raise TextError(f"{name} is not {encoding}: {error}") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -66,6 +66,14 @@ def test_broken_zips(tmp_path: Path, data: bytes) -> None:
         read(path)
 
 
+def test_a_member_without_a_name(tmp_path: Path) -> None:
+    """Found by fuzzing."""
+    data = write_zip(tmp_path / "a.zip", {"q": b"1"}).read_bytes().replace(b"q", b"\0")
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(TextError, match=r"a.zip is not a readable zip: a member has no name"):
+        read(tmp_path / "a.zip")
+
+
 def test_damaged_member(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "a.zip", {"a.txt": random.Random(1).randbytes(2000).hex().encode()})
     data = bytearray(path.read_bytes())

@@ -199,6 +199,9 @@ def test_numbers_and_labels_of_tables(file):
     for value in ("1_000", "0x10", "１２", "inf", "1e999"):
         with pytest.raises(TextError, match="not a number"):
             read_series(file("c.csv", f"n\n1\n{value}\n"))
+    assert read_series(file("c.csv", "n\n\x1d.5\n")).inputs[0].tolist() == [0.5]  # these two found by fuzzing
+    with pytest.raises(TextError, match=r"c.csv begins with a blank line: its first line must be the header"):
+        read_series(file("c.csv", "\n1\n"))
     with pytest.raises(TextError) as caught:
         read_series(file("c.csv", "n\n" + "x" * 8_900_000 + "\n"))
     assert len(str(caught.value)) < 300

@@ -48,6 +48,8 @@ class Archive:
 
     def _check(self) -> None:
         members = self._zip.infolist()
+        if not all(member.filename for member in members):
+            raise TextError(f"{self.path} is not a readable zip: a member has no name")
         if len(members) > MAX_MEMBERS:
             raise TextError(f"{self.path} has {len(members):,} members, more than {MAX_MEMBERS:,}: unpack it first")
         # zipfile never reads more than a member declares, so that what is declared can be trusted as a cap

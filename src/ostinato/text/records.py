@@ -306,6 +306,8 @@ def _table(source: Source) -> tuple[list[str], Iterator[tuple[str, list[str]]]]:
 
     lines = read()
     header = [name.strip() for name in next(lines, [])]
+    if not header:
+        raise TextError(f"{source.name} begins with a blank line: its first line must be the header")
     return header, rows(header)
 
 
@@ -330,7 +332,7 @@ def _features(value: Any, where: str) -> Features:
 
 
 def _number(text: str, where: str) -> float:
-    value = float(text) if _NUMBER.fullmatch(text.strip()) else float("nan")
+    value = float(text.strip()) if _NUMBER.fullmatch(text.strip()) else float("nan")
     if not np.isfinite(value):
         raise TextError(f"{where} is {_name(text.strip())!r}, not a number: fill the gap or leave the row out")
     return value
