@@ -10,7 +10,9 @@ from contextlib import nullcontext
 
 import pytest
 
-import ostinato
+torch = pytest.importorskip("torch")
+
+import ostinato  # noqa: E402
 
 SMALL = {"model.hidden_size": 16, "model.embedding_size": 8, "training.batch_size": 4, "training.window": 16}
 
@@ -256,3 +258,11 @@ def test_wrong_calls():
     with pytest.raises(AttributeError, match="has no attribute 'compose'"):
         ostinato.compose  # noqa: B018
     assert "train" in dir(ostinato)
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_training_leaves_the_caller_s_denormal_mode(verses, tmp_path, flushed):
+    torch.set_flush_denormal(flushed)
+    settings = {"model.hidden_size": 8, "training.batch_size": 4, "training.window": 8}
+    ostinato.train(verses, out=tmp_path / "m", steps=2, settings=settings, progress=False)
+    assert (float(torch.tensor(1e-300, dtype=torch.float64) * 1e-10) == 0.0) is flushed

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ostinato.api.model import Model
 from ostinato.errors import UsageError
 from ostinato.settings import Recipe, load_recipe, recipe_from_mapping, with_budget
+from ostinato.terminal import showing
 
 if TYPE_CHECKING:
     from ostinato.text.records import Records
@@ -153,11 +154,13 @@ def _trained(sources: "list[str] | Records", recipe: Recipe, out: str | Path | N
         raise UsageError("resume=True goes on with the run in a folder: name it with out=")
     if out is not None and not str(out):
         raise UsageError("the name of the output folder is empty: give another with out=")
+    from ostinato.runs.denormals import denormals_kept
     from ostinato.runs.run import train as run
 
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="ostinato-")) / "run"
     try:
-        result = run(sources, out=folder, recipe=recipe, **options)
+        with denormals_kept(), showing(options["progress"]):
+            result = run(sources, out=folder, recipe=recipe, **options)
         if result.signal:
             if out is None and signal.getsignal(result.signal) == signal.SIG_DFL:
                 shutil.rmtree(folder.parent, ignore_errors=True)  # the process ends at once, without what is below

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import itertools
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,11 @@ from ostinato.errors import UsageError
 from ostinato.terminal import note, one_line, say
 
 _LARGEST = 2**63 - 1
+_MOST = {
+    "minutes": 10_000_000, "epochs": 1_000_000_000, "steps": 2**31 - 1, "lines": 10_000_000, "tokens": 2**31 - 1,
+    "count": 10_000, "candidates": 1000, "hidden": 65_536, "vocabulary": 10_000_000, "rounds": 100_000,
+}  # fmt: skip
+"""More is a slip of the keyboard."""
 _NUMBER = re.compile(r"-\d+$|-\d*\.\d+$")
 
 
@@ -55,6 +61,11 @@ class Parser(argparse.ArgumentParser):
                 options = (option for action in actions for option in action.option_strings)
                 self.error(f"unknown option {other}{did_you_mean(other.partition('=')[0], options)}")
         positionals = self._joined([*others, *rest])
+        prompts = any(action.dest == "prompt" for action in actions)
+        if "" in (positionals[:1] if prompts else positionals):
+            self.error("an argument is empty: name a file or a folder")
+        if any(empty == "" and option in ("-o", "--out") for option, empty in itertools.pairwise(given)):
+            self.error("-o is empty: name a folder, or leave it out")
         required = [action for action in actions if action.option_strings and action.required]
         for action in required:  # they were there, or the first reading would have said so
             action.required = False
@@ -79,7 +90,9 @@ class Parser(argparse.ArgumentParser):
         """Refuse numbers that no option can use. Raises UsageError with the range."""
         for action in self._actions:
             value = getattr(args, action.dest, None)
-            if action.type is int and isinstance(value, int) and abs(value) > _LARGEST:
-                raise UsageError(f"{action.option_strings[0]} must be at most {_LARGEST}, got {value}")
-            if action.type is float and isinstance(value, float) and not math.isfinite(value):
+            if action.type not in (int, float) or not isinstance(value, int | float):
+                continue
+            if not math.isfinite(value):
                 raise UsageError(f"{action.option_strings[0]} must be a finite number, got {value}")
+            if abs(value) > (most := _MOST.get(action.dest, _LARGEST)):
+                raise UsageError(f"{action.option_strings[0]} must be at most {most:,}, got {value:g}")

@@ -1,13 +1,14 @@
 """`ostinato info [MODEL|TEXT...]`"""
 
 import argparse
+import dataclasses
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from ostinato.cli.form import rhyme_report
-from ostinato.errors import BundleError
-from ostinato.terminal import note, say, say_json
+from ostinato.errors import BundleError, TextError
+from ostinato.terminal import activity, note, say, say_json
 
 _RHYMES_UP_TO = 5_000_000
 """Characters of a text whose rhymes are looked up, which takes about a second a million."""
@@ -56,7 +57,12 @@ def _text(args: argparse.Namespace) -> int:
         "text", {"tokenizer": args.tokenizer, "documents": args.documents}, TextSettings(), "ostinato info"
     )
     with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
-        corpus = prepare(args.what, settings, Path(folder), encoding=args.encoding)
+        with activity("reading the text"):
+            try:
+                corpus = prepare(args.what, settings, Path(folder), encoding=args.encoding)
+            except TextError:  # too short to hold a part out, which no one asked for
+                whole = dataclasses.replace(settings, heldout=0.0)
+                corpus = prepare(args.what, whole, Path(folder), encoding=args.encoding)
         report: dict[str, Any] = {
             "names": list(corpus.names),
             "tokenizer": corpus.settings.tokenizer,
@@ -68,7 +74,8 @@ def _text(args: argparse.Namespace) -> int:
             },
         }
         if corpus.train.characters <= _RHYMES_UP_TO:
-            report["rhyme"] = rhyme_report([*corpus.texts("train"), *corpus.texts("heldout")])
+            with activity("looking for rhymes"):
+                report["rhyme"] = rhyme_report([*corpus.texts("train"), *corpus.texts("heldout")])
         for remark in corpus.notes:
             note(remark)
     if args.json:

@@ -93,8 +93,11 @@ def _run(arguments: list[str]) -> int:
     command.check_numbers(args)
     if name == "write" and args.prompt == "-":
         args.prompt = _standard_input()
-    with showing(not getattr(args, "quiet", False)):
-        code: int = import_module(f"ostinato.cli.{name}").run(args)
+    try:
+        with showing(not getattr(args, "quiet", False)):
+            code: int = import_module(f"ostinato.cli.{name}").run(args)
+    except OstinatoError as error:
+        return _fail(f"{error}{import_module('ostinato.cli.hints').hint(args)}", error.exit_code)
     return code
 
 

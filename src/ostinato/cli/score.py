@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ostinato.terminal import is_terminal, note, say, say_json
+from ostinato.terminal import activity, is_terminal, note, say, say_json
 
 if TYPE_CHECKING:
     from ostinato.api import Model
@@ -36,14 +36,16 @@ def run(args: argparse.Namespace) -> int:
 
     model = Model(args.model, precision=args.precision)
     with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
-        given, corpus = whole_text(
-            args.text, settings_of(model.config), Path(folder), tokenizer=model.tokenizer, encoding=args.encoding
-        )
+        with activity("reading the text"):
+            given, corpus = whole_text(
+                args.text, settings_of(model.config), Path(folder), tokenizer=model.tokenizer, encoding=args.encoding
+            )
         for remark in corpus.notes:
             note(remark)
         if args.per_token:
             return _per_token(model, given, as_json=args.json or not is_terminal(sys.stdout))
-        evaluation = evaluate(model.step_model, given.ids, given.characters, split="given")
+        with activity(f"scoring {given.tokens:,} tokens"):
+            evaluation = evaluate(model.step_model, given.ids, given.characters, split="given")
     if args.json:
         say_json(evaluation.to_json())
     else:
@@ -56,7 +58,8 @@ def _per_token(model: "Model", given: "Split", *, as_json: bool) -> int:
     from ostinato.evaluation import from_log_probabilities
     from ostinato.evaluation.surprisal import coloured, surprisals
 
-    bits, ranks = surprisals(model.step_model, given.ids)
+    with activity(f"scoring {given.tokens:,} tokens"):
+        bits, ranks = surprisals(model.step_model, given.ids)
     evaluation = from_log_probabilities(-bits * math.log(2), given.characters, split="given")
     if as_json:
         rows = zip(given.ids.tolist(), bits.tolist(), ranks.tolist(), strict=True)

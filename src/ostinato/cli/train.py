@@ -16,7 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", choices=TASKS, metavar="T", help=f"what to learn: {', '.join(TASKS)}")
     parser.add_argument("--recipe", metavar="R", help=f"a TOML file or one of {', '.join(recipe_names())}")
     parser.add_argument("--set", action="append", default=[], metavar="K=V", help="override: --set model.cell=gru")
-    parser.add_argument("--minutes", type=float, metavar="M", help="train this long; the schedule fits itself to it")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="train this long; the schedule fits itself to it (default: 3, where nothing says how long)",
+    )
     parser.add_argument("--epochs", type=float, metavar="N", help="passes over the text")
     parser.add_argument("--steps", type=int, metavar="N", help="minibatches")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")

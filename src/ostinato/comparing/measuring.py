@@ -31,6 +31,7 @@ from ostinato.ngram import (
 )
 from ostinato.protocols import END_OF_DOCUMENT, StepModel
 from ostinato.settings import ModelSettings, TextSettings, recorded_settings
+from ostinato.terminal import activity
 from ostinato.text import Corpus
 from ostinato.text.description import describe
 
@@ -85,7 +86,8 @@ class Measuring:
     ) -> Measured:
         """What the model gives the held-out tokens."""
         started = time.perf_counter()
-        scores = model.score(self.corpus.heldout.ids)
+        with activity(f"measuring {name}"):
+            scores = model.score(self.corpus.heldout.ids)
         elapsed = time.perf_counter() - started
         size = sum(array.nbytes for array in saved.tensors.values())
         return Measured(name, group, scores, seconds, elapsed, parameters, size, model, saved)
@@ -103,7 +105,8 @@ class Measuring:
         measured = []
         for order in range(min(2, self.plan.order), self.plan.order + 1):
             started = time.perf_counter()
-            model = fit_ngram(self.corpus.train.ids, self.corpus.tokenizer.vocabulary_size, order=order)
+            with activity(f"counting n-grams of order {order}"):
+                model = fit_ngram(self.corpus.train.ids, self.corpus.tokenizer.vocabulary_size, order=order)
             seconds = time.perf_counter() - started
             saved = SavedPart("ngram", model.settings, model.arrays)
             name = f"Kneser-Ney {order}"
@@ -146,6 +149,7 @@ class Measuring:
         parameters = sum(tensor.size for tensor in tensors.values())
         return self.add(self.measure(name, group, model.step_model, seconds, saved, parameters))
 
+    @activity("fitting the weights of a mixture")
     def mixed(self, name: str, group: str, parts: Sequence[Measured]) -> Measured:
         """The parts interpolated, each half of the text with the weights of the other."""
         scores = np.array([part.scores for part in parts])
@@ -169,6 +173,7 @@ class Measuring:
         cache = UnigramCache(counts / counts.sum(), self.plan.cache)
         return self.measure("cache", ADAPTING, cache, 0.0, cache_part(cache), size)
 
+    @activity("measuring the continuous cache")
     def continuous(self, network: Measured) -> Measured | None:
         """The network with a continuous cache of the flatness that suits the held-out text best; None where it shows no
         hidden states."""
@@ -200,6 +205,7 @@ class Measuring:
             )
         )
 
+    @activity("measuring the network as it learns on (--no-dynamic leaves it out)")
     def dynamic(self, network: Measured) -> Measured | None:
         """The network learning on; None, and a note why, where that cannot be."""
         if not self.plan.dynamic or network.saved is None or network.saved.kind != "recurrent":
@@ -210,6 +216,7 @@ class Measuring:
             self.notes.append(f"no dynamic evaluation: {error}")
             return None
 
+    @activity("looking for copies in what each model writes")
     def copies(self) -> None:
         """The longest copy in what each model writes that does not adapt, and in the held-out text."""
         training = open_training_text(self.corpus.train.ids, self.corpus.directory)

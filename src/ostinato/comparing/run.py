@@ -15,6 +15,7 @@ from ostinato.evaluation.compare import ADAPTING, Comparison
 from ostinato.ngram import Mixture, join_parts
 from ostinato.runs.folder import run_folder
 from ostinato.settings import TextSettings, recorded_settings
+from ostinato.terminal import activity
 from ostinato.text import Corpus, prepare
 from ostinato.text.description import describe
 from ostinato.text.known_words import words_file
@@ -63,6 +64,7 @@ def _compare(texts: Sequence[str], plan: Plan, given: Model | None) -> Compariso
     return comparison
 
 
+@activity("reading the text")
 def _prepare(texts: Sequence[str], plan: Plan, given: Model | None) -> tuple[Corpus, bool, list[str]]:
     """The corpus, cut as the given model's was; whether its vocabulary is its own; what there is to say about it."""
     settings, folder = plan.recipe.text, plan.out / "text"
@@ -82,6 +84,7 @@ def _prepare(texts: Sequence[str], plan: Plan, given: Model | None) -> tuple[Cor
     return corpus, own_vocabulary, notes
 
 
+@activity("saving the mixtures")
 def _save(measuring: Measuring, comparison: Comparison) -> None:
     """The mixtures as bundles, ready to write and score with."""
     for folder, (parts, whole) in measuring.kept.items():

@@ -1,0 +1,52 @@
+"""What was probably meant: names close to those that a command was given in vain."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from ostinato.cli.arguments import did_you_mean
+
+_PATHS = ("model", "text", "what", "input", "heldout", "form")
+_LOOKED_AT = 2000
+"""Files of a folder whose names are compared: more are not worth the time."""
+
+
+def hint(args: argparse.Namespace) -> str:
+    """`: did you mean ...?` for the first setting, recipe or path among the arguments that does not exist; else ""."""
+    return _setting(args) or _recipe(args) or _path(args)
+
+
+def _setting(args: argparse.Namespace) -> str:
+    from ostinato.settings import SECTIONS
+
+    known = [f"{section}.{field.name}" for section, kind in SECTIONS.items() for field in dataclasses.fields(kind)]
+    names = (text.partition("=")[0].strip() for text in getattr(args, "set", None) or ())
+    return next((found for name in names if name not in known and (found := did_you_mean(name, known))), "")
+
+
+def _recipe(args: argparse.Namespace) -> str:
+    from ostinato.settings import recipe_names
+
+    recipe = getattr(args, "recipe", None)
+    if not recipe or Path(recipe).exists():
+        return ""
+    known = recipe_names()
+    return "" if recipe in known else did_you_mean(recipe, known)
+
+
+def _path(args: argparse.Namespace) -> str:
+    corpora = ("lyrics-en", "lyrics-zh")
+    for name in _PATHS:
+        given = getattr(args, name, None)
+        for path in map(str, given if isinstance(given, list) else [given] if given else []):
+            if path == "-" or path in corpora or Path(path).exists():
+                continue
+            folder = Path(path).parent
+            try:
+                beside = [
+                    str(folder / entry.name) for entry, _ in zip(folder.iterdir(), range(_LOOKED_AT), strict=False)
+                ]
+            except OSError:
+                beside = []
+            return did_you_mean(path, [*corpora, *beside])
+    return ""
