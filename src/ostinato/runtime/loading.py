@@ -22,12 +22,16 @@ def load(
     bundle = source if isinstance(source, Bundle) else read_bundle(Path(source))
     if bundle.kind == "recurrent":
         return load_recurrent(bundle, precision=precision, isa=isa, threads=threads)
-    if precision != "fp32" and bundle.kind in ("ngram", "window"):
+    if precision != "fp32" and bundle.kind in ("ngram", "context-mixing", "window"):
         raise UsageError(f"a model of kind {bundle.kind} has no {precision} weights: leave precision at fp32")
     if bundle.kind == "ngram":
         from ostinato.ngram import from_arrays
 
         return from_arrays(_settings(bundle), bundle.tensors)
+    if bundle.kind == "context-mixing":
+        from ostinato.mixing import from_tensors
+
+        return from_tensors(_settings(bundle), bundle.tensors)
     if bundle.kind == "mixture":
         from ostinato.ngram import load_mixture
 
