@@ -149,6 +149,7 @@ class _Decision:
     apm: list[tuple[npt.NDArray[np.uint16], int]]
     apm_weight: int
     p: int
+    alone: bool = False
 
 
 def _clamp(value: int) -> int:
@@ -157,6 +158,8 @@ def _clamp(value: int) -> int:
 
 def _decide(m: MixingArrays, t: _Token, node: int, said: list[tuple[int, int, int]]) -> _Decision:
     """said: (kind, p, history) of every context that speaks at `node`."""
+    if len(said) == 1 and said[0][0] == 0:
+        return _Decision([], [], [], 0, 0, [], 0, said[0][1], alone=True)
     stretch, squash = tables.stretch_table(), tables.squash_table()
     opinions = [(k, h, int(stretch[p >> 4]), int(stretch[int(m.maps[k, h]) >> 20])) for k, p, h in said]
     orders = [h for k, _, h in said if 1 <= k <= len(_ORDERS)]
@@ -280,6 +283,8 @@ def _read_token(
 
 
 def _learn_decision(m: MixingArrays, d: _Decision, bit: int, rate: int, map_limit: int) -> None:
+    if d.alone:
+        return
     target, squash = bit << 16, tables.squash_table()
     for j, row in enumerate(d.sets):
         w = m.weights[row]

@@ -76,6 +76,7 @@ int64_t make_record(const Model& m, uint32_t hash) {
 
 // Both layers and the maps move towards `bit`.
 void learn_decision(const Model& m, const Decision& d, int bit, const Rates& r) {
+  if (d.alone) return;
   const int target = bit << 16;
   for (int j = 0; j < kSets; ++j) {
     int32_t* w = m.weights + d.sets[j] * kInputs;

@@ -79,6 +79,7 @@ struct Decision {
   int count;                 // contexts that speak
   uint8_t kinds[kKinds];
   uint8_t histories[kKinds];
+  uint16_t said;             // p of the last to speak
   int32_t inputs[kKinds][2];
   int sets[kSets];           // rows of `weights`
   int32_t layer[kSets];      // what each set says, stretched
@@ -89,6 +90,7 @@ struct Decision {
   const uint16_t* apm[2];    // the two entries of each map between which it is interpolated
   int apm_weight;
   uint16_t apm_p[2];
+  bool alone;                // nothing but how frequent tokens are speaks: then it is believed as it is
   uint16_t p;                // in the end
 };
 
@@ -130,6 +132,7 @@ inline void speak(const Model& m, Decision& d, int kind, Opinion o) {
   const int n = d.count++;
   d.kinds[n] = static_cast<uint8_t>(kind);
   d.histories[n] = o.history;
+  d.said = o.p;
   d.inputs[n][0] = m.stretch[o.p >> 4];
   d.inputs[n][1] = m.stretch[m.maps[256 * kind + o.history] >> 20];
 }
@@ -142,6 +145,11 @@ inline Opinion certain_opinion(const Model& m, int count, int bit) {
 
 // Mixes what the contexts in `d` say at `node`.
 inline void decide(const Model& m, const Token& t, int32_t node, Decision& d) {
+  d.alone = d.count == 1 && d.kinds[0] == 0;  // most nodes of a large vocabulary
+  if (d.alone) {
+    d.p = d.said;
+    return;
+  }
   int matched = 0, sure = 0;
   for (int i = 0; i < d.count; ++i)
     if (d.kinds[i] >= 1 && d.kinds[i] <= kOrders) {
