@@ -266,3 +266,44 @@ def test_training_leaves_the_caller_s_denormal_mode(verses, tmp_path, flushed):
     settings = {"model.hidden_size": 8, "training.batch_size": 4, "training.window": 8}
     ostinato.train(verses, out=tmp_path / "m", steps=2, settings=settings, progress=False)
     assert (float(torch.tensor(1e-300, dtype=torch.float64) * 1e-10) == 0.0) is flushed
+
+
+def test_text_itself_is_learnt_from(verses_text, tmp_path):
+    songs = [song for song in verses_text.split("# ") if song]
+    options = {"steps": 3, "settings": {"model": {"hidden_size": 8, "embedding_size": 4}, "training": {"batch_size": 2,
+               "window": 8}}, "progress": False}  # fmt: skip
+    one = ostinato.train(text=verses_text, out=tmp_path / "one", **options)
+    many = ostinato.train(text=(song for song in songs), out=tmp_path / "many", **options)
+    assert one.config["model"]["hidden_size"] == 8
+    split = many.config["text"]
+    assert split["train"]["documents"] + split["heldout"]["documents"] == len(songs)
+    assert (tmp_path / "one" / "metrics.jsonl").is_file()
+    for wrong, message in ((3, "an iterable of texts"), ([3], "an iterable of texts"), (["\udc80"], "no UTF-8 form")):
+        with pytest.raises(ostinato.UsageError, match=message):
+            ostinato.train(text=wrong)
+    with pytest.raises(ostinato.UsageError, match="not both"):
+        ostinato.train("a.txt", text="b")
+
+
+def test_a_recipe_and_a_task_have_a_door_at_the_top(tmp_path):
+    from ostinato.settings import ModelSettings, TrainingSettings
+
+    recipe = ostinato.Recipe(
+        model=ModelSettings(hidden_size=8, embedding_size=4), training=TrainingSettings(steps=4, batch_size=4)
+    )
+    (tmp_path / "moods.tsv").write_text("text\tmood\n" + "ab\tx\nba\ty\n" * 10, "utf-8")
+    model = ostinato.train_task(tmp_path / "moods.tsv", task="classify", recipe=recipe, out=tmp_path / "m",
+                                settings={"task.label": "mood"}, progress=False)  # fmt: skip
+    assert ostinato.load(tmp_path / "m").predict(["ab", "ba"]) == model.predict(["ab", "ba"])
+    assert set(model.predict(["ab"])) <= {"x", "y"}
+    with pytest.raises(ostinato.UsageError, match="files to learn from, or records="):
+        ostinato.train_task(task="tag")
+    with pytest.raises(ostinato.UsageError, match="task is language"):
+        ostinato.train_task("a", task="language")
+    with pytest.raises(ostinato.SettingsError, match=r"model.layers must be between 1 and 16, got 99"):
+        ModelSettings(layers=99)
+
+
+def test_a_language_model_does_not_predict(model):
+    with pytest.raises(ostinato.BundleError, match="there is nothing to predict"):
+        model.predict(["x"])

@@ -22,9 +22,11 @@ from ostinato.errors import (
 from ostinato.lazy import lazily
 
 if TYPE_CHECKING:
-    from ostinato.api import Model, load, train
+    from ostinato.api import Model, load, train, train_task
+    from ostinato.comparing import compare
     from ostinato.form import Form
     from ostinato.generation import Sampler, Stop, WriteRequest
+    from ostinato.settings import Recipe
 
 __version__ = "0.1.0"
 
@@ -35,6 +37,7 @@ __all__ = [
     "MissingExtraError",
     "Model",
     "OstinatoError",
+    "Recipe",
     "Sampler",
     "SettingsError",
     "Stop",
@@ -43,14 +46,18 @@ __all__ = [
     "UsageError",
     "WriteRequest",
     "__version__",
+    "compare",
     "load",
     "train",
+    "train_task",
 ]
 
 __getattr__ = lazily(
     __name__,
     {
-        **dict.fromkeys(("Model", "load", "train"), "ostinato.api"),
+        **dict.fromkeys(("Model", "load", "train", "train_task"), "ostinato.api"),
+        "Recipe": "ostinato.settings",
+        "compare": "ostinato.comparing",
         "Form": "ostinato.form",
         **dict.fromkeys(("Sampler", "Stop", "WriteRequest"), "ostinato.generation"),
     },

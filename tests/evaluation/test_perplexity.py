@@ -93,3 +93,13 @@ def test_baselines():
 def test_the_unigram_beats_the_uniform_on_what_it_counted():
     ids = np.random.default_rng(0).geometric(0.4, 5000).clip(max=19)
     assert baselines.unigram(ids, ids, 20, 5000).perplexity < baselines.uniform(ids, 20, 5000).perplexity
+
+
+def test_a_perplexity_beyond_all_bounds_is_said_so():
+    from ostinato.evaluation import figure, perplexity
+
+    assert perplexity(0.0) == 1.0
+    assert [perplexity(loss) for loss in (691.0, 1e300, math.inf)] == [math.inf] * 3
+    assert [figure(value) for value in (None, math.inf, 2.0, 1234.567, 1e12)] == [
+        "over 1e300", "over 1e300", "2.00", "1,234.57", "1.00e+12"
+    ]  # fmt: skip

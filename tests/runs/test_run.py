@@ -269,3 +269,35 @@ def test_the_other_recipes_run(verses, tmp_path, name):
     result = running.train([str(verses)], out=tmp_path, recipe=chosen, progress=False)
     assert result.position.step == 3
     assert json.dumps(dataclasses.asdict(result.position))
+
+
+def test_a_run_may_start_from_another_model(verses, tmp_path):
+    """Its vocabulary and weights are the other's, whatever the new text has; a resume needs the other no more."""
+    import shutil
+
+    train(verses, tmp_path / "first")
+    (tmp_path / "new.txt").write_text("风在山里等你\n" * 40, "utf-8")
+    new = str(tmp_path / "new.txt")
+    options = {"out": tmp_path / "second", "progress": False}
+    still = recipe("model.hidden_size=auto", "model.embedding_size=auto", "training.learning_rate=0", steps=1)
+    running.train([new], recipe=still, start=tmp_path / "first", **options)
+    first, second = read_bundle(tmp_path / "first"), read_bundle(tmp_path / "second")
+    assert first.tokenizer.to_json() == second.tokenizer.to_json()
+    assert all(np.array_equal(first.tensors[name], second.tensors[name]) for name in first.tensors)
+    shutil.rmtree(tmp_path / "first")
+    longer = with_budget(still, minutes=None, epochs=None, steps=3, seed=None)
+    assert running.train([new], recipe=longer, resume=True, **options).position.step == 3
+
+
+def test_a_notebook_has_one_line_that_is_redrawn(monkeypatch, capsys):
+    from types import SimpleNamespace
+
+    from ostinato.runs.progress import Progress
+
+    kernel = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=object()))
+    monkeypatch.setitem(sys.modules, "IPython", kernel)
+    progress = Progress()
+    progress.noted("first, a long note")
+    progress.noted("second")
+    progress.finished()
+    assert capsys.readouterr().err == "\rfirst, a long note\rsecond            \n"

@@ -1,7 +1,7 @@
 """A model one can write and score with."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, overload
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.bundle import MANIFEST, Bundle, read_bundle, write_folder
-from ostinato.errors import BundleError, TextError, UsageError
+from ostinato.errors import BundleError, TextError, UsageError, needs
 from ostinato.evaluation import Evaluation, evaluate
 from ostinato.evaluation.perplexity import evaluate_many
 from ostinato.generation import Piece, Sampler, Search, TextModel, WriteOptions, WriteRequest, Written
@@ -299,6 +299,22 @@ class Model:
         from ostinato.evaluation.novelty import measure
 
         return measure(self.training_text, self._read(text), self.tokenizer)
+
+    def predict(self, inputs: Sequence[Any]) -> list[Any]:
+        """What a model that `train_task` made says of each input: tags, a class, a text, or the next values.
+
+        Inputs are as in training: a list of tokens to be tagged; a text or (steps, features) floats to be classified; a
+        text to be translated or continued; (values,) floats to be forecast. Needs torch. Raises BundleError for a
+        language model, TextError for an input that does not fit.
+        """
+        return self._predictor.predict(list(inputs))  # type: ignore[no-any-return]
+
+    @cached_property
+    def _predictor(self) -> Any:
+        with needs("train", "predicting"):
+            from ostinato.runs import load_task_model
+
+            return load_task_model(self._bundle)
 
     def save(self, path: str | Path) -> None:
         """Copy the model to the folder `path`, atomically. Raises BundleError when it cannot be written."""

@@ -1,6 +1,6 @@
 """A softmax over part of a large vocabulary, another part at each training step."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -9,9 +9,6 @@ from torch import Tensor
 
 from ostinato.errors import UsageError
 from ostinato.models.loss import linear_cross_entropy
-
-if TYPE_CHECKING:
-    from ostinato.models.language_model import Head
 
 _POWER = 0.5
 _UNSEEN = 0.1
@@ -54,12 +51,20 @@ class Candidates:
         return weight.index_select(0, rows), bias[rows] - q.log(), (inside.cumsum(0) - 1)[targets]
 
 
+class Biased(Protocol):
+    """The part of a model that adds a bias (V,) to the logits."""
+
+    bias: torch.nn.Parameter
+
+
 class HasHead(Protocol):
     """A language model, as far as its loss is concerned."""
 
     training: bool
     candidates: Candidates | None
-    head: "Head"
+
+    @property
+    def head(self) -> Biased: ...
 
 
 def head_loss(model: HasHead, features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:

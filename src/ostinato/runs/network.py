@@ -90,8 +90,9 @@ class NetworkTask(Task):
         precision = resolve_precision(recipe.training.precision, device, hidden_size=m.hidden_size, cell=m.cell)
         description = {"fingerprint": fingerprint, "requested": to_mapping(run.recipe), "resolved": to_mapping(recipe),
                        "precision": run.recipe.training.precision, "threads": threads}  # fmt: skip
-        if run.start is not None:
-            description["start"] = str(run.start)
+        start = str(run.start) if run.start is not None else (run.recorded or {}).get("start")
+        if start is not None:
+            description["start"] = start
         return Settled(recipe, dataclasses.replace(recipe.training, precision=precision), device, description)
 
     def train(self, run: Run, settled: Settled, built: Built) -> Result:

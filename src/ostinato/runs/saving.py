@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ostinato.bundle import write_bundle
 from ostinato.evaluation import perplexity
 from ostinato.models.saved import SavedModule
@@ -20,17 +23,26 @@ from ostinato.training.observers import Observer
 class ModelWriter(Observer, ABC):
     """Saves the best model of a run as `folder`, with a card that says what is known of it."""
 
+    measures: bool = False
+    """Whether `measured` has something to say when training is over."""
+
     def __init__(self, folder: Path, module: SavedModule, recipe: ResolvedRecipe, tokenizer: BaseTokenizer) -> None:
         self.folder, self.module, self.recipe, self.tokenizer = folder, module, recipe, tokenizer
+        self._best: tuple[Row, dict[str, NDArray[np.float32]]] | None = None
 
     def evaluated(self, row: Row, best: bool) -> None:
         """Save the weights now in the model, if they are the best. Raises BundleError; the old ones then stay."""
         if best:
-            self.save(row)
+            self._best = row, self.module.save_tensors()
+            self._save(*self._best, finished=False)
 
-    def save(self, row: Row) -> None:
-        """Write the bundle."""
-        tensors, evaluation = self.module.save_tensors(), self.evaluation(row)
+    def finished(self) -> None:
+        """Save the best weights, still in memory, with what is measured only once because it takes long."""
+        if self._best is not None and self.measures:
+            self._save(*self._best, finished=True)
+
+    def _save(self, row: Row, tensors: dict[str, NDArray[np.float32]], *, finished: bool) -> None:
+        evaluation = self.evaluation(row)
         config = {
             **self.tables(),
             "model": {**dataclasses.asdict(self.recipe.model), "vocabulary_size": self.tokenizer.vocabulary_size},
@@ -38,7 +50,7 @@ class ModelWriter(Observer, ABC):
             "evaluation": evaluation,
         }
         card = self.card(row, evaluation)
-        measured, line = self.measured(config, tensors)
+        measured, line = self.measured(config, tensors) if finished else ({}, "")
         write_bundle(
             self.folder,
             config=config | measured,

@@ -139,6 +139,7 @@ class LanguageWriter(ModelWriter):
     def __init__(self, folder: Path, model: LanguageModel, recipe: ResolvedRecipe, corpus: Corpus) -> None:
         super().__init__(folder, model, recipe, corpus.tokenizer)
         self.corpus, self.over_candidates = corpus, model.candidates is not None
+        self.measures = not recipe.model.context
         self.baselines: dict[str, Evaluation] = {}
         heldout, v = corpus.heldout, corpus.tokenizer.vocabulary_size
         if heldout.tokens:
@@ -166,8 +167,6 @@ class LanguageWriter(ModelWriter):
         """What int8 weights cost, on up to _INT8_TOKENS held-out tokens, else on text of the model's own."""
         from ostinato.runtime import precision_loss
 
-        if config["kind"] != "recurrent":
-            return {}, ""
         heldout = self.corpus.heldout.ids[:_INT8_TOKENS]
         loss = precision_loss(
             Bundle(self.folder, config, self.tokenizer, tensors, ""), heldout if len(heldout) else None
