@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the run that is in DIR")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of weights, sampling and dropout")
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument("--threads", type=int, metavar="N", help="processor cores to use at most (default: all)")
     parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, else a guess)")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         encoding=args.encoding,
         progress=not args.quiet,
+        threads=args.threads,
     )
     if args.json:
         say_json(result.to_json())

@@ -6,7 +6,6 @@ A call names its sizes; its arrays are given by name (`give`), and the gateway c
 import ctypes
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ostinato.errors import UsageError
@@ -184,6 +183,10 @@ class TrainKernels:
         self._library.ostinato_train_adamw(self._table, ctypes.byref(call))
         return norm.value
 
+    def peak(self) -> float:
+        """GFLOP/s of independent multiply-adds on one thread, measured now in 10 ms. Precision fp32 only, else 0."""
+        return float(self._library.ostinato_train_peak(self._table))
+
 
 def _flat(array: Any) -> Any:
     return array.reshape(-1) if hasattr(array, "flags") and array.flags.c_contiguous else array
@@ -215,17 +218,12 @@ def train_kernels(precision: str, isa: str | None = None) -> TrainKernels | None
         return None
     library.ostinato_train_table.restype = ctypes.c_void_p
     library.ostinato_train_head_workspace.restype = ctypes.c_int64
+    library.ostinato_train_peak.restype = ctypes.c_double
     table = library.ostinato_train_table(PRECISIONS.index(precision), ISAS.index(chosen))
     return TrainKernels(library, table) if table else None
 
 
-def share_pool(loaded: Path) -> None:
-    """Run the kernels on the threads of an OpenMP library that this process has loaded (docs/decisions/071).
-
-    Does nothing where that library lacks GCC's interface; the kernels then start threads of their own in each call.
-    """
+def alone() -> bool:
+    """Whether kernels run on the calling thread alone for now, because other work has the other cores."""
     library, _ = find_library()
-    openmp = ctypes.CDLL(str(loaded))
-    names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
-    if library is not None and all(hasattr(openmp, name) for name in names):
-        library.ostinato_train_set_pool(*(ctypes.cast(getattr(openmp, name), ctypes.c_void_p) for name in names))
+    return library is not None and bool(library.ostinato_train_alone())

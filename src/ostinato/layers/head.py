@@ -13,6 +13,7 @@ from torch.nn import functional
 from ostinato.errors import UsageError
 from ostinato.kernels.train import HeadCall, TrainKernels
 from ostinato.layers.native import fill, kernels_for, workspace
+from ostinato.layers.threads import thread_limit
 
 
 def linear_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
@@ -87,7 +88,7 @@ def _compute(
     x, w, b = (None if t is None else t.detach().float().contiguous() for t in originals)
     ids, losses = targets.long().contiguous(), torch.empty(len(features))
     call = HeadCall(
-        rows=len(features), features=features.shape[1], vocabulary=len(weight), threads=torch.get_num_threads(),
+        rows=len(features), features=features.shape[1], vocabulary=len(weight), threads=thread_limit(),
         with_gradient=any(wanted), scale=1 / len(features),
     )  # fmt: skip
     fill(call, x=x, weight=w, bias=b, targets=ids, losses=losses, workspace=workspace(kernels.head_workspace(call)))

@@ -3,10 +3,8 @@
 Products are float32, or bfloat16 under autocast; states, gates and sums are float32 in both.
 """
 
-import functools
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,8 +13,9 @@ from torch.nn import functional
 
 from ostinato.cells import Cell, CellWeights
 from ostinato.kernels.load import choose_isa
-from ostinato.kernels.train import CELLS, HeadCall, LayerCall, TrainKernels, share_pool, train_kernels
+from ostinato.kernels.train import CELLS, HeadCall, LayerCall, TrainKernels, train_kernels
 from ostinato.layers import torch_backend
+from ostinato.layers.threads import thread_limit
 
 
 def run(
@@ -53,20 +52,15 @@ def kernels_for(x: Tensor, state: tuple[Tensor, ...]) -> TrainKernels | None:
         return None
     if autocast and torch.get_autocast_dtype("cpu") != torch.bfloat16:
         return None
-    share_torch_threads()
     return train_kernels("bf16" if autocast else "fp32")
 
 
-def is_faster(cell: Cell, x: Tensor) -> bool:
+def is_faster(x: Tensor) -> bool:
     """Whether `run` was measured to beat torch's own layers for this work on this CPU (docs/decisions/072).
 
-    In bf16 always. In fp32 with AVX-512; with AVX2 alone for all cells but the LSTM, which torch computes in one
-    operator that has AVX-512 where we have not.
+    With any instruction set but the portable code.
     """
-    if kernels_for(x, ()) is None:
-        return False
-    isa = choose_isa().isa
-    return isa != "portable" and (isa != "avx2" or cell.name != "lstm")
+    return kernels_for(x, ()) is not None and choose_isa().isa != "portable"
 
 
 class _Layer(torch.autograd.Function):
@@ -124,7 +118,7 @@ def _call(cell: Cell, reverse: bool, given: Sequence[Tensor | None]) -> LayerCal
     assert weight_hh is not None
     call = LayerCall(
         cell=CELLS[cell.name], steps=x.shape[0], batch=x.shape[1], input_size=x.shape[2],
-        hidden_size=weight_hh.shape[1], reverse=reverse, threads=torch.get_num_threads(),
+        hidden_size=weight_hh.shape[1], reverse=reverse, threads=thread_limit(),
     )  # fmt: skip
     fill(call, **dict(zip(("x", "w_ih", "w_hh", "b_ih", "b_hh", "h0", "c0"), given, strict=True)))
     return call
@@ -144,16 +138,3 @@ def workspace(size: int) -> Tensor:
     if held is None or len(held) < size:
         held = _scratch.bytes = torch.empty(size, dtype=torch.uint8)
     return held
-
-
-@functools.cache
-def share_torch_threads() -> None:
-    """Give the kernels torch's own OpenMP threads, where the system tells which library those are of."""
-    maps = Path("/proc/self/maps")
-    if not maps.exists():
-        return
-    paths = {line.split(maxsplit=5)[-1].strip() for line in maps.read_text().splitlines() if "omp" in line}
-    names = [path for path in sorted(paths) if Path(path).name.startswith(("libgomp", "libiomp5", "libomp"))]
-    torchs = [path for path in names if Path(torch.__file__).parent in Path(path).parents]
-    if torchs or names:
-        share_pool(Path((torchs or names)[0]))

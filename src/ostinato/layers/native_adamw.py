@@ -8,7 +8,7 @@ from torch.optim.optimizer import ParamsT
 
 from ostinato.errors import UsageError
 from ostinato.kernels.train import AdamCall, train_kernels
-from ostinato.layers.native import share_torch_threads
+from ostinato.layers.threads import thread_limit
 
 
 class NativeAdamW(torch.optim.Optimizer):
@@ -76,10 +76,9 @@ class NativeAdamW(torch.optim.Optimizer):
             for p, s, g in zip(used, states, gradients, strict=True)
         ]
         call = AdamCall(
-            threads=torch.get_num_threads(), step=steps.pop() + 1, clip=group["clip"],
+            threads=thread_limit(), step=steps.pop() + 1, clip=group["clip"],
             learning_rate=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1], epsilon=group["eps"],
         )  # fmt: skip
-        share_torch_threads()
         self.norm = self._kernels.adamw(call, arrays)
         if self.norm < float("inf"):
             for state in states:

@@ -83,13 +83,13 @@ class NetworkTask(Task):
         """The recipe in force, which is the recorded run's where one is resumed. Raises TrainingError, UsageError."""
         device = resolve_device(run.device)
         recipe = self.resolve(run, data, device)
-        threads, fingerprint = torch.get_num_threads(), self.fingerprint(data)
+        fingerprint = self.fingerprint(data)
         if run.recorded is not None:
-            recipe = _check_resume(recipe, run, fingerprint, threads)
+            recipe = _check_resume(recipe, run, fingerprint)
         m = recipe.model
         precision = resolve_precision(recipe.training.precision, device, hidden_size=m.hidden_size, cell=m.cell)
         description = {"fingerprint": fingerprint, "requested": to_mapping(run.recipe), "resolved": to_mapping(recipe),
-                       "precision": run.recipe.training.precision, "threads": threads}  # fmt: skip
+                       "precision": run.recipe.training.precision}  # fmt: skip
         start = str(run.start) if run.start is not None else (run.recorded or {}).get("start")
         if start is not None:
             description["start"] = start
@@ -109,6 +109,7 @@ class NetworkTask(Task):
             observers=[metrics, *writers, *run.seen.all, *(o for o in built.observers if o not in writers)],
             run=dict(settled.description),
             team=run.team or ALONE,
+            threads=run.threads,
         )
         run.seen.noted(built.headline)
         if run.resume:
@@ -159,16 +160,11 @@ def resumed_recipe(recipe: Recipe, recorded: Mapping[str, Any], same_recipe: boo
     return dataclasses.replace(before, name=recipe.name)
 
 
-def _check_resume(recipe: ResolvedRecipe, run: Run, fingerprint: str, threads: int) -> ResolvedRecipe:
+def _check_resume(recipe: ResolvedRecipe, run: Run, fingerprint: str) -> ResolvedRecipe:
     """The recorded recipe as it was resolved, with the (possibly extended) budget. Raises for other data."""
     recorded = run.recorded or {}
     if recorded["fingerprint"] != fingerprint:
         raise TrainingError("cannot resume with another text: give the same files as before, or start anew with -o")
-    if recorded["threads"] != threads:
-        run.seen.noted(
-            f"the run was started with {recorded['threads']} threads, now there are {threads}: "
-            "it goes on, but not bit for bit"
-        )
     before = recipe_from_mapping(recorded["resolved"], "the checkpoint's recipe")
     budget = {k: getattr(recipe.training, k) for k in _BUDGET}
     return decide(dataclasses.replace(before, name=recipe.name), training=budget)

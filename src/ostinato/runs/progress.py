@@ -91,12 +91,16 @@ class Progress(Observer):
         rate = (position.tokens - tokens) / max(now - since, 1e-9)
         if now - since > 5.0:
             self._rate = (now, position.tokens)
+        from ostinato.layers.threads import threads_in_use  # torch is there by now
+
+        count = threads_in_use()
+        threads = "1 thread" if count == 1 else f"{count} threads"
         filled = round(progress * _BAR_CELLS)
         bar = "█" * filled + "░" * (_BAR_CELLS - filled)
         heldout = "" if self._heldout is None else f" · held-out perplexity {figure(perplexity(self._heldout))}"
         return (
             f"{bar} {100 * progress:3.0f} % · loss {self._loss:.3f}{heldout} · "
-            f"{rate:,.0f} tokens/s · {duration(left)} left"
+            f"{rate:,.0f} tokens/s on {threads} · {duration(left)} left"
         )
 
     def _draw(self, text: str) -> None:

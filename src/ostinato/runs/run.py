@@ -34,6 +34,7 @@ def train(
     start: Path | None = None,
     team: "Team | None" = None,
     observers: Iterable[Observer] = (),
+    threads: int | None = None,
 ) -> Result:
     """Learn what `recipe` says from files (or from records that were read before) into the folder `out`.
 
@@ -41,7 +42,8 @@ def train(
     there, a language model also `text/` (token ids). `resume` goes on from the checkpoint; the data must be the same,
     and so must the recipe if `same_recipe` (otherwise the recorded one is used); a larger budget than the recorded one
     extends the run. `start` is a saved model whose weights and vocabulary the new one takes over. `observers` are told
-    of all that happens, after the progress bar; of a `team`, only rank 0's are.
+    of all that happens, after the progress bar; of a `team`, only rank 0's are. `threads`: at most so many (None:
+    OSTINATO_THREADS, else torch's number); what is learnt does not depend on them.
 
     Raises UsageError, TextError, SettingsError, TrainingError, BundleError, MissingExtraError.
     """
@@ -51,7 +53,9 @@ def train(
     if resume and not task.resumable:
         raise UsageError("an n-gram model is counted anew each time: leave out resume, or overwrite the old one")
     seen = Observers([*([Progress()] if progress else []), *observers])
-    run = Run(sources, recipe, out, device, resume, same_recipe, overwrite, encoding, start, team, seen)
+    run = Run(
+        sources, recipe, out, device, resume, same_recipe, overwrite, encoding, start, team, seen, threads=threads
+    )
     if team is not None and team.rank:
         return _through(task, run)  # the folder is rank 0's
     with run_folder(out, resume=resume if task.resumable else None, overwrite=overwrite, what="training"):

@@ -36,6 +36,7 @@ class Run:
     team: "Team | None" = None
     seen: Observers = field(default_factory=Observers)
     recorded: Mapping[str, Any] | None = None
+    threads: int | None = None
 
     @property
     def paths(self) -> Sequence[str]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from ostinato.errors import TrainingError
+from ostinato.layers.threads import training_threads, wanted_threads
 from ostinato.models.device import autocast
 from ostinato.randomness import mix
 from ostinato.settings import ResolvedTraining
@@ -80,7 +81,8 @@ class Trainer:
     """Trains one model (a torch.nn.Module that is `Trainable`) on its data.
 
     The model's randomness (dropout) and the order of the minibatches are functions of (seed, step): with the tensors
-    and the position of a checkpoint, a run goes on as if it had not stopped. Of a `team`, each member has a trainer,
+    and the position of a checkpoint, a run goes on as if it had not stopped, on any number of `threads` (None:
+    OSTINATO_THREADS, else torch's number). Of a `team`, each member has a trainer,
     whose data is its share of every minibatch.
     """
 
@@ -95,9 +97,10 @@ class Trainer:
         observers: Sequence[Observer] = (),
         run: dict[str, Any] | None = None,
         team: Team = ALONE,
+        threads: int | None = None,
     ) -> None:
         self.model, self.settings, self.folder, self.device, self.team = model, settings, folder, device, team
-        self.data, self.run_description = data, run or {}
+        self.data, self.run_description, self.threads = data, run or {}, wanted_threads(threads)
         self.observers = Observers(observers if team.rank == 0 else ())
         self.position = Position()
         self.interrupted = False
@@ -149,6 +152,10 @@ class Trainer:
 
     def train(self) -> Outcome:
         """Train until the budget is used, no evaluation improves any more, or `interrupted` is set."""
+        with training_threads(self.model, self.device, self.threads):
+            return self._train()
+
+    def _train(self) -> Outcome:
         self.observers.started(self.settings, self.position)
         clock = _Clock(self.position, self.team)
         outcome = None

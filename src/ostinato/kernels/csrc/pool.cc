@@ -18,7 +18,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::microseconds;
 constexpr auto kLinger = microseconds(100);   // a helper without work looks for some this long, then sleeps
-constexpr auto kStall = microseconds(50);     // who takes longer for a chunk has lost its core to another process
+constexpr auto kStall = microseconds(50);     // a thread that others wait for so long, and longer than for two of their
+                                              // own chunks, has lost its core to another process
 constexpr microseconds kFirstRest{10'000}, kLongestRest{1'000'000};
 constexpr auto kPatience = microseconds(20);  // after so long without news the core is offered to others
 constexpr int kSpins = 16;                    // looks at memory between two looks at the clock
@@ -93,6 +94,7 @@ class Pool {
     job_.backward = backward;
     job_.done.store(0, std::memory_order_relaxed);
     const uint64_t number = ++job_.number;
+    const Clock::time_point begin = Clock::now();
     for (int t = 0; t < threads; ++t) {
       Range& range = job_.ranges[t];
       range.begin = uint32_t(chunks * t / threads);
@@ -101,8 +103,11 @@ class Pool {
     for (int t = threads; t-- > 0;) {
       job_.ranges[t].left.store(number << 32 | job_.ranges[t].size, std::memory_order_release);
     }
-    take(0, uint32_t(number));
-    if (job_.done.load(std::memory_order_acquire) < chunks) wait(chunks);
+    const int64_t mine = take(0, uint32_t(number));
+    if (job_.done.load(std::memory_order_acquire) < chunks) {
+      const Clock::time_point end = Clock::now();
+      wait(chunks, end, std::max<Clock::duration>(kStall, 2 * (end - begin) / std::max<int64_t>(mine, 1)));
+    }
   }
 
   // Whether helpers are to be left out for now.
@@ -117,14 +122,13 @@ class Pool {
 
   // Waits for chunks that helpers have begun. Where cores are contended, a helper that is put aside in the middle of a chunk costs
   // more than all helpers gain: then work goes on without them, for longer each time it happens again.
-  void wait(int64_t chunks) {
-    const Clock::time_point begin = Clock::now();
+  void wait(int64_t chunks, Clock::time_point begin, Clock::duration stall) {
     for (int spins = 0; job_.done.load(std::memory_order_acquire) < chunks; ++spins) {
       pause();
       if (spins % kSpins == kSpins - 1 && Clock::now() - begin > kPatience) std::this_thread::yield();
     }
     const Clock::time_point end = Clock::now();
-    if (end - begin > kStall) {
+    if (end - begin > stall) {
       rest_ = std::min(2 * rest_, kLongestRest);
       rest_until_ = end + rest_;
     } else if (rest_ > kFirstRest && end - rest_until_ > kLongestRest) {
@@ -132,8 +136,9 @@ class Pool {
     }
   }
 
-  // Works on job `number`: first thread `self`'s own range, then what is left of the others'.
-  void take(int self, uint32_t number) {
+  // Works on job `number`: first thread `self`'s own range, then what is left of the others'. Returns how many chunks it did.
+  int64_t take(int self, uint32_t number) {
+    int64_t mine = 0;
     for (int turn = 0; turn < kMaxThreads; ++turn) {
       Range& range = job_.ranges[(self + turn) % kMaxThreads];
       uint64_t seen = range.left.load(std::memory_order_acquire);
@@ -143,9 +148,11 @@ class Pool {
         const uint32_t left = uint32_t(seen);
         job_.work(job_.context, int64_t(range.begin) + (job_.backward ? left - 1 : range.size - left));
         job_.done.fetch_add(1, std::memory_order_acq_rel);
+        ++mine;
         seen = range.left.load(std::memory_order_acquire);
       }
     }
+    return mine;
   }
 
   void help(int self) {
@@ -199,6 +206,8 @@ Session::Session(int threads) : threads_(threads < 1 ? 1 : threads > kMaxThreads
 Session::~Session() {
   if (threads_ > 1) Pool::instance().close();
 }
+
+bool helpers_rest() { return Pool::instance().resting(); }
 
 void Session::share(int64_t chunks, bool backward, Function work, const void* context) {
   if (threads_ > 1 && chunks > 1 && !Pool::instance().resting()) {

@@ -4,7 +4,7 @@
 
 namespace ostinato {
 
-constexpr int kMaxThreads = 8;
+constexpr int kMaxThreads = 16;
 
 // While it lives, this thread and up to `threads` - 1 helpers share work; when another thread is at it, this one works alone.
 // Helpers spin between pieces of work while a session lives and a moment longer, then sleep. A helper that is asleep, late
@@ -31,5 +31,8 @@ class Session {
   void share(int64_t chunks, bool backward, Function work, const void* context);
   int threads_;
 };
+
+// Whether helpers are left out for now, because the cores they would run on are busy with other work.
+bool helpers_rest();
 
 }  // namespace ostinato

@@ -72,13 +72,10 @@ struct Table {
   int64_t (*head_workspace)(const HeadCall&);
   void (*head)(const HeadCall&);
   void (*adamw)(const AdamCall&);
+  double (*peak)();  // GFLOP/s of independent multiply-adds on one thread, with this set's vectors
 };
 
-// Tables by precision and instruction set; adamw is only in those of float32.
+// Tables by precision and instruction set; adamw and peak are only in those of float32.
 extern const Table kFloatPortable, kFloatAvx2, kFloatAvx512, kBfloatVnni, kBfloatAmx;
-
-// Runs `work(context, rank, size)` on up to `threads` threads at once and waits. All of them run at the same time, so they
-// may meet at a Barrier. `size` is the number that take part. Uses the OpenMP pool given to set_pool, else threads of its own.
-void run_team(int64_t threads, void (*work)(void*, int, int), void* context);
 
 }  // namespace ostinato::train

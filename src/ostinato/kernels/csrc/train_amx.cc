@@ -12,6 +12,7 @@ const Table kBfloatAmx = {
     Head<BfloatEngine>::workspace,
     Head<BfloatEngine>::compute,
     nullptr,
+    nullptr,
 };
 
 }  // namespace ostinato::train

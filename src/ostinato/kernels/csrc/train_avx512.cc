@@ -3,6 +3,7 @@
 #include "train_float.h"
 #include "train_head.h"
 #include "train_layer.h"
+#include "train_peak.h"
 
 namespace ostinato::train {
 
@@ -13,6 +14,7 @@ const Table kFloatAvx512 = {
     Head<FloatEngine>::workspace,
     Head<FloatEngine>::compute,
     adamw,
+    peak,
 };
 
 }  // namespace ostinato::train

@@ -10,9 +10,9 @@ typedef uint16_t Bfloat;
 
 struct BfloatEngine {
   using Element = Bfloat;
-  static constexpr int kRows = 16, kPanels = 2, kTiles = 2;
+  static constexpr int kRows = 16, kPanels = 2, kTiles = 2, kGroup = kTiles, kWide = kPanels;
   static constexpr int64_t kDepth = 32, kTile = kDepth * kBlock;
-  static constexpr int64_t kChunkBytes = 1024 * 1024;
+  static constexpr int64_t kSliceBytes = 512 * 1024;  // of either operand of a product, for one thread at a time
   static constexpr int64_t kKept = 48 << 20;  // bytes of a head's exponentials that are kept
 
   static int64_t depth(int64_t k) { return round_up(k, kDepth); }
@@ -22,9 +22,22 @@ struct BfloatEngine {
   static int64_t left_size(int64_t m, int64_t k) { return round_up(m, kTiles * kRows) * stride(k); }
   static Bfloat* left_tile(Bfloat* left, int64_t tile, int64_t rows, int64_t k) { return left + tile * rows * stride(k); }
 
-  // Puts 16 columns of a tile of `rows` rows into a left operand.
-  static void put(Bfloat* left, int64_t tile, int64_t rows, int64_t k, int64_t column, const Block* values) {
-    for (int64_t r = 0; r < rows; ++r) put_record(left, stride(k), tile * rows + r, column, values[r]);
+  static int64_t slice_tiles(int64_t k) { return most(2 * kTiles, kSliceBytes / (stride(k) * 2 * kRows) / kTiles * kTiles); }
+  static int64_t slice_panels(int64_t) { return 16; }
+
+  // c[tiles·rows][16·panels] = left tiles of `rows` rows · right panels over k
+  static void group(const Bfloat* left, int tiles, int, int64_t rows, const Bfloat* right, int panels, int64_t k, float* c, int64_t apart) {
+    for (int t = 0; t < tiles; t += kTiles)
+      for (int p = 0; p < panels; p += kPanels)
+        tile(left + t * rows * stride(k), stride(k), int(least(kTiles, tiles - t)), rows, right + p * panel(k),
+             int(least(kPanels, panels - p)), k, c + t * rows * apart + p * kBlock, apart);
+  }
+
+  static constexpr bool kUneven = false;  // all tiles have the same number of rows
+
+  // Puts 16 columns of a tile of `rows` rows, the first of them `first`, into a left operand.
+  static void put(Bfloat* left, int64_t first, int64_t rows, int64_t k, int64_t column, const Block* values) {
+    for (int64_t r = 0; r < rows; ++r) put_record(left, stride(k), first + r, column, values[r]);
   }
   static int64_t record_stride(int64_t columns) { return stride(columns); }
   static void put_record(Bfloat* record, int64_t stride, int64_t row, int64_t column, const Block& b) {
@@ -74,7 +87,8 @@ struct BfloatEngine {
   }
 
   // Records are left operands already.
-  static const Bfloat* pack_record(Bfloat*, Range, const Bfloat* record, int64_t, int64_t, int64_t) { return record; }
+  static constexpr bool kPacksRecords = false;
+  static void pack_record(Bfloat*, Range, const Bfloat*, int64_t, int64_t, int64_t) {}
 
   static void pack_record_transposed(Bfloat* left, Range tiles, const Bfloat* record, int64_t stride_, int64_t, int64_t k) {
     for (int64_t tile = tiles.begin; tile < tiles.end; ++tile)
@@ -108,7 +122,7 @@ struct BfloatEngine {
       }
     }
   }
-  // A tile of d (`words` x 16·wide, 32 floats a row) into d as left operand, depth `n`, and as right one, depth `k`.
+  // A tile of d (`words` x 16·wide, 16·kWide floats a row) into d as left operand, depth `n`, and as right one, depth `k`.
   static void put_strip(Bfloat* left, Bfloat* right, int64_t word, int64_t words, int64_t k, int64_t panel_, int wide, int64_t n, const float* d) {
     for (int p = 0; p < wide; ++p, d += kBlock)
       for (int64_t i = 0; i < kDepth; i += 2) {

@@ -9,38 +9,45 @@ namespace {
 struct FloatEngine {
   using Element = float;
 #if defined(__AVX512F__)
-  static constexpr int kRows = 14, kPanels = 2;
+  static constexpr int kRows = 14, kPanels = 2, kGroup = 7;
+  static constexpr int64_t kDepth = 128;
 #elif defined(__AVX2__)
-  static constexpr int kRows = 6, kPanels = 1;
+  static constexpr int kRows = 6, kPanels = 1, kGroup = 16;
+  static constexpr int64_t kDepth = 256;
 #else
-  static constexpr int kRows = 4, kPanels = 1;
+  static constexpr int kRows = 4, kPanels = 1, kGroup = 24;
+  static constexpr int64_t kDepth = 256;
 #endif
-  static constexpr int kTiles = 1;  // row tiles that `tile` takes at once
-  static constexpr int64_t kChunkBytes = 768 * 1024, kStrip = 64;
+  // kRows by kPanels: what the registers hold. kDepth: the depth over which panels stay in the L1 cache.
+  static constexpr int kTiles = 1, kWide = 4;
+  static constexpr int64_t kStrip = 64;
   static constexpr int64_t kKept = 16 << 20;  // bytes of a head's exponentials that are kept
-  static constexpr int64_t kAhead = 10;  // steps of k that a prefetch runs ahead
 
   static int64_t depth(int64_t k) { return k; }
   static int64_t stride(int64_t k) { return k; }                        // between rows of a left operand, on average
   static int64_t panel(int64_t k) { return k * kBlock; }                // elements of a right operand's panel
   static int64_t left_size(int64_t m, int64_t k) { return round_up(m, kRows) * k; }
   static float* left_tile(float* left, int64_t tile, int64_t rows, int64_t k) { return left + tile * rows * k; }
+  static int64_t slice_tiles(int64_t k) { return k > 1024 ? kGroup : 2 * kGroup; }
+  static int64_t slice_panels(int64_t k) { return k > 1024 ? kWide : 2 * kWide; }
   static void configure(int) {}
   static void release() {}
 
-  // Puts 16 columns of a tile of `rows` rows into a left operand.
-  static void put(float* left, int64_t tile, int64_t rows, int64_t k, int64_t column, const Block* values) {
-    float* to = left + (tile * k + column) * rows;
+  static constexpr bool kUneven = true;  // tiles of a time step need not have the same number of rows
+
+  // Puts 16 columns of a tile of `rows` rows, the first of them `first`, into a left operand.
+  static void put(float* left, int64_t first, int64_t rows, int64_t k, int64_t column, const Block* values) {
+    float* to = left + first * k + column * rows;
     put_columns(to, rows, least(kBlock, k - column), [&](int64_t r) { return values[r]; });
   }
 
   // A record keeps rows for products after the time loop.
   static int64_t record_stride(int64_t columns) { return columns; }
   static void put_record(float* record, int64_t stride, int64_t row, int64_t column, const Block& b) {
-    memcpy(record + row * stride + column, &b, sizeof b);
+    store_block(record + row * stride + column, b);
   }
   static Block get_record(const float* record, int64_t stride, int64_t row, int64_t column) {
-    return load_block(record + row * stride + column, kBlock);
+    return load_block(record + row * stride + column);
   }
 
   // Left operand tiles [begin, end) of kRows rows from rows that lie in memory (row(i) is null past the end).
@@ -64,45 +71,60 @@ struct FloatEngine {
       for (int64_t p = panels.begin; p < panels.end; ++p)
         for (int64_t i = 0; i < count; ++i) {
           const Block b = from[i] ? load_block(from[i] + p * kBlock, columns - p * kBlock) : Block{};
-          memcpy(right + p * panel(k) + (first + i) * kBlock, &b, sizeof b);
+          store_block(right + p * panel(k) + (first + i) * kBlock, b);
         }
     }
   }
   // The record as a left operand: pack_record its rows, pack_record_transposed its columns.
-  static const float* pack_record(float* left, Range tiles, const float* record, int64_t stride, int64_t m, int64_t k) {
+  static constexpr bool kPacksRecords = true;
+  static void pack_record(float* left, Range tiles, const float* record, int64_t stride, int64_t m, int64_t k) {
     pack_left(left, tiles, k, [=](int64_t i) { return i < m ? record + i * stride : nullptr; });
-    return left;
   }
   static void pack_record_transposed(float* left, Range tiles, const float* record, int64_t stride, int64_t m, int64_t k) {
-    for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
-      const int64_t rows = least(kRows, m - tile * kRows);
-      const float* from = record + tile * kRows;
-      float* to = left + tile * kRows * k;
-      if (rows == kRows)
-        for (int64_t i = 0; i < k; ++i, to += kRows, from += stride) memcpy(to, from, kRows * sizeof(float));
-      else
-        for (int64_t i = 0; i < k; ++i, to += kRows, from += stride)
-          for (int r = 0; r < kRows; ++r) to[r] = r < rows ? from[r] : 0.0f;
-    }
+    // By strips of rows: rows lie far apart, so that all tiles take their share of a line while it is in the cache.
+    for (int64_t first = 0; first < k; first += kStrip)
+      for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
+        const int64_t rows = least(kRows, m - tile * kRows);
+        const float* from = record + first * stride + tile * kRows;
+        float* to = left + tile * kRows * k + first * kRows;
+        for (int64_t i = first; i < least(first + kStrip, k); ++i, to += kRows, from += stride) {
+          if (rows == kRows) memcpy(to, from, kRows * sizeof(float));
+          else
+            for (int r = 0; r < kRows; ++r) to[r] = r < rows ? from[r] : 0.0f;
+        }
+      }
   }
 
   // left[m][k] = from[k][m], rows of `from` `stride` floats apart.
   static void pack_left_transposed(float* left, Range tiles, const float* from, int64_t stride, int64_t m, int64_t k) {
     pack_record_transposed(left, tiles, from, stride, m, k);
   }
-  // A tile of d (`words` x 16·wide, 32 floats a row) into d as left operand, depth `n`, and as right one, depth `k`.
+  // A tile of d (`words` x 16·wide, 16·kWide floats a row) into d as left operand, depth `n`, and as right one, depth `k`.
   static void put_strip(float* left, float* right, int64_t word, int64_t words, int64_t k, int64_t panel_, int wide, int64_t n, const float* d) {
     for (int64_t p = panel_; p < panel_ + wide; ++p, d += kBlock) {
       put_columns(left + word * n + p * kBlock * kRows, kRows, least(kBlock, n - p * kBlock),
-                  [=](int64_t r) { return r < words ? load_block(d + r * 32, kBlock) : Block{}; });
-      for (int64_t i = 0; i < words; ++i) memcpy(right + p * panel(k) + (word + i) * kBlock, d + i * 32, kBlock * sizeof(float));
+                  [=](int64_t r) { return r < words ? load_block(d + r * kWide * kBlock, kBlock) : Block{}; });
+      for (int64_t i = 0; i < words; ++i) memcpy(right + p * panel(k) + (word + i) * kBlock, d + i * kWide * kBlock, kBlock * sizeof(float));
     }
   }
 
-  // c[rows][16·panels] = a · b over k; b's second panel lies panel(k) on.
-  static void tile(const float* a, int64_t, int, int64_t rows, const float* b, int panels, int64_t k, float* c, int64_t stride) {
-    if (kPanels == 2 && panels == 2) by_rows<kRows, 2>(a, rows, b, k, c, stride);
-    else by_rows<kRows, 1>(a, rows, b, k, c, stride);
+  // c = left · right over k: `tiles` tiles, the first `full` of `rows` rows and the others of one row less, by 16·panels columns.
+  // Sums over kDepth steps each are added one by one.
+  static void group(const float* left, int tiles, int full, int64_t rows, const float* right, int panels, int64_t k, float* c, int64_t stride) {
+    for (int64_t i = 0; i < k; i += kDepth) {
+      const int64_t depth = least(kDepth, k - i);
+      for (int p = 0; p < panels; p += kPanels) {
+        const float *a = left, *b = right + p * panel(k) + i * kBlock;
+        float* to = c + p * kBlock;
+        for (int t = 0; t < tiles; ++t) {
+          const int64_t tall = rows - (t >= full);
+          if (kPanels == 2 && panels - p >= 2) by_rows<kRows, 2>(a + i * tall, tall, b, panel(k), depth, to, stride, i > 0);
+          else by_rows<kRows, 1>(a + i * tall, tall, b, panel(k), depth, to, stride, i > 0);
+          a += tall * k;
+          to += tall * stride;
+        }
+      }
+    }
   }
 
  private:
@@ -124,7 +146,41 @@ struct FloatEngine {
     const __mmask16 mask = __mmask16((1u << rows) - 1);
     for (int i = 0; i < kBlock; ++i)
       if (i < columns) _mm512_mask_storeu_epi32(to + i * rows, mask, v[i]);
+#elif defined(__AVX2__)
+    if (rows > 8) return put_columns_by_value(to, rows, columns, values);
+    __m256 v[2][8];
+    for (int r = 0; r < 8; ++r) {
+      const Block b = r < rows ? values(r) : Block{};
+      v[0][r] = (__m256)b.part[0], v[1][r] = (__m256)b.part[1];
+    }
+    transpose(v[0]), transpose(v[1]);
+    const int64_t kept = least(columns, kBlock);
+    for (int64_t i = 0; i < kept; ++i) put_column(to + i * rows, rows, v[i / 8][i % 8]);
 #else
+    put_columns_by_value(to, rows, columns, values);
+#endif
+  }
+
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  static void put_column(float* to, int64_t rows, __m256 v) {
+    __m128 part = _mm256_castps256_ps128(v);
+    if (rows >= 4) {
+      _mm_storeu_ps(to, part);
+      part = _mm256_extractf128_ps(v, 1);
+      to += 4, rows -= 4;
+    }
+    if (rows >= 4) return _mm_storeu_ps(to, part);
+    if (rows >= 2) {
+      _mm_storel_pi((__m64*)to, part);
+      part = _mm_movehl_ps(part, part);
+      to += 2, rows -= 2;
+    }
+    if (rows) _mm_store_ss(to, part);
+  }
+#endif
+
+  template <class Values>
+  static void put_columns_by_value(float* to, int64_t rows, int64_t columns, Values values) {
     float v[kBlock][kBlock];
     for (int64_t r = 0; r < rows; ++r) {
       const Block b = values(r);
@@ -132,24 +188,27 @@ struct FloatEngine {
     }
     for (int64_t i = 0; i < columns; ++i)
       for (int64_t r = 0; r < rows; ++r) to[i * rows + r] = v[r][i];
-#endif
   }
 
   template <int kR, int kP>
-  static void by_rows(const float* a, int64_t rows, const float* b, int64_t k, float* c, int64_t stride) {
-    if (rows == kR) multiply<kR, kP>(a, b, k, c, stride);
-    else if constexpr (kR > 1) by_rows<kR - 1, kP>(a, rows, b, k, c, stride);
+  static void by_rows(const float* a, int64_t rows, const float* b, int64_t next, int64_t depth, float* c, int64_t stride, bool add) {
+    if (rows == kR) multiply<kR, kP>(a, b, b + next, depth, c, stride, add);
+    else if constexpr (kR > 1) by_rows<kR - 1, kP>(a, rows, b, next, depth, c, stride, add);
   }
 
+  // c[kR][16·kP] (+)= a[depth][kR] · (b | second)[depth][16]
   template <int kR, int kP>
-  __attribute__((noinline)) static void multiply(const float* a, const float* b, int64_t k, float* c, int64_t stride) {
+  __attribute__((noinline)) static void multiply(const float* a, const float* b, const float* second, int64_t depth, float* c, int64_t stride,
+                                                 bool add) {
     constexpr int kVectors = kBlock / kWidth;
-    const float* second = b + panel(k);
     V sum[kR][kP * kVectors] = {};
-    for (int64_t i = 0; i < k; ++i) {
-      // The panels mostly lie in L2, and the hardware does not run ahead far enough on its own.
-      __builtin_prefetch(b + (i + kAhead) * kBlock);
-      if (kP == 2) __builtin_prefetch(second + (i + kAhead) * kBlock);
+    if (add) {
+#pragma GCC unroll 16
+      for (int r = 0; r < kR; ++r)
+#pragma GCC unroll 8
+        for (int v = 0; v < kP * kVectors; ++v) sum[r][v] = load(c + r * stride + v * kWidth);
+    }
+    for (int64_t i = 0; i < depth; ++i) {
       V right[kP * kVectors];
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {

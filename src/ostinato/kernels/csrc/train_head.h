@@ -1,8 +1,8 @@
 // Mean cross-entropy of a linear layer's softmax, with its gradients, on any engine of matrix products. N x V logits are
-// not stored: for one strip of the vocabulary after the other, the strip's logits are computed in the cache, for the sum
-// of exponentials of every row; then strip after strip again for the gradients. In between the exponentials are kept
-// where all of them take no more than E::kKept bytes; where they would take more, logits are computed twice. Products are
-// transposed, vocabulary x rows, so that vectors run along the rows and nothing is summed across a vector.
+// not stored: the vocabulary goes by in waves, first for every row's log-sum-exp, then again for the gradients. In between
+// the exponentials are kept where all of them take no more than E::kKept bytes; where they would take more, logits are
+// computed twice. Products are transposed, vocabulary x rows, so that vectors run along the rows and nothing is summed
+// across a vector. The waves, and the order of all sums, are functions of the sizes alone, not of the threads.
 #pragma once
 #include <math.h>
 
@@ -15,45 +15,49 @@ namespace {
 template <class E>
 struct Head {
   using Element = typename E::Element;
-  static constexpr int64_t kGroup = E::kTiles * E::kRows;  // vocabulary of a tile
-  static constexpr int64_t kStrip = kGroup * 8;            // vocabulary handled at once
+  static constexpr int64_t kGroup = kGroupRows<E>;             // words of a group, which have one sum of exponentials a row
+  static constexpr int64_t kTile = E::kTiles * E::kRows;       // words that are turned into operands at once
+  static constexpr int64_t kStride = kColumns<E>;              // floats between the words of a group's logits
+  static constexpr int64_t kRowPanels = 4 * E::kWide;          // panels of rows that a thread takes at a time
+  static constexpr int64_t kWave = 1 << 20;                    // gradients of logits held at once
 
   const HeadCall& call;
-  const int64_t N, F, vocabulary, panels, width;
+  const int64_t N, F, vocabulary, panels, width, features, wave, groups, shares;
   struct Memory {
-    Element *x, *x_columns;                            // x as right operand, its features or its rows as depth
-    float *top, *target;                         // of each row: log of the sum of exponentials, target's logit
-    float *partial_top, *partial_sum, *dx;            // of each thread
-    Element* kept;                                    // exponentials, vocabulary x rows, or null
-    float* kept_top;                                  // what was subtracted from the logits of each tile's words, of each row
-    Element *weight, *weight_columns, *d_left, *d_right;  // of each thread: one strip's operands
+    Element *x, *x_columns;                              // x as right operand, its features or its rows as depth
+    float *top, *target;                                 // of each row: log of the sum of exponentials, target's logit
+    float *group_top, *group_sum;                        // of each group and row: largest logit, sum of exponentials less that
+    Element* kept;                                       // exponentials less group_top, vocabulary x rows, or null
+    Element *weight, *weight_columns, *d_left, *d_right;  // one wave's operands
+    float *dx, *dbias;                                   // (F, rows); of one wave, by share of the rows
     int64_t bytes;
   };
 
   explicit Head(const HeadCall& given)
-      : call(given), N(given.rows), F(given.features), vocabulary(given.vocabulary), panels(ceil_div(N, kBlock)), width(panels * kBlock) {}
+      : call(given), N(given.rows), F(given.features), vocabulary(given.vocabulary), panels(ceil_div(N, kBlock)), width(panels * kBlock),
+        features(ceil_div(F, kBlock)), wave(least(most(kWave / width / kGroup, 1) * kGroup, round_up(vocabulary, kGroup))),
+        groups(ceil_div(vocabulary, kGroup)), shares(ceil_div(panels, kRowPanels)) {}
 
   Memory memory(void* start) const {
     Arena arena(start);
-    Memory m;
-    const int64_t threads = call.threads;
+    Memory m{};
     m.x = arena.take<Element>(panels * E::panel(F));
     m.top = arena.take<float>(width);
     m.target = arena.take<float>(width);
-    m.partial_top = arena.take<float>(threads * width);
-    m.partial_sum = arena.take<float>(threads * width);
-    m.weight = arena.take<Element>(threads * E::left_size(kStrip, F));
+    m.group_top = arena.take<float>(groups * width);
+    m.group_sum = arena.take<float>(groups * width);
+    m.weight = arena.take<Element>(E::left_size(wave, F));
     if (call.with_gradient) {
-      m.x_columns = arena.take<Element>(ceil_div(F, kBlock) * E::panel(N));
-      m.weight_columns = arena.take<Element>(threads * E::left_size(F, kStrip));
-      m.d_left = arena.take<Element>(threads * E::left_size(kStrip, N));
-      m.d_right = arena.take<Element>(threads * panels * E::panel(kStrip));
-      m.dx = arena.take<float>(threads * round_up(F, kGroup) * width);
+      m.x_columns = arena.take<Element>(features * E::panel(N));
+      m.weight_columns = arena.take<Element>(E::left_size(F, wave));
+      m.d_left = arena.take<Element>(E::left_size(wave, N));
+      m.d_right = arena.take<Element>(panels * E::panel(wave));
+      m.dx = arena.take<float>(round_up(F, kTile) * width);
+      m.dbias = arena.take<float>(shares * wave);
     }
-    const int64_t words = round_up(vocabulary, kStrip), kept = words * E::record_stride(width);
+    const int64_t kept = round_up(vocabulary, kGroup) * E::record_stride(width);
     const bool keeps = call.with_gradient && kept * int64_t(sizeof(Element)) <= E::kKept;
     m.kept = keeps ? arena.take<Element>(kept) : nullptr;
-    m.kept_top = keeps ? arena.take<float>(words / kGroup * width) : nullptr;
     m.bytes = arena.used();
     return m;
   }
@@ -61,200 +65,211 @@ struct Head {
   static int64_t workspace(const HeadCall& call) { return Head(call).memory(nullptr).bytes; }
 
   static void compute(const HeadCall& call) {
+    Team team(call.threads);
     const Head head(call);
-    const Memory m = head.memory(call.workspace);
-    run(call.threads, [&](const Team& team) { head.compute_on(team, m); });
+    head.compute_on(team, head.memory(call.workspace));
   }
 
-  void compute_on(const Team& team, const Memory& m) const {
-    const Range mine = team.share(panels);
-    E::pack_right_transposed(m.x, mine, F, [&](int64_t row) { return row < N ? call.x + row * F : nullptr; });
-    if (call.with_gradient) E::pack_right(m.x_columns, team.share(ceil_div(F, kBlock)), N, F, [&](int64_t row) { return call.x + row * F; });
-    float *tops = m.partial_top + team.rank * width, *sum = m.partial_sum + team.rank * width;
-    for (int64_t i = 0; i < width; ++i) tops[i] = -3e38f, sum[i] = 0.0f;
-    E::configure(E::kRows);
-    team.wait();
-    const int64_t strips = ceil_div(vocabulary, kStrip);
-    for (int64_t strip = team.rank; strip < strips; strip += team.size) sum_strip(strip * kStrip, m, tops, sum, weights(team, m));
-    team.wait();
-    finish_sums(team, mine, m);
-    team.wait();
-    if (call.with_gradient) {
-      float* dx = m.dx + team.rank * round_up(F, kGroup) * width;
-      memset(dx, 0, size_t(F * width) * sizeof(float));
-      memset(m.d_left + team.rank * E::left_size(kStrip, N), 0, size_t(E::left_size(kStrip, N)) * sizeof(Element));  // its padding
-      for (int64_t strip = team.rank; strip < strips; strip += team.size) strip_gradients(team, strip * kStrip, m, dx);
-      team.wait();
-      gather_dx(team, m);
+  void compute_on(Team& team, const Memory& m) const {
+    team.share_ranges(panels, 4, [&](Range some) {
+      E::pack_right_transposed(m.x, some, F, [&](int64_t row) { return row < N ? call.x + row * F : nullptr; });
+    });
+    for (int64_t first = 0; first < vocabulary; first += wave) {
+      pack_weight(team, first, m);
+      by_groups(team, first, [&](int64_t group, Range rows) { sum_group(group, first, rows, m); });
     }
-    E::release();
+    team.share_ranges(N, 64, [&](Range rows) { finish_sums(rows, m); });
+    for (int64_t row = N; row < width; ++row) m.top[row] = 0.0f;
+    if (!call.with_gradient) return;
+    team.share_ranges(features, 4, [&](Range some) {
+      E::pack_right(m.x_columns, some, N, F, [&](int64_t row) { return call.x + row * F; });
+    });
+    team.share_ranges(F, 16, [&](Range rows) { memset(m.dx + rows.begin * width, 0, size_t((rows.end - rows.begin) * width) * sizeof(float)); });
+    if (E::depth(N) > width)  // padding that is multiplied by zeros, and must be finite
+      memset(m.d_left, 0, size_t(E::left_size(wave, N)) * sizeof(Element));
+    for (int64_t first = 0; first < vocabulary; first += wave) wave_gradients(team, first, m);
+    team.share_ranges(panels, 4, [&](Range some) { turn_dx(some, m); });
   }
 
-  Element* weights(const Team& team, const Memory& m) const { return m.weight + team.rank * E::left_size(kStrip, F); }
+  int64_t words(int64_t first) const { return least(wave, vocabulary - first); }
 
-  // use(v, count, panel, wide, c): logits without bias of words v .. v + count and 16·wide rows, 32 floats between words.
+  void pack_weight(Team& team, int64_t first, const Memory& m) const {
+    team.share_ranges(round_up(ceil_div(words(first), E::kRows), E::kTiles), 2 * E::kTiles, [&](Range tiles) {
+      E::pack_left(m.weight, tiles, F, [&](int64_t v) { return first + v < vocabulary ? call.weight + (first + v) * F : nullptr; });
+    });
+  }
+
+  // work(group of the vocabulary, panels of rows) for one wave.
+  template <class Work>
+  void by_groups(Team& team, int64_t first, const Work& work) const {
+    team.share(ceil_div(words(first), kGroup) * shares, [&](int64_t i) {
+      const int64_t share = i % shares;
+      work(first / kGroup + i / shares, Range{share * kRowPanels, least((share + 1) * kRowPanels, panels)});
+    });
+  }
+
+  // use(count, panel, wide, c): logits without bias of the `count` words of a group and 16·wide rows.
   template <class Use>
-  void logits(int64_t first, Element* left, const Memory& m, Use use) const {
-    const int64_t count = least(kStrip, vocabulary - first), tiles = ceil_div(count, E::kRows);
-    E::pack_left(left, {0, tiles}, F, [&](int64_t v) { return first + v < vocabulary ? call.weight + (first + v) * F : nullptr; });
-    product<E>(left, count, {0, tiles}, m.x, {0, panels}, F, use);
+  void logits(int64_t group, int64_t first, Range rows, const Memory& m, Use use) const {
+    const int64_t at = group * kGroup - first, count = least(kGroup, vocabulary - group * kGroup);
+    product<E>(m.weight, at + count, {at / E::kRows, ceil_div(at + count, E::kRows)}, m.x, rows, F,
+               [&](int64_t, int64_t, int64_t panel, int wide, float* c) { use(count, panel, wide, c); });
   }
 
-  void sum_strip(int64_t first, const Memory& m, float* tops, float* sum, Element* left) const {
-    logits(first, left, m, [&](int64_t v, int64_t count, int64_t panel, int wide, float* c) {
+  void sum_group(int64_t group, int64_t first, Range rows, const Memory& m) const {
+    const int64_t word_0 = group * kGroup;
+    float *tops = m.group_top + group * width, *sums = m.group_sum + group * width;
+    logits(group, first, rows, m, [&](int64_t count, int64_t panel, int wide, float* c) {
       for (int at = 0; at < wide * kBlock; at += kWidth) {
-        const int64_t row = panel * kBlock + at;
-        const V old = load(tops + row);
-        V top = old;
+        V top = splat(-3e38f);
         for (int64_t i = 0; i < count; ++i) {
-          const V logit = load(c + i * 32 + at) + bias(first + v + i);
-          store(c + i * 32 + at, logit);
+          const V logit = load(c + i * kStride + at) + bias(word_0 + i);
+          store(c + i * kStride + at, logit);
           top = logit > top ? logit : top;
         }
-        store(tops + row, top);
-        store(sum + row, load(sum + row) * exp_v(old - top));
+        store(tops + panel * kBlock + at, top);
       }
       for (int64_t row = panel * kBlock; row < least((panel + wide) * kBlock, N); ++row) {
-        const int64_t word = call.targets[row] - first - v;
-        if (word >= 0 && word < count) m.target[row] = c[word * 32 + row - panel * kBlock];
+        const int64_t word = call.targets[row] - word_0;
+        if (word >= 0 && word < count) m.target[row] = c[word * kStride + row - panel * kBlock];
       }
       for (int at = 0; at < wide * kBlock; at += kWidth) {
-        const int64_t row = panel * kBlock + at;
-        const V top = load(tops + row);
-        V total = load(sum + row);
+        const V top = load(tops + panel * kBlock + at);
+        V total = {};
         for (int64_t i = 0; i < count; ++i) {
-          const V e = exp_v(load(c + i * 32 + at) - top);
+          const V e = exp_v(load(c + i * kStride + at) - top);
           total += e;
-          if (m.kept) store(c + i * 32 + at, e);
+          if (m.kept) store(c + i * kStride + at, e);
         }
-        store(sum + row, total);
-        if (m.kept) store(m.kept_top + (first + v) / kGroup * width + row, top);
+        store(sums + panel * kBlock + at, total);
       }
       if (m.kept)
         for (int64_t i = 0; i < count; ++i)
           for (int p = 0; p < wide; ++p)
-            E::put_record(m.kept, E::record_stride(width), first + v + i, (panel + p) * kBlock, load_block(c + i * 32 + p * kBlock, kBlock));
+            E::put_record(m.kept, E::record_stride(width), word_0 + i, (panel + p) * kBlock, load_block(c + i * kStride + p * kBlock, kBlock));
     });
   }
 
-  // Joins the threads' sums; then `top` holds log sum exp, and losses are known.
-  void finish_sums(const Team& team, Range mine, const Memory& m) const {
-    for (int64_t row = mine.begin * kBlock; row < least(mine.end * kBlock, N); ++row) {
-      float top = m.partial_top[row];
-      for (int rank = 1; rank < team.size; ++rank) {
-        const float other = m.partial_top[rank * width + row];
+  // Joins the groups' sums; then `top` holds log sum exp, and losses are known.
+  void finish_sums(Range rows, const Memory& m) const {
+    for (int64_t row = rows.begin; row < rows.end; ++row) {
+      float top = m.group_top[row];
+      for (int64_t group = 1; group < groups; ++group) {
+        const float other = m.group_top[group * width + row];
         top = other > top ? other : top;
       }
       double total = 0;
-      for (int rank = 0; rank < team.size; ++rank) {
-        V scale = exp_v(splat(m.partial_top[rank * width + row] - top));
-        total += double(m.partial_sum[rank * width + row]) * scale[0];
+      for (int64_t group = 0; group < groups; ++group) {
+        const V scale = exp_v(splat(m.group_top[group * width + row] - top));
+        total += double(m.group_sum[group * width + row]) * scale[0];
       }
       const double log_sum = double(top) + log(total);
       m.top[row] = float(log_sum);
       call.losses[row] = float(log_sum - m.target[row]);
     }
-    for (int64_t row = most(mine.begin * kBlock, N); row < mine.end * kBlock; ++row) m.top[row] = 0.0f;
   }
 
-  // d = (softmax - one-hot) · scale for one strip, then its shares: dweight = d · x, dbias = sum of d, dx += d^T · weight.
-  void strip_gradients(const Team& team, int64_t first, const Memory& m, float* dx) const {
-    Element* d_left = m.d_left + team.rank * E::left_size(kStrip, N);
-    Element* d_right = m.d_right + team.rank * panels * E::panel(kStrip);
-    Element* columns = m.weight_columns + team.rank * E::left_size(F, kStrip);
-    const int64_t count = least(kStrip, vocabulary - first), tiles = ceil_div(count, E::kRows);
-    alignas(64) float dbias[kStrip][kWidth] = {};
+  // d = (softmax - one-hot) · scale for one wave, then its shares: dweight = d · x, dbias = sum of d, dx += d^T · weight.
+  void wave_gradients(Team& team, int64_t first, const Memory& m) const {
+    const int64_t count = words(first);
+    if (!m.kept && wave < vocabulary) pack_weight(team, first, m);
+    by_groups(team, first, [&](int64_t group, Range rows) { group_gradients(group, first, rows, m); });
+    for (int64_t v = 0; call.dbias && v < count; ++v) {
+      float total = 0;
+      for (int64_t share = 0; share < shares; ++share) total += m.dbias[share * wave + v];
+      call.dbias[first + v] = total;
+    }
+    product<E>(team, m.d_left, count, m.x_columns, features, N, [&](int64_t v, int64_t some, int64_t panel, int wide, float* c) {
+      for (int64_t i = 0; i < some; ++i)
+        for (int p = 0; p < wide; ++p) {
+          const int64_t at = (panel + p) * kBlock;
+          store_block(call.dweight + (first + v + i) * F + at, load_block(c + i * kStride + p * kBlock, kBlock), F - at);
+        }
+    });
+    team.share_ranges(round_up(ceil_div(F, E::kRows), E::kTiles), 2 * E::kTiles, [&](Range tiles) {
+      E::pack_left_transposed(m.weight_columns, tiles, call.weight + first * F, F, F, count);
+    });
+    product<E>(team, m.weight_columns, F, m.d_right, panels, count, [&](int64_t f, int64_t some, int64_t panel, int wide, float* c) {
+      for (int64_t i = 0; i < some; ++i)
+        for (int at = 0; at < wide * kBlock; at += kWidth) {
+          float* to = m.dx + (f + i) * width + panel * kBlock + at;
+          store(to, load(to) + load(c + i * kStride + at));
+        }
+    });
+  }
+
+  // The wave's d of one group and some rows, as operands of both products.
+  void group_gradients(int64_t group, int64_t first, Range rows, const Memory& m) const {
+    alignas(64) float dbias[kGroup][kWidth] = {};
+    const int64_t word_0 = group * kGroup, at_0 = word_0 - first, in_wave = words(first);
     const float scale = float(call.scale);
-    // What a tile's probabilities times `scale` in c become.
-    auto use = [&](int64_t v, int64_t words, int64_t panel, int wide, float* c) {
+    // What a group's probabilities times `scale` in c become.
+    auto use = [&](int64_t count, int64_t panel, int wide, float* c) {
       for (int64_t row = panel * kBlock; row < (panel + wide) * kBlock; ++row) {
         float* column = c + row - panel * kBlock;
-        const int64_t word = row < N ? call.targets[row] - first - v : -1;
+        const int64_t word = row < N ? call.targets[row] - word_0 : -1;
         if (row >= N)
-          for (int64_t i = 0; i < words; ++i) column[i * 32] = 0.0f;
-        else if (word >= 0 && word < words)
-          column[word * 32] = expm1f(-call.losses[row]) * scale;
+          for (int64_t i = 0; i < count; ++i) column[i * kStride] = 0.0f;
+        else if (word >= 0 && word < count)
+          column[word * kStride] = expm1f(-call.losses[row]) * scale;
       }
-      for (int64_t i = 0; i < words; ++i) {
-        V total = load(dbias[v + i]);
-        for (int at = 0; at < wide * kBlock; at += kWidth) total += load(c + i * 32 + at);
-        store(dbias[v + i], total);
+      for (int64_t i = 0; i < count; ++i) {
+        V total = load(dbias[i]);
+        for (int at = 0; at < wide * kBlock; at += kWidth) total += load(c + i * kStride + at);
+        store(dbias[i], total);
       }
-      E::put_strip(d_left, d_right, v, words, count, panel, wide, N, c);
+      for (int64_t i = 0; i < count; i += kTile)
+        E::put_strip(m.d_left, m.d_right, at_0 + i, least(kTile, count - i), in_wave, panel, wide, N, c + i * kStride);
     };
     if (m.kept)
-      kept_tiles(first, count, m, use);
+      kept_group(group, rows, m, use);
     else
-      logits(first, weights(team, m), m, [&](int64_t v, int64_t words, int64_t panel, int wide, float* c) {
+      logits(group, first, rows, m, [&](int64_t count, int64_t panel, int wide, float* c) {
         for (int at = 0; at < wide * kBlock; at += kWidth) {
           const V log_sum = load(m.top + panel * kBlock + at);
-          for (int64_t i = 0; i < words; ++i)
-            store(c + i * 32 + at, exp_v(load(c + i * 32 + at) + bias(first + v + i) - log_sum) * scale);
+          for (int64_t i = 0; i < count; ++i)
+            store(c + i * kStride + at, exp_v(load(c + i * kStride + at) + bias(word_0 + i) - log_sum) * scale);
         }
-        use(v, words, panel, wide, c);
+        use(count, panel, wide, c);
       });
-    for (int64_t i = 0; i < count && call.dbias; ++i) {
+    float* to = m.dbias + rows.begin / kRowPanels * wave + at_0;
+    for (int64_t i = 0; i < least(kGroup, vocabulary - word_0); ++i) {
       float total = 0;
       for (float lane : dbias[i]) total += lane;
-      call.dbias[first + i] = total;
+      to[i] = total;
     }
-    product<E>(d_left, count, {0, tiles}, m.x_columns, {0, ceil_div(F, kBlock)}, N,
-               [&](int64_t v, int64_t words, int64_t panel, int wide, float* c) {
-                 for (int64_t i = 0; i < words; ++i)
-                   for (int p = 0; p < wide; ++p) {
-                     const int64_t at = (panel + p) * kBlock;
-                     store_block(call.dweight + (first + v + i) * F + at, load_block(c + i * 32 + p * kBlock, kBlock), F - at);
-                   }
-               });
-    E::pack_left_transposed(columns, {0, ceil_div(F, E::kRows)}, call.weight + first * F, F, F, count);
-    product<E>(columns, F, {0, ceil_div(F, E::kRows)}, d_right, {0, panels}, count,
-               [&](int64_t f, int64_t features, int64_t panel, int wide, float* c) {
-                 for (int64_t i = 0; i < features; ++i)
-                   for (int at = 0; at < wide * kBlock; at += kWidth) {
-                     float* to = dx + (f + i) * width + panel * kBlock + at;
-                     store(to, load(to) + load(c + i * 32 + at));
-                   }
-               });
   }
 
-  // use(v, words, panel, wide, c) for the tiles of a strip: probabilities times `scale` from what was kept of them.
+  // use(count, panel, wide, c) for a group: probabilities times `scale` from what was kept of them.
   template <class Use>
-  void kept_tiles(int64_t first, int64_t count, const Memory& m, Use use) const {
-    alignas(64) float c[kScratch];
+  void kept_group(int64_t group, Range rows, const Memory& m, Use use) const {
+    alignas(64) float c[kGroup * kStride];
     const float scale = float(call.scale);
-    for (int64_t panel = 0; panel < panels; panel += E::kPanels) {
-      const int wide = int(least(E::kPanels, panels - panel));
-      for (int64_t v = 0; v < count; v += kGroup) {
-        const int64_t words = least(kGroup, count - v);
-        for (int p = 0; p < wide; ++p) {
-          const int64_t row = (panel + p) * kBlock;
-          Block factor;
-          for (int part = 0; part < kBlock / kWidth; ++part) {
-            const float* top = m.kept_top + (first + v) / kGroup * width + row + part * kWidth;
-            factor.part[part] = exp_v(load(top) - load(m.top + row + part * kWidth)) * scale;
-          }
-          for (int64_t i = 0; i < words; ++i) {
-            Block e = E::get_record(m.kept, E::record_stride(width), first + v + i, row);
-            for (int part = 0; part < kBlock / kWidth; ++part) e.part[part] *= factor.part[part];
-            memcpy(c + i * 32 + p * kBlock, &e, sizeof e);
-          }
+    const int64_t count = least(kGroup, vocabulary - group * kGroup);
+    for (int64_t panel = rows.begin; panel < rows.end; panel += E::kWide) {
+      const int wide = int(least(E::kWide, rows.end - panel));
+      for (int p = 0; p < wide; ++p) {
+        const int64_t row = (panel + p) * kBlock;
+        Block factor;
+        for (int part = 0; part < kBlock / kWidth; ++part) {
+          const float* top = m.group_top + group * width + row + part * kWidth;
+          factor.part[part] = exp_v(load(top) - load(m.top + row + part * kWidth)) * scale;
         }
-        use(v, words, panel, wide, c);
+        for (int64_t i = 0; i < count; ++i) {
+          Block e = E::get_record(m.kept, E::record_stride(width), group * kGroup + i, row);
+          for (int part = 0; part < kBlock / kWidth; ++part) e.part[part] *= factor.part[part];
+          memcpy(c + i * kStride + p * kBlock, &e, sizeof e);
+        }
       }
+      use(count, panel, wide, c);
     }
   }
 
-  // The threads' dx, (F, N) each, summed and turned to (N, F).
-  void gather_dx(const Team& team, const Memory& m) const {
-    const int64_t size = round_up(F, kGroup) * width;
-    const Range mine = team.share(panels);
-    for (int64_t panel = mine.begin; panel < mine.end; ++panel)
+  // dx, (F, rows), turned to (N, F).
+  void turn_dx(Range some, const Memory& m) const {
+    for (int64_t row_0 = some.begin * kBlock; row_0 < least(some.end * kBlock, N); row_0 += kBlock)
       for (int64_t f = 0; f < F; ++f)
-        for (int64_t row = panel * kBlock; row < least((panel + 1) * kBlock, N); ++row) {
-          float total = 0;
-          for (int rank = 0; rank < team.size; ++rank) total += m.dx[rank * size + f * width + row];
-          call.dx[row * F + f] = total;
-        }
+        for (int64_t row = row_0; row < least(row_0 + kBlock, N); ++row) call.dx[row * F + f] = m.dx[f * width + row];
   }
 
   float bias(int64_t v) const { return call.bias ? call.bias[v] : 0.0f; }

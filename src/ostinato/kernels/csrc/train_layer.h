@@ -1,9 +1,9 @@
 // Recurrent layers over time, on any engine of matrix products.
 //
 // Units are handled in blocks of 16. Inside, a row of gates is [block][slot][16], so that a block's gates lie side by side;
-// slots are torch's gates in order, and for a GRU W_hn h + b_hn in a fourth. A thread owns a range of blocks for the
-// whole call: their recurrent weights stay in its cache, and only h (backward: the gates' gradients) crosses threads,
-// once a time step. Equations: src/ostinato/cells.
+// slots are torch's gates in order, and for a GRU W_hn h + b_hn in a fourth. Within a time step threads take blocks; each
+// begins where it began in the last one, so that its recurrent weights stay in its cache, and only h (backward: the
+// gates' gradients) crosses threads. Equations: src/ostinato/cells.
 #pragma once
 #include "train_product.h"
 #include "train_vector.h"
@@ -11,14 +11,18 @@
 namespace ostinato::train {
 namespace {
 
-// Where things lie for one call.
+// Where things lie for one call. States and gates inside go block by block, so that a block's rows lie side by side.
+template <int64_t kCell>
 struct Shape {
-  int64_t T, B, I, H, G, slots, blocks, rows;
+  static constexpr int64_t G = kCell == kLstm ? 4 : kCell == kGru ? 3 : 1, slots = kCell >= kGru ? 4 : 1;
+  int64_t T, B, I, H, blocks, rows;
   bool reverse;
   explicit Shape(const LayerCall& call)
-      : T(call.steps), B(call.batch), I(call.input_size), H(call.hidden_size),
-        G(call.cell == kLstm ? 4 : call.cell == kGru ? 3 : 1), slots(call.cell >= kGru ? 4 : 1), blocks(ceil_div(H, kBlock)),
-        rows(T * B), reverse(call.reverse != 0) {}
+      : T(call.steps), B(call.batch), I(call.input_size), H(call.hidden_size), blocks(ceil_div(H, kBlock)), rows(T * B),
+        reverse(call.reverse != 0) {}
+  int64_t gate_at(int64_t row, int64_t block) const { return (block * rows + row) * slots * kBlock; }
+  int64_t cell_at(int64_t step, int64_t b, int64_t block) const { return (block * (T + 1) * B + step * B + b) * kBlock; }
+  int64_t state_at(int64_t b, int64_t block) const { return (block * B + b) * kBlock; }
   int64_t width() const { return blocks * kBlock; }
   int64_t gate_width() const { return blocks * slots * kBlock; }
   int64_t panel_width() const { return blocks * G * kBlock; }
@@ -32,23 +36,27 @@ struct Shape {
   }
 };
 
-// Rows of a left operand for one time step: n tiles of `rows` rows.
+// Rows of a left operand for one time step: n tiles, the first `full` of `rows` rows, the others of one row less; or, where an
+// engine's tiles are all the same, of `rows` rows, the last ones of which may be padding.
 template <class E>
 struct StepTiles {
-  int64_t B, n, rows;
-  explicit StepTiles(int64_t batch) : B(batch), n(ceil_div(B, E::kRows)), rows(ceil_div(B, n)) {}
-  int64_t rows_in(int64_t tile) const { return least(rows, B - tile * rows); }
-  int64_t size(int64_t k) const { return round_up(n, E::kTiles) * rows * E::stride(k); }
+  int64_t B, n, rows, full;
+  explicit StepTiles(int64_t batch) : B(batch), n(ceil_div(B, E::kRows)), rows(ceil_div(B, n)), full(E::kUneven ? B - n * (rows - 1) : n) {}
+  int64_t first(int64_t tile) const { return tile * rows - most(0, tile - full); }
+  int64_t rows_in(int64_t tile) const { return E::kUneven ? rows - (tile >= full) : least(rows, B - tile * rows); }
+  int64_t rows_put(int64_t tile) const { return E::kUneven ? rows_in(tile) : rows; }
+  int64_t full_in(int64_t tile, int64_t tiles) const { return most(0, least(full - tile, tiles)); }
+  int64_t size(int64_t k) const { return E::kUneven ? B * k : round_up(n, E::kTiles) * rows * E::stride(k); }
 };
 
-template <class E>
-struct Layer {
+template <class E, int64_t kCell>
+struct CellLayer {
   using Element = typename E::Element;
   const LayerCall& call;
-  const Shape s;
+  const Shape<kCell> s;
   const StepTiles<E> step;
 
-  explicit Layer(const LayerCall& given) : call(given), s(given), step(given.batch) {}
+  explicit CellLayer(const LayerCall& given) : call(given), s(given), step(given.batch) {}
 
   struct Forward {
     Element *w_ih, *w_hh, *x, *state[2];
@@ -70,7 +78,7 @@ struct Layer {
     f.bytes = arena.used();
     return f;
   }
-  bool keeps_gates() const { return call.cell >= kGru; }
+  bool keeps_gates() const { return kCell >= kGru; }
 
   struct Backward {
     Element *w_ih, *w_hh, *state[2], *record, *record_h, *left, *left_h, *x, *h, *dx_left;
@@ -82,7 +90,7 @@ struct Layer {
     Arena arena(start);
     Backward b;
     const int64_t gates = s.panel_width(), record = round_up(s.rows, 32) * E::record_stride(gates);
-    const bool gru = call.cell == kGru;
+    const bool gru = kCell == kGru;
     b.w_ih = arena.take<Element>(call.w_ih ? ceil_div(s.I, kBlock) * E::panel(gates) : 0);
     b.w_hh = arena.take<Element>(s.blocks * E::panel(gates));
     for (auto& state : b.state) state = arena.take<Element>(step.size(gates));
@@ -102,9 +110,9 @@ struct Layer {
   }
 
   static void sizes(const LayerCall& call, LayerSizes& sizes) {
-    const Layer layer(call);
+    const CellLayer layer(call);
     sizes.gates = layer.keeps_gates() ? layer.s.rows * layer.s.gate_width() * 4 : 0;
-    sizes.cells = call.cell == kLstm ? (layer.s.T + 1) * layer.s.B * layer.s.width() * 4 : 0;
+    sizes.cells = kCell == kLstm ? (layer.s.T + 1) * layer.s.B * layer.s.width() * 4 : 0;
     sizes.forward = layer.forward_memory(nullptr).bytes;
     sizes.backward = layer.backward_memory(nullptr).bytes;
   }
@@ -118,75 +126,84 @@ struct Layer {
   // ---- forward ----
 
   static void forward(const LayerCall& call) {
-    const Layer layer(call);
+    const CellLayer layer(call);
     const Forward memory = layer.forward_memory(call.workspace);
     layer.s.list_gate_rows(memory.gate_rows);
-    run(call.threads, [&](const Team& team) { layer.forward_on(team, memory); });
+    Team team(call.threads);
+    layer.forward_on(team, memory);
   }
 
-  void forward_on(const Team& team, const Forward& f) const {
-    const Range blocks = team.share(s.blocks);
+  void forward_on(Team& team, const Forward& f) const {
     float* gates = keeps_gates() ? call.gates : f.gates;
-    bias(blocks, f);
+    clear_state(f.state, s.H);
+    team.share(s.blocks, [&](int64_t block) { prepare_forward(block, f); });
     if (call.w_ih) {
-      E::pack_left(f.x, team.share(round_up(ceil_div(s.rows, E::kRows), E::kTiles)), s.I,
-                   [&](int64_t row) { return row < s.rows ? call.x + row * s.I : nullptr; });
-      const Range panels{blocks.begin * s.G, blocks.end * s.G};
-      E::pack_right_transposed(f.w_ih, panels, s.I, [&](int64_t i) { return gate(call.w_ih, f.gate_rows[i], s.I); });
-      team.wait();
-      E::configure(E::kRows);
-      product<E>(f.x, s.rows, {0, ceil_div(s.rows, E::kRows)}, f.w_ih, panels, s.I,
-                 [&](int64_t row, int64_t rows, int64_t panel, int wide, const float* c) {
-                   for (int p = 0; p < wide; ++p) {
-                     const int64_t block = (panel + p) / s.G, slot = (panel + p) % s.G;
-                     const Block bias = load_block(f.bias + (panel + p) * kBlock, kBlock);
-                     for (int64_t r = 0; r < rows; ++r)
-                       add_store(gates + (row + r) * s.gate_width() + (block * s.slots + slot) * kBlock, c + r * 32 + p * kBlock, bias);
-                   }
-                 });
-    } else {
-      for (int64_t row = 0; row < s.rows; ++row)
-        for (int64_t i = blocks.begin * s.G; i < blocks.end * s.G; ++i) {
-          const int64_t block = i / s.G, slot = i % s.G;
-          const Block given = load_block(call.x + row * s.G * s.H + slot * s.H + block * kBlock, s.units(block));
-          alignas(64) float values[kBlock];
-          memcpy(values, &given, sizeof given);
-          add_store(gates + row * s.gate_width() + (block * s.slots + slot) * kBlock, values, load_block(f.bias + i * kBlock, kBlock));
+      team.share_ranges(round_up(ceil_div(s.rows, E::kRows), E::kTiles), 8 * E::kTiles, [&](Range tiles) {
+        E::pack_left(f.x, tiles, s.I, [&](int64_t row) { return row < s.rows ? call.x + row * s.I : nullptr; });
+      });
+      product<E>(team, f.x, s.rows, f.w_ih, s.blocks * s.G, s.I, [&](int64_t row, int64_t rows, int64_t panel, int wide, const float* c) {
+        for (int p = 0; p < wide; ++p) {
+          const int64_t block = (panel + p) / s.G, slot = (panel + p) % s.G;
+          const Block bias = load_block(f.bias + (panel + p) * kBlock, kBlock);
+          for (int64_t r = 0; r < rows; ++r)
+            add_store(gates + s.gate_at(row + r, block) + slot * kBlock, c + r * kColumns<E> + p * kBlock, bias);
         }
+      });
+    } else {
+      team.share_ranges(s.rows, 16, [&](Range rows) { given_products(rows, f, gates); });
     }
-    E::pack_right_transposed(f.w_hh, {blocks.begin * s.G, blocks.end * s.G}, s.H, [&](int64_t i) { return gate(call.w_hh, f.gate_rows[i], s.H); });
-    first_state(team, f.state, s.H, blocks);
-    for (int64_t block = blocks.begin; call.cell == kLstm && block < blocks.end; ++block)
-      for (int64_t b = 0; b < s.B; ++b)
-        store_block(call.cells + b * s.width() + block * kBlock, load_row(call.c0, b, block), kBlock);
-    for (int64_t block = blocks.begin; block < blocks.end; ++block)
-      for (int64_t tile = 0; tile < step.n; ++tile) {
-        Block h[kBlock] = {};
-        for (int64_t r = 0; r < step.rows_in(tile); ++r) h[r] = load_row(call.h0, tile * step.rows + r, block);
-        E::put(f.state[0], tile, step.rows, s.H, block * kBlock, h);
-      }
-    team.wait();
-    E::configure(int(step.rows));
-    for (int64_t i = 0; i < s.T; ++i) {
-      forward_step(i, blocks, f, gates);
-      team.wait();
-    }
-    E::release();
-    last_state(blocks);
+    for (int64_t i = 0; i < s.T; ++i)
+      team.share_ranges(s.blocks, blocks_at_once(1), [&](Range blocks) {
+        const Tiles<E> on(step.rows);
+        forward_step(i, blocks, f, gates);
+      });
+    last_state();
   }
 
-  // The gates of one block and tile are computed while the next one's products are: see `product`.
+  // Blocks of a time step that a thread takes at once, a multiple of `least_blocks`: enough to be worth the asking.
+  int64_t blocks_at_once(int64_t least_blocks) const {
+    constexpr int64_t kWorth = 1 << 20;  // multiplications
+    const int64_t wanted = ceil_div(kWorth, s.B * s.H * s.G * kBlock);
+    return round_up(most(1, least(wanted, ceil_div(s.blocks, 2 * most(call.threads, 1)))), least_blocks);
+  }
+
+  // One block's biases, weights and first state.
+  void prepare_forward(int64_t block, const Forward& f) const {
+    const Range panels{block * s.G, (block + 1) * s.G};
+    bias({block, block + 1}, f);
+    if (call.w_ih) E::pack_right_transposed(f.w_ih, panels, s.I, [&](int64_t i) { return gate(call.w_ih, f.gate_rows[i], s.I); });
+    E::pack_right_transposed(f.w_hh, panels, s.H, [&](int64_t i) { return gate(call.w_hh, f.gate_rows[i], s.H); });
+    for (int64_t b = 0; kCell == kLstm && b < s.B; ++b)
+      store_block(call.cells + s.cell_at(0, b, block), load_row(call.c0, b, block));
+    for (int64_t tile = 0; tile < step.n; ++tile) {
+      Block h[kBlock];
+      for (int64_t r = 0; r < step.rows_in(tile); ++r) h[r] = load_row(call.h0, step.first(tile) + r, block);
+      put(f.state[0], tile, s.H, block * kBlock, h);
+    }
+  }
+
+  // The gates' input products where x holds them, with the biases.
+  void given_products(Range rows, const Forward& f, float* gates) const {
+    for (int64_t row = rows.begin; row < rows.end; ++row)
+      for (int64_t i = 0; i < s.blocks * s.G; ++i) {
+        const int64_t block = i / s.G, slot = i % s.G;
+        const Block given = load_block(call.x + row * s.G * s.H + slot * s.H + block * kBlock, s.units(block));
+        alignas(64) float values[kBlock];
+        memcpy(values, &given, sizeof given);
+        add_store(gates + s.gate_at(row, block) + slot * kBlock, values, load_block(f.bias + i * kBlock));
+      }
+  }
+
+  // The gates of a group of tiles are computed while the next one's products are: see `product`.
   void forward_step(int64_t i, Range blocks, const Forward& f, float* gates) const {
-    alignas(64) float scratch[2][2 * 16 * 4 * kBlock];
+    alignas(64) float scratch[2][kGroupRows<E> * 4 * kBlock];
     int turn = 0;
     int64_t ready_block = -1, ready_tile = 0;
     for (int64_t block = blocks.begin; block < blocks.end; ++block)
-      for (int64_t tile = 0; tile < step.n; tile += E::kTiles) {
-        const int tall = int(least(E::kTiles, step.n - tile));
-        const Element* left = f.state[i & 1] + tile * step.rows * E::stride(s.H);
-        for (int64_t p = 0; p < s.G; p += E::kPanels)
-          E::tile(left, E::stride(s.H), tall, step.rows, f.w_hh + (block * s.G + p) * E::panel(s.H), int(least(E::kPanels, s.G - p)),
-                  s.H, scratch[turn] + p * kBlock, s.G * kBlock);
+      for (int64_t tile = 0; tile < step.n; tile += E::kGroup) {
+        const int tall = int(least(E::kGroup, step.n - tile));
+        E::group(f.state[i & 1] + step.first(tile) * E::stride(s.H), tall, int(step.full_in(tile, tall)), step.rows, f.w_hh + block * s.G * E::panel(s.H), int(s.G), s.H,
+                 scratch[turn], s.G * kBlock);
         turn ^= 1;
         if (ready_block >= 0) units_forward(i, ready_block, ready_tile, scratch[turn], f, gates);
         ready_block = block;
@@ -196,41 +213,47 @@ struct Layer {
   }
 
   void units_forward(int64_t i, int64_t block, int64_t tile, const float* c, const Forward& f, float* gates) const {
-    const int64_t t = s.time(i);
-    for (int64_t each = tile; each < least(tile + E::kTiles, step.n); ++each) {
-      Block h[kBlock] = {};
+    const int64_t t = s.time(i), units = s.units(block);
+    const float* bias_n = f.bias_n + block * kBlock;
+    for (int64_t each = tile; each < least(tile + E::kGroup, step.n); ++each) {
+      Block h[kBlock];
       for (int64_t r = 0; r < step.rows_in(each); ++r, c += s.G * kBlock) {
-        const int64_t b = each * step.rows + r;
-        float* gate = gates + (t * s.B + b) * s.gate_width() + block * s.slots * kBlock;
-        h[r] = unit_forward(i, b, block, c, gate, f.bias_n + block * kBlock);
-        store_block(call.y + (t * s.B + b) * s.H + block * kBlock, h[r], s.units(block));
+        const int64_t b = step.first(each) + r, row = t * s.B + b;
+        h[r] = unit_forward(i, b, block, c, gates + s.gate_at(row, block), bias_n);
+        store_block(call.y + row * s.H + block * kBlock, h[r], units);
       }
-      E::put(f.state[(i + 1) & 1], each, step.rows, s.H, block * kBlock, h);
+      put(f.state[(i + 1) & 1], each, s.H, block * kBlock, h);
     }
+  }
+
+  // Puts the rows of one tile and 16 columns into a step's left operand.
+  void put(Element* left, int64_t tile, int64_t k, int64_t column, Block* values) const {
+    for (int64_t r = step.rows_in(tile); r < step.rows_put(tile); ++r) values[r] = Block{};
+    E::put(left, step.first(tile), step.rows_put(tile), k, column, values);
   }
 
   // One row of one block: the recurrent products `c` and the input products in `gate` to h, gates kept in place.
   Block unit_forward(int64_t i, int64_t b, int64_t block, const float* c, float* gate, const float* bias_n) const {
     Block h;
-    const Block before = call.cell == kGru ? load_before(i, b, block) : Block{};
+    const Block before = kCell == kGru ? load_before(i, b, block) : Block{};
     for (int v = 0; v < kBlock / kWidth; ++v) {
       const int at = v * kWidth;
       auto sum = [&](int slot) { return load(c + slot * kBlock + at) + load(gate + slot * kBlock + at); };
-      if (call.cell == kLstm) {
-        float* cell = call.cells + (i * s.B + b) * s.width() + block * kBlock + at;
+      if constexpr (kCell == kLstm) {
+        float* cell = call.cells + s.cell_at(i, b, block) + at;
         const V in = sigmoid(sum(0)), forget = sigmoid(sum(1)), candidate = tanh_v(sum(2)), out = sigmoid(sum(3));
         const V cell_new = forget * load(cell) + in * candidate;
-        store(cell + s.B * s.width(), cell_new);
+        store(cell + s.B * kBlock, cell_new);
         h.part[v] = out * tanh_v(cell_new);
         store(gate + at, in), store(gate + kBlock + at, forget), store(gate + 2 * kBlock + at, candidate), store(gate + 3 * kBlock + at, out);
-      } else if (call.cell == kGru) {
+      } else if constexpr (kCell == kGru) {
         const V reset = sigmoid(sum(0)), update = sigmoid(sum(1)), recurrent = load(c + 2 * kBlock + at) + load(bias_n + at);
         const V candidate = tanh_v(load(gate + 2 * kBlock + at) + reset * recurrent);
         h.part[v] = candidate + update * (before.part[v] - candidate);
         store(gate + at, reset), store(gate + kBlock + at, update), store(gate + 2 * kBlock + at, candidate), store(gate + 3 * kBlock + at, recurrent);
       } else {
         const V a = sum(0);
-        h.part[v] = call.cell == kTanh ? tanh_v(a) : a < 0.0f ? V{} : a;
+        h.part[v] = kCell == kTanh ? tanh_v(a) : a < 0.0f ? V{} : a;
       }
     }
     return h;
@@ -241,80 +264,88 @@ struct Layer {
     for (int64_t i = blocks.begin * s.G * kBlock; i < blocks.end * s.G * kBlock; ++i) {
       const int64_t row = f.gate_rows[i];
       const float ih = row >= 0 && call.b_ih ? call.b_ih[row] : 0.0f, hh = row >= 0 && call.b_hh ? call.b_hh[row] : 0.0f;
-      const bool n = call.cell == kGru && i / kBlock % s.G == 2;
+      const bool n = kCell == kGru && i / kBlock % s.G == 2;
       f.bias[i] = n ? ih : ih + hh;
       if (n) f.bias_n[i / (s.G * kBlock) * kBlock + i % kBlock] = hh;
     }
   }
 
-  void last_state(Range blocks) const {
+  void last_state() const {
     for (int64_t b = 0; b < s.B; ++b)
-      for (int64_t block = blocks.begin; block < blocks.end; ++block) {
+      for (int64_t block = 0; block < s.blocks; ++block) {
         const int64_t at = b * s.H + block * kBlock;
         store_block(call.h_last + at, load_before(s.T, b, block), s.units(block));
-        if (call.cell == kLstm)
-          store_block(call.c_last + at, load_block(call.cells + (s.T * s.B + b) * s.width() + block * kBlock, kBlock), s.units(block));
+        if constexpr (kCell == kLstm)
+          store_block(call.c_last + at, load_block(call.cells + s.cell_at(s.T, b, block)), s.units(block));
       }
   }
 
   // ---- backward ----
 
   static void backward(const LayerCall& call) {
-    const Layer layer(call);
+    const CellLayer layer(call);
     const Backward memory = layer.backward_memory(call.workspace);
     layer.s.list_gate_rows(memory.gate_rows);
-    run(call.threads, [&](const Team& team) { layer.backward_on(team, memory); });
+    Team team(call.threads);
+    layer.backward_on(team, memory);
   }
 
-  void backward_on(const Team& team, const Backward& m) const {
-    const Range blocks = team.share(s.blocks);
-    const int64_t gates = s.panel_width();
-    E::pack_right(m.w_hh, blocks, gates, s.H, [&](int64_t i) { return gate(call.w_hh, m.gate_rows[i], s.H); });
-    first_state(team, m.state, gates, blocks);
-    clear_record(team, m);
-    for (int64_t b = 0; b < s.B; ++b)
-      for (int64_t block = blocks.begin; block < blocks.end; ++block) {
-        store_block(m.dh + b * s.width() + block * kBlock, load_row(call.dh_last, b, block), kBlock);
-        if (call.cell == kLstm) store_block(m.dc + b * s.width() + block * kBlock, load_row(call.dc_last, b, block), kBlock);
-      }
-    for (int64_t i = blocks.begin * s.slots * kBlock; i < blocks.end * s.slots * kBlock; ++i) m.db[i] = 0.0f;
-    team.wait();
-    E::configure(int(step.rows));
-    for (int64_t i = s.T - 1; i >= 0; --i) {
-      if (i < s.T - 1) through_weights(i + 1, blocks, m);
-      for (int64_t block = blocks.begin; block < blocks.end; ++block) block_backward(i, block, m);
-      team.wait();
+  void backward_on(Team& team, const Backward& m) const {
+    clear_state(m.state, s.panel_width());
+    team.share(s.blocks, [&](int64_t block) { prepare_backward(block, m); });
+    if (E::record_stride(s.panel_width()) > s.panel_width()) team.share_ranges(s.rows, 64, [&](Range rows) { clear_record(rows, m); });
+    for (int64_t i = s.T - 1; i >= -1; --i)
+      team.share_ranges(s.blocks, blocks_at_once(E::kPanels), [&](Range blocks) {
+        const Tiles<E> on(step.rows);
+        if (i < s.T - 1) through_weights(i + 1, blocks, m);
+        for (int64_t block = blocks.begin; block < blocks.end; ++block) {
+          if (i >= 0) block_backward(i, block, m);
+          else first_gradients(block, m);
+        }
+      });
+    weight_gradients(team, m);
+  }
+
+  // One block's recurrent weights, and what comes from the time after the last.
+  void prepare_backward(int64_t block, const Backward& m) const {
+    E::pack_right(m.w_hh, {block, block + 1}, s.panel_width(), s.H, [&](int64_t i) { return gate(call.w_hh, m.gate_rows[i], s.H); });
+    for (int64_t b = 0; b < s.B; ++b) {
+      store_block(m.dh + s.state_at(b, block), load_row(call.dh_last, b, block));
+      if constexpr (kCell == kLstm) store_block(m.dc + s.state_at(b, block), load_row(call.dc_last, b, block));
     }
-    through_weights(0, blocks, m);
-    for (int64_t b = 0; b < s.B; ++b)
-      for (int64_t block = blocks.begin; block < blocks.end; ++block) {
-        const int64_t at = b * s.H + block * kBlock, inside = b * s.width() + block * kBlock;
-        if (call.dh0) store_block(call.dh0 + at, load_block(m.dh + inside, kBlock), s.units(block));
-        if (call.dc0) store_block(call.dc0 + at, load_block(m.dc + inside, kBlock), s.units(block));
-      }
-    weight_gradients(team, blocks, m);
-    E::release();
+    for (int64_t i = block * s.slots * kBlock; i < (block + 1) * s.slots * kBlock; ++i) m.db[i] = 0.0f;
+  }
+
+  // One block's gradients of the first state.
+  void first_gradients(int64_t block, const Backward& m) const {
+    for (int64_t b = 0; b < s.B; ++b) {
+      const int64_t at = b * s.H + block * kBlock, inside = s.state_at(b, block);
+      if (call.dh0) store_block(call.dh0 + at, load_block(m.dh + inside), s.units(block));
+      if (call.dc0) store_block(call.dc0 + at, load_block(m.dc + inside), s.units(block));
+    }
   }
 
   // dh += W_hh^T d(gates of step i): what step i - 1 gets through the recurrent weights.
   void through_weights(int64_t i, Range blocks, const Backward& m) const {
-    alignas(64) float scratch[2][kScratch];
+    constexpr int64_t kStride = E::kPanels * kBlock;
+    alignas(64) float scratch[2][kGroupRows<E> * kStride];
     const int64_t gates = s.panel_width();
     int turn = 0;
     int64_t ready_block = -1, ready_tile = 0;
     auto add = [&](const float* c) {
-      const int64_t first = ready_tile * step.rows, last = least(first + E::kTiles * step.rows, s.B);
-      const int64_t wide = least(E::kPanels, blocks.end - ready_block) * kBlock;
-      for (int64_t b = first; b < last; ++b, c += 32) {
-        float* dh = m.dh + b * s.width() + ready_block * kBlock;
-        for (int64_t at = 0; at < wide; at += kWidth) store(dh + at, load(dh + at) + load(c + at));
-      }
+      const int64_t first = step.first(ready_tile), last = least(step.first(ready_tile + E::kGroup), s.B);
+      for (int64_t p = 0; p < least(E::kPanels, blocks.end - ready_block); ++p)
+        for (int64_t b = first; b < last; ++b) {
+          float* dh = m.dh + s.state_at(b, ready_block + p);
+          const float* each = c + (b - first) * kStride + p * kBlock;
+          for (int at = 0; at < kBlock; at += kWidth) store(dh + at, load(dh + at) + load(each + at));
+        }
     };
     for (int64_t block = blocks.begin; block < blocks.end; block += E::kPanels)
-      for (int64_t tile = 0; tile < step.n; tile += E::kTiles) {
-        const int tall = int(least(E::kTiles, step.n - tile)), wide = int(least(E::kPanels, blocks.end - block));
-        E::tile(m.state[i & 1] + tile * step.rows * E::stride(gates), E::stride(gates), tall, step.rows,
-                m.w_hh + block * E::panel(gates), wide, gates, scratch[turn], 32);
+      for (int64_t tile = 0; tile < step.n; tile += E::kGroup) {
+        const int tall = int(least(E::kGroup, step.n - tile)), wide = int(least(E::kPanels, blocks.end - block));
+        E::group(m.state[i & 1] + step.first(tile) * E::stride(gates), tall, int(step.full_in(tile, tall)), step.rows, m.w_hh + block * E::panel(gates), wide, gates,
+                 scratch[turn], kStride);
         turn ^= 1;
         if (ready_block >= 0) add(scratch[turn]);
         ready_block = block;
@@ -330,21 +361,21 @@ struct Layer {
     for (int64_t k = 0; k < s.slots; ++k)
       for (int v = 0; v < kBlock / kWidth; ++v) bias[k][v] = load(m.db + (block * s.slots + k) * kBlock + v * kWidth);
     for (int64_t tile = 0; tile < step.n; ++tile) {
-      Block recurrent[4][kBlock] = {};
+      Block recurrent[s.G][kBlock];
       for (int64_t r = 0; r < step.rows_in(tile); ++r) {
-        const int64_t b = tile * step.rows + r, row = t * s.B + b;
+        const int64_t b = step.first(tile) + r, row = t * s.B + b;
         Block d[4];
         unit_backward(i, b, block, m, d);
         for (int64_t k = 0; k < s.slots; ++k)
           for (int v = 0; v < kBlock / kWidth; ++v) bias[k][v] += d[k].part[v];
         for (int64_t k = 0; k < s.G; ++k) {
-          recurrent[k][r] = call.cell == kGru && k == 2 ? d[3] : d[k];
+          recurrent[k][r] = kCell == kGru && k == 2 ? d[3] : d[k];
           E::put_record(m.record, E::record_stride(gates), row, column + k * kBlock, d[k]);
-          if (call.cell == kGru) E::put_record(m.record_h, E::record_stride(gates), row, column + k * kBlock, recurrent[k][r]);
+          if (kCell == kGru) E::put_record(m.record_h, E::record_stride(gates), row, column + k * kBlock, recurrent[k][r]);
           if (!call.w_ih && call.dx) store_block(call.dx + row * s.G * s.H + k * s.H + block * kBlock, d[k], s.units(block));
         }
       }
-      for (int64_t k = 0; k < s.G; ++k) E::put(m.state[i & 1], tile, step.rows, gates, column + k * kBlock, recurrent[k]);
+      for (int64_t k = 0; k < s.G; ++k) put(m.state[i & 1], tile, gates, column + k * kBlock, recurrent[k]);
     }
     for (int64_t k = 0; k < s.slots; ++k)
       for (int v = 0; v < kBlock / kWidth; ++v) store(m.db + (block * s.slots + k) * kBlock + v * kWidth, bias[k][v]);
@@ -354,16 +385,16 @@ struct Layer {
   void unit_backward(int64_t i, int64_t b, int64_t block, const Backward& m, Block (&d)[4]) const {
     const int64_t row = s.time(i) * s.B + b, units = s.units(block);
     const Block given = call.dy ? load_block(call.dy + row * call.dy_stride + block * kBlock, units) : Block{};
-    const Block before = call.cell == kGru ? load_before(i, b, block) : Block{};
-    const Block y = call.cell < kGru ? load_block(call.y + row * s.H + block * kBlock, units) : Block{};
+    const Block before = kCell == kGru ? load_before(i, b, block) : Block{};
+    const Block y = kCell < kGru ? load_block(call.y + row * s.H + block * kBlock, units) : Block{};
     for (int v = 0; v < kBlock / kWidth; ++v) {
-      const int64_t inside = b * s.width() + block * kBlock + v * kWidth;
-      const float* gate = call.gates + row * s.gate_width() + block * s.slots * kBlock + v * kWidth;
+      const int64_t inside = s.state_at(b, block) + v * kWidth;
+      const float* gate = call.gates + s.gate_at(row, block) + v * kWidth;
       const V dh = load(m.dh + inside) + given.part[v];
-      if (call.cell == kLstm) {
-        const float* cell = call.cells + i * s.B * s.width() + inside;
+      if constexpr (kCell == kLstm) {
+        const float* cell = call.cells + s.cell_at(i, b, block) + v * kWidth;
         const V in = load(gate), forget = load(gate + kBlock), candidate = load(gate + 2 * kBlock), out = load(gate + 3 * kBlock);
-        const V squashed = tanh_v(load(cell + s.B * s.width()));
+        const V squashed = tanh_v(load(cell + s.B * kBlock));
         const V dc = load(m.dc + inside) + dh * out * (1.0f - squashed * squashed);
         d[0].part[v] = dc * candidate * in * (1.0f - in);
         d[1].part[v] = dc * load(cell) * forget * (1.0f - forget);
@@ -371,7 +402,7 @@ struct Layer {
         d[3].part[v] = dh * squashed * out * (1.0f - out);
         store(m.dc + inside, dc * forget);
         store(m.dh + inside, V{});
-      } else if (call.cell == kGru) {
+      } else if constexpr (kCell == kGru) {
         const V reset = load(gate), update = load(gate + kBlock), candidate = load(gate + 2 * kBlock), recurrent = load(gate + 3 * kBlock);
         const V dn = dh * (1.0f - update) * (1.0f - candidate * candidate);
         d[0].part[v] = dn * recurrent * reset * (1.0f - reset);
@@ -381,56 +412,62 @@ struct Layer {
         store(m.dh + inside, dh * update);
       } else {
         const V out = y.part[v];
-        d[0].part[v] = call.cell == kTanh ? dh * (1.0f - out * out) : out > 0.0f ? dh : V{};
+        d[0].part[v] = kCell == kTanh ? dh * (1.0f - out * out) : out > 0.0f ? dh : V{};
         store(m.dh + inside, V{});
       }
     }
   }
 
-  void weight_gradients(const Team& team, Range blocks, const Backward& m) const {
-    const int64_t gates = s.panel_width(), stride = E::record_stride(gates);
-    const bool gru = call.cell == kGru;
-    const Range inputs = team.share(ceil_div(s.I, kBlock)), tiles = team.share(ceil_div(gates, E::kRows));
-    for (int64_t i = blocks.begin * s.G * kBlock; i < blocks.end * s.G * kBlock; ++i) {
-      const int64_t at = m.gate_rows[i], block = i / (s.G * kBlock), gate = i / kBlock % s.G;
-      if (at < 0 || !call.db) continue;
-      const float* db = m.db + block * s.slots * kBlock + i % kBlock;
-      call.db[at] = db[gate * kBlock];
-      call.db_hh[at] = db[(gru && gate == 2 ? 3 : gate) * kBlock];
-    }
-    E::pack_right(m.h, blocks, s.rows, s.H, [&](int64_t row) {
-      const int64_t t = row / s.B;
-      return h_before(s.reverse ? s.T - 1 - t : t, row % s.B);
+  void weight_gradients(Team& team, const Backward& m) const {
+    const int64_t gates = s.panel_width(), stride = E::record_stride(gates), inputs = ceil_div(s.I, kBlock);
+    const bool gru = kCell == kGru;
+    bias_gradients(m);
+    team.share_ranges(s.blocks, 4, [&](Range blocks) {
+      E::pack_right(m.h, blocks, s.rows, s.H, [&](int64_t row) {
+        const int64_t t = row / s.B;
+        return h_before(s.reverse ? s.T - 1 - t : t, row % s.B);
+      });
     });
-    E::pack_record_transposed(m.left, tiles, m.record, stride, gates, s.rows);
-    if (gru) E::pack_record_transposed(m.left_h, tiles, m.record_h, stride, gates, s.rows);
-    const Element* left = m.record;
-    const int64_t row_tiles = ceil_div(s.rows, E::kRows);
-    if (call.w_ih) {
-      E::pack_right(m.x, inputs, s.rows, s.I, [&](int64_t row) { return call.x + row * s.I; });
-      if (call.dx) {
-        E::pack_right(m.w_ih, inputs, gates, s.I, [&](int64_t i) { return gate(call.w_ih, m.gate_rows[i], s.I); });
-        left = E::pack_record(m.dx_left, team.share(row_tiles), m.record, stride, s.rows, gates);
-      }
-    }
-    E::configure(E::kRows);
-    team.wait();
+    team.share_ranges(ceil_div(gates, E::kRows), most(kBlock / E::kRows * 4, 2), [&](Range tiles) {
+      E::pack_record_transposed(m.left, tiles, m.record, stride, gates, s.rows);
+      if (gru) E::pack_record_transposed(m.left_h, tiles, m.record_h, stride, gates, s.rows);
+    });
     auto rows_of = [&](float* to, int64_t columns) {
       return [=, &m](int64_t row, int64_t rows, int64_t panel, int wide, const float* c) {
         for (int64_t r = 0; r < rows; ++r) {
           const int64_t at = m.gate_rows[row + r];
-          if (at >= 0) copy(to + at * columns, c + r * 32, panel, wide, columns);
+          if (at >= 0) copy(to + at * columns, c + r * kColumns<E>, panel, wide, columns);
         }
       };
     };
-    product<E>(m.left_h, gates, tiles, m.h, {0, s.blocks}, s.rows, rows_of(call.dw_hh, s.H));
+    product<E>(team, m.left_h, gates, m.h, s.blocks, s.rows, rows_of(call.dw_hh, s.H));
     if (!call.w_ih) return;
-    product<E>(m.left, gates, tiles, m.x, {0, ceil_div(s.I, kBlock)}, s.rows, rows_of(call.dw_ih, s.I));
-    if (call.dx)
-      product<E>(left, s.rows, {0, row_tiles}, m.w_ih, inputs, gates,
-                 [&](int64_t row, int64_t rows, int64_t panel, int wide, const float* c) {
-                   for (int64_t r = 0; r < rows; ++r) copy(call.dx + (row + r) * s.I, c + r * 32, panel, wide, s.I);
-                 });
+    team.share_ranges(inputs, 4, [&](Range panels) {
+      E::pack_right(m.x, panels, s.rows, s.I, [&](int64_t row) { return call.x + row * s.I; });
+    });
+    product<E>(team, m.left, gates, m.x, inputs, s.rows, rows_of(call.dw_ih, s.I));
+    if (!call.dx) return;
+    team.share_ranges(inputs, 4, [&](Range panels) {
+      E::pack_right(m.w_ih, panels, gates, s.I, [&](int64_t i) { return gate(call.w_ih, m.gate_rows[i], s.I); });
+    });
+    const Element* left = m.record;
+    if (E::kPacksRecords) {
+      left = m.dx_left;
+      team.share_ranges(ceil_div(s.rows, E::kRows), 8, [&](Range tiles) { E::pack_record(m.dx_left, tiles, m.record, stride, s.rows, gates); });
+    }
+    product<E>(team, left, s.rows, m.w_ih, inputs, gates, [&](int64_t row, int64_t rows, int64_t panel, int wide, const float* c) {
+      for (int64_t r = 0; r < rows; ++r) copy(call.dx + (row + r) * s.I, c + r * kColumns<E>, panel, wide, s.I);
+    });
+  }
+
+  void bias_gradients(const Backward& m) const {
+    for (int64_t i = 0; call.db && i < s.panel_width(); ++i) {
+      const int64_t at = m.gate_rows[i], block = i / (s.G * kBlock), gate = i / kBlock % s.G;
+      if (at < 0) continue;
+      const float* db = m.db + block * s.slots * kBlock + i % kBlock;
+      call.db[at] = db[gate * kBlock];
+      call.db_hh[at] = db[(kCell == kGru && gate == 2 ? 3 : gate) * kBlock];
+    }
   }
 
   // ---- shared ----
@@ -444,15 +481,12 @@ struct Layer {
     return h ? load_block(h + block * kBlock, s.units(block)) : Block{};
   }
   // Both step operands zeroed: their padding is multiplied by zero weights, and must be finite.
-  void first_state(const Team& team, Element* const (&state)[2], int64_t k, Range) const {
-    const Range share = team.share(step.size(k));
-    for (Element* each : state) memset(each + share.begin, 0, size_t(share.end - share.begin) * sizeof(Element));
-    team.wait();
+  void clear_state(Element* const (&state)[2], int64_t k) const {
+    for (Element* each : state) memset(each, 0, size_t(step.size(k)) * sizeof(Element));
   }
   // The record's columns beyond the gates, which whole tiles read.
-  void clear_record(const Team& team, const Backward& m) const {
+  void clear_record(Range rows, const Backward& m) const {
     const int64_t gates = s.panel_width(), stride = E::record_stride(gates);
-    const Range rows = team.share(s.rows);
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       memset(m.record + row * stride + gates, 0, size_t(stride - gates) * sizeof(Element));
       memset(m.record_h + row * stride + gates, 0, size_t(stride - gates) * sizeof(Element));
@@ -466,6 +500,29 @@ struct Layer {
       const int64_t at = (panel + p) * kBlock;
       store_block(to + at, load_block(c + p * kBlock, kBlock), columns - at);
     }
+  }
+};
+
+// The layer of a call's cell.
+template <class E>
+struct Layer {
+  static void sizes(const LayerCall& call, LayerSizes& sizes) {
+    by_cell(call, [&](auto layer) { decltype(layer)::sizes(call, sizes); });
+  }
+  static void forward(const LayerCall& call) {
+    by_cell(call, [&](auto layer) { decltype(layer)::forward(call); });
+  }
+  static void backward(const LayerCall& call) {
+    by_cell(call, [&](auto layer) { decltype(layer)::backward(call); });
+  }
+
+ private:
+  template <class Use>
+  static void by_cell(const LayerCall& call, const Use& use) {
+    if (call.cell == kLstm) use(CellLayer<E, kLstm>(call));
+    else if (call.cell == kGru) use(CellLayer<E, kGru>(call));
+    else if (call.cell == kRelu) use(CellLayer<E, kRelu>(call));
+    else use(CellLayer<E, kTanh>(call));
   }
 };
 

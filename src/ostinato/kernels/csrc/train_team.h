@@ -1,10 +1,7 @@
-// A team of threads inside a kernel: its barrier, and how it splits work. Each file's copy has internal linkage, since
-// each is compiled for another instruction set.
+// The threads of a kernel, and how work is split. Each file's copy has internal linkage, since each is compiled for
+// another instruction set.
 #pragma once
-#include <sched.h>
-
-#include <atomic>
-
+#include "pool.h"
 #include "train.h"
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -18,73 +15,45 @@ inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
-// Threads meet here once a time step, so they spin; one whose partner is not running gives the core away.
-class Barrier {
- public:
-  void wait(int size) {
-    const uint32_t turn = turn_.load(std::memory_order_relaxed);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == uint32_t(size)) {
-      arrived_.store(0, std::memory_order_relaxed);
-      turn_.store(turn + 1, std::memory_order_release);
-      return;
-    }
-    for (int spins = 0; turn_.load(std::memory_order_acquire) == turn; ++spins) {
-      if (spins < 20000) pause();
-      else sched_yield();
-    }
-  }
-
- private:
-  static void pause() {
-#if defined(__SSE2__)
-    _mm_pause();
-#endif
-  }
-  alignas(64) std::atomic<uint32_t> arrived_{0};
-  alignas(64) std::atomic<uint32_t> turn_{0};
-};
-
 struct Range {
   int64_t begin, end;
 };
 
-struct Team {
-  int rank, size;
-  Barrier* barrier;
-  void wait() const {
-    if (size > 1) barrier->wait(size);
-  }
-  Range share(int64_t count) const { return {count * rank / size, count * (rank + 1) / size}; }
-};
-
-// While it lives, denormal numbers are zero on this thread.
+// While it lives, denormal numbers are zero on this thread (helpers of the pool always have it so).
 class FlushDenormals {
  public:
 #if defined(__SSE2__)
   FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040); }
   ~FlushDenormals() { _mm_setcsr(saved_); }
+  FlushDenormals(const FlushDenormals&) = delete;
+  FlushDenormals& operator=(const FlushDenormals&) = delete;
 
  private:
   unsigned saved_;
 #endif
 };
 
-// Runs `work(team)` on the threads of a call.
-template <class Work>
-void run(int64_t threads, Work work) {
-  struct Context {
-    Work* work;
-    Barrier barrier;
-  } context{&work, {}};
-  run_team(
-      threads,
-      [](void* given, int rank, int size) {
-        FlushDenormals flush;
-        Context& shared = *static_cast<Context*>(given);
-        (*shared.work)(Team{rank, size, &shared.barrier});
-      },
-      &context);
-}
+// The threads of one kernel call. What is computed never depends on how many there are: every sum has one order.
+class Team {
+ public:
+  explicit Team(int64_t threads) : session_(int(threads)) {}
+
+  // Calls work(slice) once for every slice in 0 .. slices-1, on whichever threads are free, and returns when all are done.
+  template <class Work>
+  void share(int64_t slices, const Work& work) {
+    session_.share(slices, false, work);
+  }
+
+  // Calls work(range) for pieces of at most `piece` of 0 .. count-1.
+  template <class Work>
+  void share_ranges(int64_t count, int64_t piece, const Work& work) {
+    share(ceil_div(count, piece), [&](int64_t i) { work(Range{i * piece, least((i + 1) * piece, count)}); });
+  }
+
+ private:
+  Session session_;
+  FlushDenormals flush_;
+};
 
 // Hands out pieces of one workspace, 64-byte aligned; with a null start it only counts.
 class Arena {

@@ -105,6 +105,26 @@ inline void transpose(__m512i (&r)[16]) {
     r[12 + c] = _mm512_shuffle_i32x4(t[4 + c], t[12 + c], 0xdd);
   }
 }
+#elif defined(__AVX2__)
+// Transposes 8 x 8 floats.
+inline void transpose(__m256 (&r)[8]) {
+  __m256 t[8];
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+    r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+    r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+    r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+  }
+  for (int i = 0; i < 4; ++i) {
+    t[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+    t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+  }
+  for (int i = 0; i < 8; ++i) r[i] = t[i];
+}
 #endif
 
 // The kBlock values of one block, `count` of them in memory, the others 0.
@@ -112,26 +132,26 @@ struct Block {
   V part[kBlock / kWidth];
 };
 
-inline Block load_block(const float* p, int64_t count) {
+inline Block load_block(const float* p) {
   Block b;
-  if (count >= kBlock) {
-    memcpy(&b, p, sizeof b);
-  } else {
-    float full[kBlock] = {};
-    for (int64_t i = 0; i < count; ++i) full[i] = p[i];
-    memcpy(&b, full, sizeof b);
-  }
+  for (int v = 0; v < kBlock / kWidth; ++v) b.part[v] = load(p + v * kWidth);
   return b;
 }
+inline Block load_block(const float* p, int64_t count) {
+  if (count >= kBlock) return load_block(p);
+  float full[kBlock] = {};
+  for (int64_t i = 0; i < count; ++i) full[i] = p[i];
+  return load_block(full);
+}
 
+inline void store_block(float* p, const Block& b) {
+  for (int v = 0; v < kBlock / kWidth; ++v) store(p + v * kWidth, b.part[v]);
+}
 inline void store_block(float* p, const Block& b, int64_t count) {
-  if (count >= kBlock) {
-    memcpy(p, &b, sizeof b);
-  } else {
-    float full[kBlock];
-    memcpy(full, &b, sizeof b);
-    for (int64_t i = 0; i < count; ++i) p[i] = full[i];
-  }
+  if (count >= kBlock) return store_block(p, b);
+  float full[kBlock];
+  store_block(full, b);
+  for (int64_t i = 0; i < count; ++i) p[i] = full[i];
 }
 
 }  // namespace

@@ -13,6 +13,7 @@ const Table kBfloatVnni = {
     Head<BfloatEngine>::workspace,
     Head<BfloatEngine>::compute,
     nullptr,
+    nullptr,
 };
 
 }  // namespace ostinato::train

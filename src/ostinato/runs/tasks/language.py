@@ -16,6 +16,7 @@ from ostinato.bundle import Bundle, read_bundle
 from ostinato.errors import UsageError
 from ostinato.evaluation import Evaluation, baselines, figure
 from ostinato.layers import start_output_bias
+from ostinato.layers.threads import wanted_threads
 from ostinato.models.candidates import Candidates
 from ostinato.models.device import resolve_precision
 from ostinato.models.language_model import LanguageModel
@@ -76,7 +77,7 @@ class LanguageTask(NetworkTask):
             recipe = _shaped(recipe, _start(run.start))
         size = CorpusSize(data.train.tokens, data.heldout.tokens, data.tokenizer.vocabulary_size)
         fast = resolve_precision("auto", device, hidden_size=512) == "bf16"
-        return resolve(recipe, size, machine_speed(torch.get_num_threads(), fast_bf16=fast))
+        return resolve(recipe, size, machine_speed(wanted_threads(run.threads), fast_bf16=fast))
 
     def build(self, run: Run, settled: Settled, data: Corpus) -> Built:
         """The network; its output bias starts from the frequencies of the tokens, or all of it from another model."""
