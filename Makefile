@@ -5,19 +5,27 @@ BIN := $(VENV)/bin
 BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/ostinato/kernels/csrc/*)
 DEMO := runs/demo
 
-.PHONY: demo test check format lint types imports tests bench wheel sanitize clean help
+.PHONY: demo demo-begins test check format lint types imports tests bench wheel sanitize clean help
 
 help:
-	@echo "make demo    train on the bundled lyrics for two minutes, then write new ones"
+	@echo "make demo    install into $(VENV), train on the bundled lyrics for two minutes, then write new ones"
 	@echo "make test    the tests"
 	@echo "make check   format, lint, types, import rules, tests, sanitizers"
 	@echo "make bench   side by side with other libraries"
 	@echo "make sanitize   the C++ kernels' tests under sanitizers"
 
-demo: $(VENV)/.train
+demo: demo-begins $(VENV)/.train
 	$(BIN)/ostinato train lyrics-zh -o $(DEMO) --minutes 2 --overwrite
-	@echo && echo '$$ ostinato write $(DEMO) 分开 --lines 8 --count 2 --seed 7' && echo
+	@echo && echo '$$ $(BIN)/ostinato write $(DEMO) 分开 --lines 8 --count 2 --seed 7' && echo
 	@$(BIN)/ostinato write $(DEMO) 分开 --lines 8 --count 2 --seed 7
+	@echo && echo 'Now yours. Type:' && echo
+	@echo '    $(BIN)/ostinato write $(DEMO) 分开 --lines 8          # more from this model'
+	@echo '    $(BIN)/ostinato train YOUR-TEXT.txt -o my-model       # a model of your own text, in three minutes'
+
+demo-begins:
+	@echo 'make demo installs ostinato into $(VENV) (the first time: about 1.2 GB, one to five minutes),'
+	@echo 'trains on the bundled lyrics for two minutes, and writes new ones. Ctrl-C stops it; `make clean` removes everything.'
+	@echo
 
 test: tests
 
@@ -44,8 +52,8 @@ bench: $(VENV)/.dev
 wheel: $(VENV)/.dev
 	$(BIN)/pip wheel -q --no-deps -w dist .
 
-# The kernels under AddressSanitizer and UndefinedBehaviourSanitizer: decoding, n-grams, training; right arrays and wrong ones.
-# EXAMPLES=20000 tries that many wrong calls per property (the tests alone: some hundreds).
+# The kernels (decoding, n-grams, training) under AddressSanitizer and UndefinedBehaviourSanitizer, with valid and invalid arrays.
+# EXAMPLES=20000 tries that many invalid calls per property (default: 200).
 SANITIZED := tests/kernels tests/runtime tests/ngram/test_ngram_model.py
 EXAMPLES ?= 200
 sanitize: $(VENV)/.dev
@@ -62,7 +70,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.train: $(BUILD_INPUTS) | $(BIN)/python
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,form]'
+	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[train,form]'
 	@touch $@
 
 $(VENV)/.dev: $(BUILD_INPUTS) | $(BIN)/python
