@@ -33,7 +33,7 @@ TASKS = tuple(
 POOLINGS = ("last", "mean", "max")
 _MOST = 2**31 - 1
 """More of anything that is counted is a slip of the keyboard."""
-SMOOTHINGS = ("none", "kneser-ney", "add-k", "maximum-likelihood")
+SMOOTHINGS = ("none", "kneser-ney", "add-k", "maximum-likelihood", "context-mixing")
 
 
 def _setting(
@@ -218,7 +218,10 @@ class TrainingSettings(_Checked):
 
 @dataclass(frozen=True)
 class NgramSettings(_Checked):
-    """[ngram]: an n-gram model in place of the recurrent one, if `smoothing` names one."""
+    """[ngram]: a model of counts in place of the recurrent one, if `smoothing` names one.
+
+    context-mixing makes no use of the other settings.
+    """
 
     section = "ngram"
 

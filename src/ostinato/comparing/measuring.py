@@ -12,11 +12,12 @@ import numpy.typing as npt
 from ostinato.api import Model
 from ostinato.comparing.networks import learning_on, train_recurrent, train_window
 from ostinato.comparing.plan import Measured, Plan
-from ostinato.errors import OstinatoError
+from ostinato.errors import OstinatoError, UsageError
 from ostinato.evaluation import baselines, from_log_probabilities
 from ostinato.evaluation.compare import ADAPTING, Row
 from ostinato.evaluation.novelty import TrainingText, measure, open_training_text
 from ostinato.generation import Sampler, Stop, TextModel, WriteRequest, write
+from ostinato.mixing import fit_mixing, to_tensors
 from ostinato.ngram import (
     ContinuousCache,
     HiddenStates,
@@ -60,6 +61,7 @@ class Measuring:
         """Measure all models of the plan. An interruption leaves what was measured before it."""
         cache = self.cache()
         best = min(self.ngrams(), key=lambda measured: -measured.scores.sum())
+        self.context_mixing()
         self.window(texts)
         network = self.network(given, texts)
         folder, parts, name = "", [best, cache], f"{best.name} + cache"
@@ -114,6 +116,32 @@ class Measuring:
             if order == self.plan.order:
                 self.notes += model.settings["notes"]
         return measured
+
+    def context_mixing(self) -> None:
+        """Counters of many contexts, as they are after training, and learning on from the held-out text; a note why,
+        where there are none."""
+        started = time.perf_counter()
+        try:
+            model = fit_mixing(self.corpus.train.ids, self.corpus.tokenizer)
+        except UsageError as error:
+            self.notes.append(f"no context mixing: {error}")
+            return
+        seconds = time.perf_counter() - started
+        saved = SavedPart("context-mixing", model.settings, to_tensors(model))
+        static = self.add(self.measure("context mixing", "n-gram", model, seconds, saved, model.parameter_count))
+        started = time.perf_counter()
+        scores = model.score_adapting(self.corpus.heldout.ids)
+        elapsed = time.perf_counter() - started
+        self.add(
+            dataclasses.replace(
+                static,
+                name="context mixing, adapting",
+                group=ADAPTING,
+                scores=scores,
+                scoring_seconds=elapsed,
+                model=None,
+            )
+        )
 
     def window(self, texts: Sequence[str]) -> None:
         """The network without a hidden state, trained now, where the plan has one."""

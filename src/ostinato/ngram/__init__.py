@@ -5,6 +5,7 @@ from ostinato.ngram.arpa_reader import read_arpa
 from ostinato.ngram.cache import UnigramCache
 from ostinato.ngram.continuous import ContinuousCache, HiddenStates
 from ostinato.ngram.fit import SMOOTHINGS, fit_ngram, from_arrays, unseen_note
+from ostinato.ngram.gated import GatedMixture, cross_fit_gate, fit_gate, hear, mixed_scores, untrained
 from ostinato.ngram.mixture import (
     Mixture,
     SavedPart,
@@ -12,6 +13,7 @@ from ostinato.ngram.mixture import (
     continuous_part,
     cross_fit,
     fit_weights,
+    join_gated,
     join_parts,
     load_mixture,
     mix,
@@ -21,6 +23,7 @@ from ostinato.ngram.model import NgramModel
 __all__ = [
     "SMOOTHINGS",
     "ContinuousCache",
+    "GatedMixture",
     "HiddenStates",
     "Mixture",
     "NgramModel",
@@ -29,14 +32,20 @@ __all__ = [
     "cache_part",
     "continuous_part",
     "cross_fit",
+    "cross_fit_gate",
+    "fit_gate",
     "fit_ngram",
     "fit_weights",
     "from_arrays",
+    "hear",
+    "join_gated",
     "join_parts",
     "load_mixture",
     "mix",
+    "mixed_scores",
     "read_arpa",
     "token_names",
     "unseen_note",
+    "untrained",
     "write_arpa",
 ]

@@ -11,6 +11,7 @@ from ostinato.bundle import Bundle
 from ostinato.errors import BundleError, UsageError
 from ostinato.ngram.cache import UnigramCache
 from ostinato.ngram.continuous import ContinuousCache, HiddenStates
+from ostinato.ngram.gated import GatedMixture
 from ostinato.protocols import Floats, Ids, State, StepModel, join, read_on, score_many
 
 Weights = npt.NDArray[np.float64]
@@ -159,15 +160,24 @@ def continuous_part(cache: ContinuousCache, network: SavedPart) -> SavedPart:
 
 def join_parts(parts: Sequence[SavedPart], weights: Weights) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """`config["model"]` and the tensors of a bundle of kind `mixture`: those of part k have `k.` before their names."""
+    return _joined(parts, {"weights": weights.tolist()})
+
+
+def join_gated(parts: Sequence[SavedPart], mixture: GatedMixture) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """As `join_parts`, of the parts of a gated mixture."""
+    return _joined(parts, {"gate": mixture.gate.tolist(), "newline": mixture.newline})
+
+
+def _joined(parts: Sequence[SavedPart], how: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     model = {
         "vocabulary_size": parts[0].model["vocabulary_size"],
-        "weights": weights.tolist(),
+        **how,
         "parts": [{"kind": part.kind, "model": dict(part.model)} for part in parts],
     }
     return model, {f"{k}.{name}": tensor for k, part in enumerate(parts) for name, tensor in part.tensors.items()}
 
 
-def load_mixture(bundle: Bundle, load: Callable[[Bundle], StepModel]) -> Mixture:
+def load_mixture(bundle: Bundle, load: Callable[[Bundle], StepModel]) -> Mixture | GatedMixture:
     """The mixture in `bundle`. `load` loads a part of another kind, given as a bundle of its own.
 
     Raises BundleError when the bundle does not hold what its config says.
@@ -184,8 +194,10 @@ def load_mixture(bundle: Bundle, load: Callable[[Bundle], StepModel]) -> Mixture
             config = {**bundle.config, "kind": own["kind"], "model": own["model"]}
             loaded = load(Bundle(bundle.path, config, bundle.tokenizer, tensors, bundle.card))
             parts.append(loaded if own is part else _load_continuous(part["model"], loaded))
+        if "gate" in model:
+            return GatedMixture(tuple(parts), np.array(model["gate"], dtype=np.float64), int(model["newline"]))
         return Mixture(tuple(parts), np.array(model["weights"], dtype=np.float64))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, UsageError) as error:
         raise BundleError(f"{bundle.path} is no whole mixture ({error}); train or copy the model again") from None
 
 

@@ -2,14 +2,17 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+
 from ostinato.bundle import write_bundle
 from ostinato.evaluation import Evaluation, baselines, evaluate, figure
 from ostinato.ngram import NgramModel, fit_ngram, unseen_note
+from ostinato.protocols import StepModel
 from ostinato.runs.task import Result, Run, Task
 from ostinato.settings import NgramSettings, Recipe
 from ostinato.text import Corpus, prepare
@@ -59,7 +62,7 @@ class NgramTask(Task):
     def train(self, run: Run, settled: Settled, built: Counted) -> Result:
         """Nothing is left to learn: measure and save."""
         model, corpus, seconds = built.model, built.corpus, built.seconds
-        evaluation, notes = _evaluate(model, corpus)
+        evaluation, notes = evaluate_counts(model, corpus)
         notes = [*model.settings["notes"], *notes]
         every = [*corpus.notes, *notes]
         save_ngram(run.out / "model", model, corpus, settled.recipe.name, seconds, evaluation, every)
@@ -100,10 +103,35 @@ def save_ngram(
 ) -> None:
     """Write the bundle of an n-gram model. Raises BundleError."""
     s = model.settings
+    line = f"{s['smoothing']}, order {s['order']}; {' + '.join(f'{size:,}' for size in model.sizes)} n-grams"
+    save_counts(
+        folder, corpus, recipe, seconds, evaluation, notes,
+        kind="ngram", settings=s, tensors=model.arrays, title="An n-gram model", line=line,
+    )  # fmt: skip
+
+
+def save_counts(
+    folder: Path,
+    corpus: Corpus,
+    recipe: str,
+    seconds: float,
+    evaluation: dict[str, Any],
+    notes: Sequence[str],
+    *,
+    kind: str,
+    settings: Mapping[str, Any],
+    tensors: Mapping[str, npt.NDArray[Any]],
+    title: str,
+    line: str,
+) -> None:
+    """Write the bundle of a model that was counted; its card begins with `title` and describes it in a `line`.
+
+    Raises BundleError.
+    """
     card = [
-        f"# An n-gram model of {', '.join(corpus.names)}",
+        f"# {title} of {', '.join(corpus.names)}",
         "",
-        f"- model: {s['smoothing']}, order {s['order']}; {' + '.join(f'{size:,}' for size in model.sizes)} n-grams",
+        f"- model: {line}",
         f"- text: {corpus.train.documents:,} documents, {corpus.train.tokens:,} tokens ({corpus.settings.tokenizer}), "
         f"{corpus.train.characters:,} characters; held out: {corpus.heldout.documents:,} documents, "
         f"{corpus.heldout.tokens:,} tokens",
@@ -113,19 +141,19 @@ def save_ngram(
         *(f"- {split}: {_figures(values)}" for split, values in evaluation.items()),
     ]
     config = {
-        "kind": "ngram",
-        "model": dict(s),
+        "kind": kind,
+        "model": dict(settings),
         "text": describe(corpus),
         "training": {"seconds": round(seconds, 2)},
         "evaluation": evaluation,
     }
     write_bundle(
-        folder, config=config, tokenizer=corpus.tokenizer, tensors=model.arrays, card="\n".join(card) + "\n",
+        folder, config=config, tokenizer=corpus.tokenizer, tensors=tensors, card="\n".join(card) + "\n",
         extra=words_file(corpus.train.ids, corpus.tokenizer, backward=corpus.settings.direction == "backward"),
     )  # fmt: skip
 
 
-def _evaluate(model: NgramModel, corpus: Corpus) -> tuple[dict[str, Any], list[str]]:
+def evaluate_counts(model: StepModel, corpus: Corpus) -> tuple[dict[str, Any], list[str]]:
     """The held-out figures of the model and of the baselines, and a note on what the model takes for impossible."""
     heldout, size = corpus.heldout, corpus.tokenizer.vocabulary_size
     if not heldout.tokens:

@@ -126,6 +126,10 @@ class Task(ABC):
 
 def find_task(recipe: Recipe) -> Task:
     """What the recipe says is to be learnt. Raises MissingExtraError where torch is needed and not installed."""
+    if recipe.ngram.smoothing == "context-mixing":
+        from ostinato.runs.mixing import TASK as MIXING
+
+        return MIXING
     if recipe.ngram.smoothing != "none":
         from ostinato.runs.ngram import TASK
 

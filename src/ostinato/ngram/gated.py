@@ -1,0 +1,215 @@
+"""Several models as one: log-linear mixing, with weights that depend on what is known before each token."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ostinato.errors import UsageError
+from ostinato.protocols import END_OF_DOCUMENT, Floats, Ids, State, StepModel
+
+Matrix = npt.NDArray[np.float64]
+
+_LEAST = -30.0
+"""A log-probability below this counts as this: what one part rules out, another may still want."""
+_RIDGE = 3.0
+"""How firmly the gate is held to equal weights, in tokens."""
+_ROUNDS, _ENOUGH = 20, 1e-7
+_BLOCK = 128
+_PLACES = 32
+"""Tokens of a line after which the position in it is not told any more."""
+
+
+@dataclass(frozen=True)
+class GatedMixture:
+    """p(w) = product of p_k(w)^{a_k} / Z, summed over the vocabulary for Z (Klakow, "Log-linear interpolation of
+    language models", 1998), with a_k = sum over i of gate[k, i] f_i, linear in features f of what came before:
+
+        1; for each part the entropy of what it says (over ln V) and its largest probability; whether the last token
+        ended a line; how far into the line the text is.
+
+    So the likelihood has one maximum, which `fit_gate` finds. parts: K models of one vocabulary. gate: (K, 3 + 2 K)
+    float64. newline: the id of the token that ends lines, or -1. A state is the parts' states, and (batch,) int64 of
+    tokens read in the line. Raises UsageError where these do not belong together.
+    """
+
+    parts: tuple[StepModel, ...]
+    gate: Matrix
+    newline: int
+
+    def __post_init__(self) -> None:
+        if len({part.vocabulary_size for part in self.parts}) != 1:
+            sizes = ", ".join(str(part.vocabulary_size) for part in self.parts)
+            raise UsageError(f"the parts of a mixture must have the same vocabulary, got sizes {sizes or 'of no part'}")
+        expected = len(self.parts), 3 + 2 * len(self.parts)
+        if self.gate.shape != expected or not np.isfinite(self.gate).all():
+            raise UsageError(f"the gate of this mixture must be finite numbers {expected}, got {self.gate.shape}")
+
+    @property
+    def vocabulary_size(self) -> int:
+        """V, the number of token ids."""
+        return self.parts[0].vocabulary_size
+
+    def initial_state(self, batch: int) -> State:
+        """Rows that have read nothing."""
+        return tuple(part.initial_state(batch) for part in self.parts), np.zeros(batch, np.int64)
+
+    def step(self, ids: Ids, state: State) -> tuple[Floats, State]:
+        """Read one token a row: ids (batch,). Returns log-probabilities (batch, V) float64 and the new state."""
+        said, features, state = self.listen(ids, state)
+        mixed = np.einsum("bk,bkv->bv", features @ self.gate.T, said)
+        mixed -= mixed.max(axis=1, keepdims=True)
+        mixed -= np.log(np.exp(mixed).sum(axis=1, keepdims=True))
+        return mixed, state
+
+    def listen(self, ids: Ids, state: State) -> tuple[Matrix, Matrix, State]:
+        """Read one token a row: what each part says, (batch, K, V) log-probabilities, the features of the gate
+        (batch, 3 + 2 K), and the new state."""
+        before, place = state
+        said = np.empty((len(ids), len(self.parts), self.vocabulary_size))
+        after = []
+        for k, (part, own) in enumerate(zip(self.parts, before, strict=True)):
+            logits, own = part.step(ids, own)
+            said[:, k] = logits
+            after.append(own)
+        said -= said.max(axis=2, keepdims=True)
+        p = np.exp(said)
+        total = p.sum(axis=2, keepdims=True)
+        said -= np.log(total)
+        np.maximum(said, _LEAST, out=said)
+        entropy = -np.einsum("bkv,bkv->bk", p, said) / total[:, :, 0] / np.log(max(self.vocabulary_size, 2))
+        tokens = np.asarray(ids, np.int64)
+        ended = (tokens == self.newline) | (tokens == END_OF_DOCUMENT)
+        place = np.where(ended, 0, place + 1)
+        far = np.minimum(place, _PLACES) / _PLACES
+        features = np.column_stack([np.ones(len(tokens)), entropy, 1 / total[:, :, 0], ended, far])
+        return said, features, (tuple(after), place)
+
+    def select(self, state: State, rows: npt.NDArray[np.intp]) -> State:
+        """The state of the given rows, in that order."""
+        parts, place = state
+        chosen = tuple(part.select(own, rows) for part, own in zip(self.parts, parts, strict=True))
+        return chosen, place[rows]
+
+    def score(self, ids: Ids) -> npt.NDArray[np.float64]:
+        """ln P(ids[t] | what came before) for every t: (T,) float64. Needs whole distributions, so goes
+        step by step."""
+        scores = np.empty(len(ids))
+        logits, state = self.step(np.array([END_OF_DOCUMENT], np.uint32), self.initial_state(1))
+        for t in range(len(ids)):
+            scores[t] = logits[0, ids[t]]
+            if t + 1 < len(ids):
+                logits, state = self.step(np.asarray(ids[t : t + 1], np.uint32), state)
+        return scores
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the parts of a mixture said over a text: said (T, K, V) float32, features (T, F) float64, ids (T,)."""
+
+    said: npt.NDArray[np.float32]
+    features: Matrix
+    ids: npt.NDArray[np.int64]
+
+    def part(self, rows: slice) -> "Heard":
+        """That of some of the text."""
+        return Heard(self.said[rows], self.features[rows], self.ids[rows])
+
+
+def untrained(parts: tuple[StepModel, ...], newline: int) -> GatedMixture:
+    """The mixture with equal weights everywhere: the geometric mean of its parts."""
+    gate = np.zeros((len(parts), 3 + 2 * len(parts)))
+    gate[:, 0] = 1 / len(parts)
+    return GatedMixture(parts, gate, newline)
+
+
+def hear(mixture: GatedMixture, ids: Ids) -> Heard:
+    """Let the parts read a text that none was trained on. Takes T K V 4 bytes. Raises UsageError for no tokens."""
+    if not len(ids):
+        raise UsageError("the gate of a mixture is fitted on held-out text, got none")
+    said = np.empty((len(ids), len(mixture.parts), mixture.vocabulary_size), np.float32)
+    features = np.empty((len(ids), mixture.gate.shape[1]))
+    state, token = mixture.initial_state(1), np.array([END_OF_DOCUMENT], np.uint32)
+    for t in range(len(ids)):
+        here, known, state = mixture.listen(token, state)
+        said[t], features[t] = here[0], known[0]
+        token = np.asarray(ids[t : t + 1], np.uint32)
+    return Heard(said, features, np.asarray(ids, np.int64))
+
+
+def fit_gate(heard: Heard, start: Matrix) -> Matrix:
+    """The gate (K, F) under which a mixture finds the text likeliest, by Newton's method from `start`.
+
+    The log-likelihood is concave in the gate: its second derivative is minus the covariance of what the parts say.
+    """
+    gate, held = start.copy(), start
+    value = _likelihood(heard, gate, held)
+    for _ in range(_ROUNDS):
+        slope, curve = _derivatives(heard, gate)
+        slope -= _RIDGE * (gate - held)
+        move = np.linalg.solve(curve + _RIDGE * np.eye(gate.size), slope.ravel()).reshape(gate.shape)
+        size, new = 1.0, _likelihood(heard, gate + move, held)
+        while not new >= value and size > 1e-3:
+            size /= 2
+            new = _likelihood(heard, gate + size * move, held)
+        if not new > value + _ENOUGH * len(heard.ids):
+            break
+        gate, value = gate + size * move, new
+    return gate
+
+
+def mixed_scores(heard: Heard, gate: Matrix) -> npt.NDArray[np.float64]:
+    """ln P of each token of what was heard, (T,), under a gate."""
+    return np.concatenate([_mixed(block, gate)[0] for block in _blocks(heard)])
+
+
+def cross_fit_gate(heard: Heard, start: Matrix, middle: int) -> npt.NDArray[np.float64]:
+    """ln P of each token, (T,), with a gate that was fitted on the other half of the text than the token is in.
+
+    The halves are [:middle] and [middle:]; where one is empty, the other has the gate `start`.
+    """
+    halves = heard.part(slice(0, middle)), heard.part(slice(middle, None))
+    first, second = (fit_gate(half, start) if len(half.ids) else start for half in halves)
+    return np.concatenate([
+        mixed_scores(half, gate)
+        for half, gate in ((halves[0], second), (halves[1], first))
+        if len(half.ids)
+    ])  # fmt: skip
+
+
+def _blocks(heard: Heard) -> Iterator[Heard]:
+    for first in range(0, len(heard.ids), _BLOCK):
+        yield heard.part(slice(first, first + _BLOCK))
+
+
+def _mixed(block: Heard, gate: Matrix) -> tuple[Matrix, npt.NDArray[np.float32]]:
+    """ln P of each token (B,), and the whole distributions (B, V)."""
+    z = np.matmul((block.features @ gate.T).astype(np.float32)[:, None], block.said)[:, 0]
+    z -= z.max(axis=1, keepdims=True)
+    p = np.exp(z)
+    total = p.sum(axis=1, keepdims=True)
+    rows = np.arange(len(block.ids))
+    scores: Matrix = z[rows, block.ids].astype(np.float64) - np.log(total[:, 0].astype(np.float64))
+    p /= total
+    return scores, p
+
+
+def _likelihood(heard: Heard, gate: Matrix, held: Matrix) -> float:
+    return float(mixed_scores(heard, gate).sum() - _RIDGE / 2 * np.square(gate - held).sum())
+
+
+def _derivatives(heard: Heard, gate: Matrix) -> tuple[Matrix, Matrix]:
+    """The gradient (K, F), and minus the Hessian (K F, K F), of the log-likelihood."""
+    parts, features = gate.shape
+    slope, curve = np.zeros((parts, features)), np.zeros((parts, features, parts, features))
+    for block in _blocks(heard):
+        _, p = _mixed(block, gate)
+        weighted = block.said * p[:, None]
+        mean = weighted.sum(axis=2, dtype=np.float64)
+        square = np.matmul(weighted, block.said.transpose(0, 2, 1)).astype(np.float64)
+        covariance = square - mean[:, :, None] * mean[:, None]
+        given = np.take_along_axis(block.said, block.ids[:, None, None], axis=2)[:, :, 0]
+        slope += (given - mean).T @ block.features
+        curve += np.einsum("bkj,bf,bg->kfjg", covariance, block.features, block.features, optimize=True)
+    return slope, curve.reshape(parts * features, parts * features)
