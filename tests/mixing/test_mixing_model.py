@@ -53,6 +53,8 @@ def test_a_state_is_a_value(learnt):
     np.testing.assert_array_equal(first, again)
     picked, _ = model.step(ids[[12, 10]], model.select(state, np.array([2, 0])))
     np.testing.assert_array_equal(picked, first[[2, 0]])
+    parts = [model.select(state, np.array([row])) for row in range(3)]
+    np.testing.assert_array_equal(model.join(parts), state)
 
 
 def test_scoring_and_adapting_leave_the_model_as_it_was(learnt):

@@ -1,6 +1,6 @@
 """The context-mixing model as a StepModel: it does not change while it writes and scores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,10 @@ class MixingModel:
     def select(self, state: States, rows: npt.NDArray[np.intp]) -> States:
         """The state of the given rows, in that order."""
         return state[rows]
+
+    def join(self, states: Sequence[States]) -> States:
+        """One state with the rows of all `states`, in order."""
+        return np.concatenate(list(states))
 
     def score(self, ids: Ids) -> npt.NDArray[np.float64]:
         """ln P(ids[t] | what came before in its document) for every t: (T,) float64. Raises UsageError."""
