@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/ostinato/kernels/csrc/*)
 DEMO := runs/demo
 
-.PHONY: demo demo-begins test check format lint types imports tests bench wheel sanitize clean help
+.PHONY: demo demo-begin tests test check format lint types imports bench soak wheel sanitize clean help
 
 help:
 	@echo "make demo    install into $(VENV), train on the bundled lyrics for two minutes, then write new ones"
@@ -48,6 +48,10 @@ tests: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+# Ten minutes of processes that train, save, load and overwrite in one folder.
+soak: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/soak_folders.py 10
 
 wheel: $(VENV)/.dev
 	$(BIN)/pip wheel -q --no-deps -w dist .

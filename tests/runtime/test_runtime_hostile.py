@@ -12,7 +12,9 @@ from runtime_kit import SMALL, TOKENIZER, VOCABULARY, saved, weights
 
 from ostinato.bundle import Bundle, TensorFile, read_bundle, write_bundle
 from ostinato.errors import BundleError, OstinatoError
+from ostinato.ngram import fit_ngram
 from ostinato.runtime import load
+from ostinato.text import build
 
 
 @pytest.mark.parametrize(
@@ -140,3 +142,31 @@ def test_damage_is_found_before_loading(tmp_path):
     config = json.loads((path / "config.json").read_text("utf-8"))
     assert config["kind"] == "recurrent"
     assert read_bundle(path, verify=False).kind == "recurrent"
+
+
+def test_an_ngram_model_with_another_tokenizer(tmp_path):
+    ids = np.append(TOKENIZER.encode("春天的桥上"), np.uint16(0))
+    model = fit_ngram(ids, VOCABULARY, order=2)
+    document = {"kind": "ngram", "model": dict(model.settings)}
+    other = build("character", ["另一个"], 1)
+    write_bundle(tmp_path / "m", config=document, tokenizer=other, tensors=dict(model.arrays), card="")
+    with pytest.raises(BundleError, match="they do not belong together"):
+        load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weights": [0.5]}, "a weight for each"),
+        ({"weights": [0.5, "x"]}, "must be numbers from 0 to 1"),
+        ({"parts": [{"kind": "ngram"}, 3]}, "needs a kind and a model"),
+        ({"parts": "x"}, "model.parts cannot be 'x'"),
+        ({"vocabulary_size": 3}, "they do not belong together"),
+    ],
+)
+def test_mixtures_that_lie(tmp_path, changes, message):
+    model = {"vocabulary_size": VOCABULARY, "weights": [0.5, 0.5], "parts": [{"kind": "ngram", "model": {}}] * 2}
+    document = {"kind": "mixture", "model": {**model, **changes}}
+    write_bundle(tmp_path / "m", config=document, tokenizer=TOKENIZER, tensors={"a": np.zeros(1)}, card="")
+    with pytest.raises(BundleError, match=message):
+        load(tmp_path / "m")

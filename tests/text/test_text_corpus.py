@@ -260,7 +260,7 @@ def test_damaged_corpora(songs: Path, tmp_path: Path) -> None:
     assert prepare([songs], TextSettings(), out).train.tokens == int(0.9 * len(SONGS)) + 1
     (out / "corpus.json").unlink()
     (out / "corpus.json").mkdir()
-    with pytest.raises(TextError, match="cannot be read: Is a directory"):
+    with pytest.raises(TextError, match="cannot be read: it is a folder"):
         open_corpus(out)
 
 
@@ -283,3 +283,14 @@ def test_of_a_very_long_text_no_more_is_held_out_than_can_be_read_again_and_agai
     documents = plan_split(1000, 50 * MOST, 0.1)
     assert documents.mask.sum() == 20
     assert (tail.share, documents.share) == (0.1, 0.1)  # what was asked for
+
+
+def test_damaged_ids_are_made_anew(tmp_path):
+    """A power cut may leave zeros in a file of the right size."""
+    (tmp_path / "t.txt").write_text("one song\n\nanother song\n" * 50, "utf-8")
+    corpus = prepare([tmp_path / "t.txt"], TextSettings(), tmp_path / "text")
+    whole = corpus.train.ids.tolist()
+    path = tmp_path / "text" / "train.ids"
+    path.write_bytes(bytes(path.stat().st_size))
+    again = prepare([tmp_path / "t.txt"], TextSettings(), tmp_path / "text", expected=corpus.fingerprint)
+    assert again.train.ids.tolist() == whole

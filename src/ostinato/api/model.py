@@ -1,7 +1,7 @@
 """A model one can write and score with."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, overload
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.bundle import MANIFEST, Bundle, read_bundle, write_folder
-from ostinato.errors import BundleError, TextError, UsageError, needs
+from ostinato.bundle import Bundle, read_bundle, write_folder
+from ostinato.errors import TextError, UsageError, needs
 from ostinato.evaluation import Evaluation, evaluate
 from ostinato.evaluation.perplexity import evaluate_many
 from ostinato.generation import Piece, Sampler, Search, TextModel, WriteOptions, WriteRequest, Written
@@ -318,18 +318,11 @@ class Model:
 
     def save(self, path: str | Path) -> None:
         """Copy the model to the folder `path`, atomically. Raises BundleError when it cannot be written."""
-        target = Path(path)
-        if target.exists() and not (target.is_dir() and ((target / MANIFEST).is_file() or not any(target.iterdir()))):
-            raise BundleError(f"cannot save to {target}: it holds something else than a saved model; name a new folder")
-        write_folder(target, bundle_files(self.path))
+        if not str(path):
+            raise UsageError("cannot save to a folder without a name: give a path")
+        write_folder(Path(path), {name: content.tobytes() for name, content in self._bundle.files.items()})
 
 
 def load(path: str | Path, *, precision: str = "fp32") -> Model:
     """Read a saved model. `precision` is `fp32` or `int8`. Raises as `Model`."""
     return Model(path, precision=precision)
-
-
-def bundle_files(folder: Path) -> dict[str, bytes | Callable[[Path], None]]:
-    """The files of a bundle without its manifest, to be written elsewhere."""
-    names = [f.relative_to(folder).as_posix() for f in sorted(folder.rglob("*")) if f.is_file() and f.name != MANIFEST]
-    return {name: (folder / name).read_bytes() for name in names}

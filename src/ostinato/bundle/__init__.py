@@ -7,6 +7,15 @@ card.md             what it was trained on, for how long, how good it is
 manifest.json       size and SHA-256 of every other file
 """
 
+from ostinato.bundle.config import (
+    AnyConfig,
+    MixtureConfig,
+    NgramConfig,
+    RecurrentConfig,
+    WindowConfig,
+    check_tensors,
+    model_config,
+)
 from ostinato.bundle.folder import (
     FORMAT,
     MANIFEST,
@@ -26,14 +35,21 @@ __all__ = [
     "MANIFEST",
     "MAPPED_FROM",
     "RUN_LOCK",
+    "AnyConfig",
     "Array",
     "Bundle",
     "FileContent",
+    "MixtureConfig",
+    "NgramConfig",
+    "RecurrentConfig",
     "Snapshot",
     "TensorFile",
+    "WindowConfig",
+    "check_tensors",
     "discard_folder",
     "find_bundle",
     "first_stranger",
+    "model_config",
     "read_bundle",
     "read_snapshot",
     "recover_folder",

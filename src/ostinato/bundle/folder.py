@@ -67,7 +67,10 @@ def write_folder(path: Path, files: Mapping[str, FileContent]) -> None:
 
 
 def first_stranger(folder: Path) -> str | None:
-    """The first file in `folder` that its manifest does not list, as a path inside it; None where there is none."""
+    """The first file in `folder` that its manifest does not list, as a path inside it; None where there is none.
+
+    Raises OSError where the manifest cannot be read.
+    """
     if not folder.is_dir():
         return None
     own = listed(folder)
@@ -78,10 +81,11 @@ def first_stranger(folder: Path) -> str | None:
 
 
 def listed(folder: Path) -> set[str]:
-    """The files that the manifest of `folder` lists, and the manifest itself; empty where there is none to be read."""
+    """The files that the manifest of `folder` lists, and the manifest itself; empty where there is none, or a damaged
+    one. Raises OSError where it cannot be read."""
     try:
         files = parse_json(read_regular(folder / MANIFEST, limit=MANIFEST_LIMIT)).get("files")
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         return set()
     return {MANIFEST, *files} if isinstance(files, dict) else set()
 
@@ -124,8 +128,7 @@ def _replace(place: Path, files: Mapping[str, FileContent]) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     flush_place(place.parent)
-    if fresh.exists():  # the old one, by way of an exchange
-        discard_folder(fresh)
+    discard_folder(fresh)  # the old one, by way of an exchange
 
 
 def _build(fresh: Path, files: Mapping[str, FileContent]) -> None:

@@ -68,7 +68,8 @@ def hold(lock: Path, *, what: str, place: Path, wait: float = 0.0) -> Iterator[b
                     del _held[lock]
                     with contextlib.suppress(OSError):
                         lock.unlink()
-                    os.close(held.handle)
+                    with contextlib.suppress(OSError):  # the file is closed all the same
+                        os.close(held.handle)
 
 
 def refuse_if_held(lock: Path, *, place: Path) -> None:

@@ -1,10 +1,10 @@
 """n-gram models: counts, smoothing, ARPA files; a cache; and mixtures of any models."""
 
-from ostinato.ngram.arpa import token_names, write_arpa
+from ostinato.ngram.arpa import save_arpa, token_names, write_arpa
 from ostinato.ngram.arpa_reader import read_arpa
 from ostinato.ngram.cache import UnigramCache
 from ostinato.ngram.continuous import ContinuousCache, HiddenStates
-from ostinato.ngram.fit import SMOOTHINGS, fit_ngram, from_arrays, unseen_note
+from ostinato.ngram.fit import SMOOTHINGS, fit_ngram, from_arrays, load_ngram, unseen_note
 from ostinato.ngram.gated import GatedMixture, cross_fit_gate, fit_gate, hear, mixed_scores, untrained
 from ostinato.ngram.mixture import (
     Mixture,
@@ -41,9 +41,11 @@ __all__ = [
     "join_gated",
     "join_parts",
     "load_mixture",
+    "load_ngram",
     "mix",
     "mixed_scores",
     "read_arpa",
+    "save_arpa",
     "token_names",
     "unseen_note",
     "untrained",

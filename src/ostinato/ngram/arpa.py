@@ -8,14 +8,17 @@ one of the two markers, these are escaped: `\\s` blank, `\\n`, `\\t`, `\\\\`, `\
 hexadecimal digits for other characters.
 """
 
+import io
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.errors import UsageError
+from ostinato.errors import TextError, UsageError
+from ostinato.files import NotFlushedError, replacing
 from ostinato.kernels.ngram import Nodes
 from ostinato.ngram.arpa_lines import NEVER, ArpaLines
 from ostinato.ngram.links import Level, parents, shorter, tokens
@@ -108,6 +111,23 @@ def write_arpa(model: NgramModel, names: Sequence[str], file: TextIO) -> None:
                 level.keys[nodes] = contexts * model.vocabulary_size + last
         links.append(suffixes)
     file.write("\n\n\\end\\\n")
+
+
+def save_arpa(model: NgramModel, names: Sequence[str], path: Path) -> None:
+    """`write_arpa` to the file `path`, whole or not at all. Raises UsageError as it does, and for an empty path;
+    TextError where the file cannot be written: what was there before is untouched, unless the message says otherwise.
+    """
+    if not str(path):
+        raise UsageError("the name of the ARPA file is empty")
+    try:
+        with replacing(path) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="\n")
+            write_arpa(model, names, text)
+            text.detach()
+    except NotFlushedError as error:
+        raise TextError(f"{path} is saved, but its folder could not be flushed: {error.strerror}") from None
+    except OSError as error:
+        raise TextError(f"cannot save {path}: {error.strerror or error}; what was there before is untouched") from None
 
 
 def _chunks(size: int) -> Iterator[Nodes]:

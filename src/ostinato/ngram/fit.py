@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ostinato.bundle import Bundle, NgramConfig, model_config
 from ostinato.errors import BundleError, UsageError
 from ostinato.ngram.counts import MAX_ORDER, NgramCounts, count_ngrams, prune
 from ostinato.ngram.model import NgramModel
@@ -115,6 +116,13 @@ def from_arrays(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[An
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise BundleError(f"the n-gram arrays do not fit their settings ({error}); train the model again") from None
     return model
+
+
+def load_ngram(bundle: Bundle) -> NgramModel:
+    """The model in a bundle of kind `ngram`. Raises BundleError where config, tokenizer and arrays do not belong
+    together."""
+    model_config(NgramConfig, bundle)
+    return from_arrays(bundle.config["model"], bundle.tensors)
 
 
 def _check_trie(words: tuple[Any, ...], children: tuple[Any, ...], word_type: type) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.bundle import Bundle
+from ostinato.bundle import Bundle, MixtureConfig, model_config
 from ostinato.errors import BundleError, UsageError
 from ostinato.ngram.cache import UnigramCache
 from ostinato.ngram.continuous import ContinuousCache, HiddenStates
@@ -182,6 +182,7 @@ def load_mixture(bundle: Bundle, load: Callable[[Bundle], StepModel]) -> Mixture
 
     Raises BundleError when the bundle does not hold what its config says.
     """
+    model_config(MixtureConfig, bundle)
     try:
         model = bundle.config["model"]
         parts: list[StepModel] = []

@@ -95,7 +95,10 @@ def check_folder(out: Path, *, resume: bool | None = False, overwrite: bool = Fa
     _make(out)
     for name in _SAVED:
         recover_folder(out / name)
-    stranger = _stranger(out)
+    try:
+        stranger = _stranger(out)
+    except OSError as error:
+        raise TrainingError(f"the output folder {out} cannot be read: {error.strerror or error}") from None
     if stranger is not None:
         raise TrainingError(
             f"{out / stranger} was not made by a run, which would replace it: move it away, or choose another folder "

@@ -1,9 +1,11 @@
 """From a bundle of any kind to the model in it."""
 
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ostinato.bundle import Bundle, read_bundle
+from ostinato.bundle import AnyConfig, Bundle, model_config, read_bundle
 from ostinato.errors import BundleError, UsageError
 from ostinato.protocols import StepModel
 from ostinato.runtime.recurrent import load_recurrent
@@ -20,24 +22,9 @@ def load(
     what is damaged or unknown, UsageError for a choice that cannot be had.
     """
     bundle = source if isinstance(source, Bundle) else read_bundle(Path(source))
-    if bundle.kind == "recurrent":
-        return load_recurrent(bundle, precision=precision, isa=isa, threads=threads)
-    if precision != "fp32" and bundle.kind in ("ngram", "context-mixing", "window"):
-        raise UsageError(f"a model of kind {bundle.kind} has no {precision} weights: leave precision at fp32")
-    if bundle.kind == "ngram":
-        from ostinato.ngram import from_arrays
-
-        return from_arrays(_settings(bundle), bundle.tensors)
-    if bundle.kind == "context-mixing":
-        from ostinato.mixing import from_tensors
-
-        return from_tensors(_settings(bundle), bundle.tensors)
-    if bundle.kind == "mixture":
-        from ostinato.ngram import load_mixture
-
-        return load_mixture(bundle, lambda part: load(part, precision=precision, isa=isa, threads=threads))
-    if bundle.kind == "window":
-        return load_window(bundle)
+    loader = _LOADERS.get(bundle.kind)
+    if loader is not None:
+        return loader(bundle, _Choice(precision, isa, threads))
     if bundle.kind == "task":
         raise BundleError(
             f"{bundle.path} holds no language model but one to {bundle.config.get('task', {}).get('name')}: "
@@ -48,8 +35,54 @@ def load(
     )
 
 
-def _settings(bundle: Bundle) -> dict[str, Any]:
-    settings = bundle.config.get("model")
-    if not isinstance(settings, dict):
-        raise BundleError(f'{bundle.path / "config.json"} has no table "model"; train or copy the model again')
-    return settings
+@dataclass(frozen=True)
+class _Choice:
+    """How a model is to be run."""
+
+    precision: str
+    isa: str | None
+    threads: int | None
+
+    def refuse_precision(self, kind: str) -> None:
+        if self.precision != "fp32":
+            raise UsageError(f"a model of kind {kind} has no {self.precision} weights: leave precision at fp32")
+
+
+def _recurrent(bundle: Bundle, choice: _Choice) -> StepModel:
+    return load_recurrent(bundle, precision=choice.precision, isa=choice.isa, threads=choice.threads)
+
+
+def _window(bundle: Bundle, choice: _Choice) -> StepModel:
+    choice.refuse_precision("window")
+    return load_window(bundle)
+
+
+def _ngram(bundle: Bundle, choice: _Choice) -> StepModel:
+    from ostinato.ngram import load_ngram
+
+    choice.refuse_precision("ngram")
+    return load_ngram(bundle)
+
+
+def _context_mixing(bundle: Bundle, choice: _Choice) -> StepModel:
+    from ostinato.mixing import from_tensors
+
+    choice.refuse_precision("context-mixing")
+    model_config(AnyConfig, bundle)
+    return from_tensors(bundle.config["model"], bundle.tensors)
+
+
+def _mixture(bundle: Bundle, choice: _Choice) -> StepModel:
+    from ostinato.ngram import load_mixture
+
+    return load_mixture(bundle, lambda part: load(part, **dataclasses.asdict(choice)))
+
+
+_LOADERS: dict[str, Callable[[Bundle, _Choice], StepModel]] = {
+    "recurrent": _recurrent,
+    "window": _window,
+    "ngram": _ngram,
+    "context-mixing": _context_mixing,
+    "mixture": _mixture,
+}
+"""What loads each kind of language model: a new kind needs a line here and a config in `bundle/config.py`."""

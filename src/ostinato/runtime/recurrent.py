@@ -1,28 +1,20 @@
 """Recurrent language models on the kernels, as a `StepModel`."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.bundle import Bundle
-from ostinato.errors import BundleError
+from ostinato.bundle import Bundle, RecurrentConfig, check_tensors, model_config
 from ostinato.kernels import Kernels
 from ostinato.kernels.native import NativeRecurrent, Sampling
 from ostinato.kernels.recurrent import build
-from ostinato.kernels.shape import CELLS, Recurrent, Shape
+from ostinato.kernels.shape import Recurrent, Shape
 from ostinato.protocols import END_OF_DOCUMENT, Ids
 
 FloatArray = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
-
-_LIMITS = {
-    "layers": (1, 64),
-    "hidden_size": (1, 1 << 16),
-    "embedding_size": (0, 1 << 16),
-    "vocabulary_size": (1, 1 << 28),
-}
 
 
 def load_recurrent(
@@ -32,54 +24,11 @@ def load_recurrent(
 
     Raises BundleError where config, tokenizer and tensors do not belong together, UsageError as `load`.
     """
-    shape = _shape(bundle)
-    if shape.vocabulary_size != bundle.tokenizer.vocabulary_size:
-        raise BundleError(
-            f"{bundle.path} has a model of {shape.vocabulary_size} tokens and a tokenizer of "
-            f"{bundle.tokenizer.vocabulary_size}: they do not belong together; copy or train it again"
-        )
-    _check_tensors(bundle.path, shape, bundle.tensors)
+    shape = Shape(**dataclasses.asdict(model_config(RecurrentConfig, bundle)))
+    check_tensors(bundle.path, shape.tensors(), bundle.tensors)
     recurrent, kernels = build(shape, bundle.tensors, precision=precision, isa=isa, threads=threads)
     kind = WritingRecurrentModel if isinstance(recurrent, NativeRecurrent) else RecurrentModel
     return kind(recurrent, kernels, precision)
-
-
-def _shape(bundle: Bundle) -> Shape:
-    config = bundle.config.get("model")
-    values: Mapping[str, Any] = config if isinstance(config, dict) else {}
-    where = bundle.path / "config.json"
-    for name, (low, high) in _LIMITS.items():
-        value = values.get(name)
-        if type(value) is not int or not low <= value <= high:
-            raise BundleError(f"{where}: model.{name} must be {low} to {high}, got {value!r}; train or copy it again")
-    if values.get("cell") not in CELLS:
-        raise BundleError(f"{where}: model.cell must be one of {', '.join(CELLS)}, got {values.get('cell')!r}")
-    tied = values.get("tied")
-    if type(tied) is not bool or (tied and values["embedding_size"] == 0):
-        raise BundleError(f"{where}: model.tied cannot be {tied!r} here; train or copy the model again")
-    return Shape(
-        cell=values["cell"],
-        layers=values["layers"],
-        hidden_size=values["hidden_size"],
-        embedding_size=values["embedding_size"],
-        vocabulary_size=values["vocabulary_size"],
-        tied=tied,
-    )
-
-
-def _check_tensors(path: Any, shape: Shape, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
-    expected = shape.tensors()
-    if expected.keys() != set(tensors):
-        missing, extra = sorted(expected.keys() - set(tensors)), sorted(set(tensors) - expected.keys())
-        names = f"misses {', '.join(missing)}" if missing else f"has {', '.join(extra)} besides"
-        raise BundleError(f"{path}: the model {names}, which its config.json says otherwise; copy or train it again")
-    for name, size in expected.items():
-        tensor = tensors[name]
-        if tensor.shape != size or tensor.dtype != np.float32:
-            raise BundleError(
-                f"{path}: tensor {name} is {tensor.dtype} {tensor.shape}, but config.json asks for float32 {size}; "
-                "copy or train it again"
-            )
 
 
 class RecurrentModel:

@@ -1,12 +1,11 @@
 """The network over the last few tokens (`models.window_mlp`) as a `StepModel`, in NumPy."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.bundle import Bundle
+from ostinato.bundle import Bundle, WindowConfig, check_tensors, model_config
 from ostinato.errors import BundleError, UsageError
 from ostinato.protocols import END_OF_DOCUMENT, Floats, Ids
 
@@ -81,25 +80,20 @@ class WindowModel:
 
 
 def load_window(bundle: Bundle) -> WindowModel:
-    """The model in a bundle of kind `window`. Raises BundleError where its tensors do not fit each other."""
-    try:
-        embedding, window, bias = (bundle.tensors[n] for n in ("embedding.weight", "window.weight", "window.bias"))
-        head, head_bias = bundle.tensors.get("head.weight", embedding), bundle.tensors["head.bias"]
-        projection = bundle.tensors.get("projection.weight")
-        context = int(bundle.config["model"]["context"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{bundle.path} lacks {error}: the model is damaged; train or copy it again") from None
-    V, E = embedding.shape if embedding.ndim == 2 else (0, 0)
-    H = len(bias)
-    wanted: dict[str, tuple[Any, tuple[int, ...]]] = {
-        "window.weight": (window, (H, context * E)),
-        "projection.weight": (projection, (E, H)),
-        "head.weight": (head, (V, H if projection is None else E)),
-        "head.bias": (head_bias, (V,)),
-    }
-    for name, (array, shape) in wanted.items():
-        if array is None:
-            continue
-        if array.shape != shape or not V or context < 1 or bundle.tokenizer.vocabulary_size != V:
-            raise BundleError(f"{bundle.path}: {name} must have shape {shape}, got {array.shape}; copy it again")
-    return WindowModel(embedding, window, bias, projection, head, head_bias)
+    """The model in a bundle of kind `window`. Raises BundleError where config, tokenizer and tensors do not
+    belong together."""
+    config = model_config(WindowConfig, bundle)
+    tensors = bundle.tensors
+    check_tensors(bundle.path, config.tensors(), tensors)
+    for name in tensors:
+        if not np.isfinite(tensors[name]).all():
+            raise BundleError(f"{bundle.path}: tensor {name} holds a value that is no finite number; train it again")
+    embedding = tensors["embedding.weight"]
+    return WindowModel(
+        embedding,
+        tensors["window.weight"],
+        tensors["window.bias"],
+        tensors.get("projection.weight"),
+        tensors.get("head.weight", embedding),
+        tensors["head.bias"],
+    )

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ostinato.errors import BundleError, TextError
+from ostinato.files import UnsafeFileError, flush, parse_json, read_regular, write_file
 from ostinato.protocols import Ids
 from ostinato.settings import TextSettings
 from ostinato.text.documents import BlankTrimmer, Piece, cut_documents, resolve_documents
@@ -30,6 +31,8 @@ FORMAT = 1
 DESCRIPTION = "corpus.json"
 SPLITS = ("train", "heldout")
 _PART = ".part."
+_LARGEST = 512 << 20
+"""Bytes of `corpus.json`, which holds the vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ def prepare(
         counts = _write_ids(folder, plan, documents, tokenizer, settings.direction == "backward")
         if sum(count["characters"] for count in counts.values()) != survey.characters:
             raise TextError(f"{', '.join(texts.names)} changed while it was read: try again")
-        _write_whole(folder / DESCRIPTION, json.dumps(description | {"splits": counts}, ensure_ascii=False))
+        write_file(folder / DESCRIPTION, json.dumps(description | {"splits": counts}, ensure_ascii=False))
     except OSError as error:
         raise TextError(f"the corpus cannot be written to {folder}: {error.strerror or error}") from None
     return open_corpus(folder)
@@ -206,7 +209,7 @@ def _write_ids(
     documents: Callable[[], Iterator[Piece]],
     tokenizer: BaseTokenizer,
     backward: bool,
-) -> dict[str, dict[str, int]]:
+) -> dict[str, dict[str, Any]]:
     """Encode each split into its file; returns the counts of each."""
     for stale in folder.glob(f"{_PART}*"):  # of a run that was killed
         stale.unlink(missing_ok=True)
@@ -221,22 +224,11 @@ def _write_ids(
                 writers[part].add(piece)
         for name, path in zip(SPLITS, temporary, strict=True):
             path.replace(folder / f"{name}.ids")
+        flush(folder)
     finally:
         for path in temporary:
             path.unlink(missing_ok=True)
     return {name: writer.counts() for name, writer in zip(SPLITS, writers, strict=True)}
-
-
-def _write_whole(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{_PART}{os.getpid()}.{path.name}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _reusable(folder: Path, fingerprint: str) -> Corpus | None:
@@ -244,14 +236,22 @@ def _reusable(folder: Path, fingerprint: str) -> Corpus | None:
         corpus = open_corpus(folder)
     except TextError:
         return None
-    return corpus if corpus.fingerprint == fingerprint else None
+    if corpus.fingerprint != fingerprint:
+        return None
+    # a power cut may leave zeros in a file of the right size; a corpus without checksums is made anew, too
+    described = parse_json(read_regular(folder / DESCRIPTION, limit=_LARGEST))["splits"]
+    for name in SPLITS:
+        with (folder / f"{name}.ids").open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != described[name].get("sha256"):
+                return None
+    return corpus
 
 
 def open_corpus(directory: str | os.PathLike[str]) -> Corpus:
     """A corpus that `prepare` wrote. Raises TextError if it is missing, damaged or of another format."""
     folder = Path(directory)
     try:
-        data = json.loads((folder / DESCRIPTION).read_text("utf-8"))
+        data = parse_json(read_regular(folder / DESCRIPTION, limit=_LARGEST))
         if data["format"] != FORMAT:
             raise TextError(f"{folder} holds a corpus of format {data['format']}, not {FORMAT}: prepare it again")
         dtype = np.dtype(data["dtype"]).newbyteorder("<")
@@ -264,11 +264,13 @@ def open_corpus(directory: str | os.PathLike[str]) -> Corpus:
         raise TextError(f"{folder} holds no prepared corpus") from None
     except OSError as error:
         raise TextError(f"{folder} cannot be read: {error.strerror or error}") from None
+    except UnsafeFileError as error:
+        raise TextError(f"{folder / DESCRIPTION} cannot be read: {error}") from None
     except (BundleError, ValueError, KeyError, TypeError):
         raise TextError(f"{folder} holds a damaged corpus: prepare it again") from None
 
 
-def _open_split(path: Path, dtype: np.dtype[Any], counts: dict[str, int]) -> Split:
+def _open_split(path: Path, dtype: np.dtype[Any], counts: dict[str, Any]) -> Split:
     if path.stat().st_size != counts["tokens"] * dtype.itemsize:
         raise ValueError("wrong size")
     ids = np.memmap(path, dtype, "r") if counts["tokens"] else np.zeros(0, dtype)

@@ -1,5 +1,7 @@
 """Writing token ids to a file as the text arrives, forward or with each document's tokens reversed."""
 
+import hashlib
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,6 +30,7 @@ class IdsWriter:
         self._small: list[str] = []
         self._size = 0
         self._begin: int | None = None  # first token of the large document that is being written
+        self._sha256 = ""
         self._tokens = self._documents = self._characters = 0
 
     def __enter__(self) -> "IdsWriter":
@@ -38,6 +41,10 @@ class IdsWriter:
         try:
             if error is None:
                 self._flush()
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                self._file.seek(0)
+                self._sha256 = hashlib.file_digest(self._file, "sha256").hexdigest()
         finally:
             self._file.close()
 
@@ -61,9 +68,14 @@ class IdsWriter:
             self._write(np.full(1, END_OF_DOCUMENT, self._dtype))
             self._begin = None
 
-    def counts(self) -> dict[str, int]:
-        """Tokens (END_OF_DOCUMENT included), documents and characters written."""
-        return {"tokens": self._tokens, "documents": self._documents, "characters": self._characters}
+    def counts(self) -> dict[str, Any]:
+        """Tokens (END_OF_DOCUMENT included), documents and characters written, and the file's SHA-256."""
+        return {
+            "tokens": self._tokens,
+            "documents": self._documents,
+            "characters": self._characters,
+            "sha256": self._sha256,
+        }
 
     def _flush(self) -> None:
         if not self._small:

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ostinato.bundle import TensorFile, recover_folder, tensor_writer, verify_folder, write_folder
+from ostinato.bundle import TensorFile, read_snapshot, recover_folder, tensor_writer, write_folder
 from ostinato.errors import BundleError, TrainingError
 from ostinato.training.schedules import Plateau
+
+STATE, TENSORS = "state.json", "state.safetensors"
+_STATE_LIMIT = 64 << 20
 
 
 @dataclass
@@ -67,8 +70,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     write_folder(
         folder,
         {
-            "state.json": (json.dumps(document, ensure_ascii=False) + "\n").encode("utf-8"),
-            "state.safetensors": tensor_writer(arrays),
+            STATE: (json.dumps(document, ensure_ascii=False) + "\n").encode("utf-8"),
+            TENSORS: tensor_writer(arrays),
         },
     )
 
@@ -78,15 +81,14 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     recover_folder(folder)
     if not folder.exists():
         raise TrainingError(f"nothing to resume: there is no checkpoint at {folder}; start without --resume")
-    verify_folder(folder)
+    snapshot = read_snapshot(folder, required=(STATE, TENSORS))
+    document = snapshot.document(STATE, limit=_STATE_LIMIT)
     try:
-        document = json.loads((folder / "state.json").read_text("utf-8"))
         position = Position.from_json(document["position"])
         run = document["run"]
     except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{folder / 'state.json'} is not a checkpoint of this version ({error})") from None
-    # copied out of the mapped file: the file is replaced by the next checkpoint while these are in use
-    tensors = {
-        name: torch.from_numpy(np.array(value)) for name, value in TensorFile(folder / "state.safetensors").items()
-    }
+        raise BundleError(f"{folder / STATE} is not a checkpoint of this version ({error})") from None
+    # copied, because the tensors of a file cannot be written to
+    saved = TensorFile(folder / TENSORS, snapshot.files[TENSORS])
+    tensors = {name: torch.from_numpy(np.array(value)) for name, value in saved.items()}
     return Checkpoint(tensors, position, run)

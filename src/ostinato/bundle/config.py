@@ -1,0 +1,158 @@
+"""What `config.json` says of a model, as a value: one frozen class per kind, and the one place where it is checked.
+
+Every loader goes through `model_config` and, for the arrays, `check_tensors`: config, tokenizer and tensors belong
+together, or they are refused with a line that says which does not fit.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ostinato.bundle.reading import CONFIG, Bundle
+from ostinato.errors import BundleError
+from ostinato.settings import CELLS
+
+_AGAIN = "train or copy it again"
+LARGEST_VOCABULARY = 1 << 28
+
+
+def _whole(low: int, high: int) -> Any:
+    return field(metadata={"low": low, "high": high})
+
+
+def _among(*names: str) -> Any:
+    return field(metadata={"among": names})
+
+
+def _is_a(kind: type, *, optional: bool = False) -> Any:
+    return field(metadata={"type": kind, "optional": optional})
+
+
+@dataclass(frozen=True)
+class RecurrentConfig:
+    """Kind `recurrent`: `embedding_size` 0 is one-hot input, which cannot be tied."""
+
+    layers: int = _whole(1, 64)
+    hidden_size: int = _whole(1, 1 << 16)
+    embedding_size: int = _whole(0, 1 << 16)
+    vocabulary_size: int = _whole(1, LARGEST_VOCABULARY)
+    cell: str = _among(*CELLS)
+    tied: bool = _is_a(bool)
+
+    def __post_init__(self) -> None:
+        if self.tied and not self.embedding_size:
+            raise ValueError("model.tied cannot be True here")
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """Kind `window`: a network without a hidden state over the last `context` tokens."""
+
+    context: int = _whole(1, 1024)
+    hidden_size: int = _whole(1, 1 << 16)
+    embedding_size: int = _whole(1, 1 << 16)
+    vocabulary_size: int = _whole(1, LARGEST_VOCABULARY)
+    tied: bool = _is_a(bool)
+
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the weights, all float32."""
+        V, E, H = self.vocabulary_size, self.embedding_size, self.hidden_size
+        shapes: dict[str, tuple[int, ...]] = {
+            "embedding.weight": (V, E), "window.weight": (H, self.context * E), "window.bias": (H,), "head.bias": (V,)
+        }  # fmt: skip
+        if not self.tied:
+            shapes["head.weight"] = (V, H)
+        elif E != H:
+            shapes["projection.weight"] = (E, H)
+        return shapes
+
+
+@dataclass(frozen=True)
+class NgramConfig:
+    """Kind `ngram`; what else a smoothing keeps is checked with its arrays (`ngram/fit.py`)."""
+
+    smoothing: str = _among("kneser-ney", "add-k", "maximum-likelihood", "arpa")
+    order: int = _whole(1, 10)
+    vocabulary_size: int = _whole(1, LARGEST_VOCABULARY)
+
+
+@dataclass(frozen=True)
+class AnyConfig:
+    """What every kind has; for `context-mixing`, whose own settings are checked with its arrays (`mixing/`)."""
+
+    vocabulary_size: int = _whole(1, LARGEST_VOCABULARY)
+
+
+@dataclass(frozen=True)
+class MixtureConfig:
+    """Kind `mixture`: parts, each with its own kind and model table, and their weights, unless a gate has them."""
+
+    vocabulary_size: int = _whole(1, LARGEST_VOCABULARY)
+    parts: list[dict[str, Any]] = _is_a(list)  # noqa: RUF009
+    weights: list[float] | None = _is_a(list, optional=True)  # noqa: RUF009
+
+    def __post_init__(self) -> None:
+        weights = [1.0] * len(self.parts) if self.weights is None else self.weights
+        if not 1 <= len(self.parts) <= 64 or len(weights) != len(self.parts):
+            raise ValueError("it is no whole mixture: model.parts must be 1 to 64, with a weight for each")
+        if not all(type(weight) in (int, float) and 0 <= weight <= 1 for weight in weights):
+            raise ValueError("it is no whole mixture: model.weights must be numbers from 0 to 1")
+        for part in self.parts:
+            kind, model = (part.get("kind"), part.get("model")) if isinstance(part, dict) else (None, None)
+            if not isinstance(kind, str) or not isinstance(model, dict) or kind == "mixture":
+                raise ValueError("it is no whole mixture: every one of model.parts needs a kind and a model")
+
+
+C = TypeVar("C", RecurrentConfig, WindowConfig, NgramConfig, MixtureConfig, AnyConfig)
+
+
+def model_config(kind: type[C], bundle: Bundle) -> C:
+    """The bundle's table `model` as a value, whose vocabulary is the tokenizer's. Raises BundleError."""
+    config = read_table(kind, bundle.config.get("model"), bundle.path / CONFIG)
+    if config.vocabulary_size != bundle.tokenizer.vocabulary_size:
+        raise BundleError(
+            f"{bundle.path} has a model of {config.vocabulary_size} tokens and a tokenizer of "
+            f"{bundle.tokenizer.vocabulary_size}: they do not belong together; copy or train it again"
+        )
+    return config
+
+
+def read_table(kind: type[C], table: Any, where: Path) -> C:
+    """A table of a config as a value; names that the kind does not have are left out. Raises BundleError."""
+    if not isinstance(table, Mapping):
+        raise BundleError(f'{where} has no table "model"; train or copy the model again')
+    values: dict[str, Any] = {}
+    for setting in dataclasses.fields(kind):
+        value, limits = table.get(setting.name), setting.metadata
+        name, given = f"{where}: model.{setting.name}", f"{value!r:.60}"
+        if "among" in limits and not (isinstance(value, str) and value in limits["among"]):
+            raise BundleError(f"{name} must be one of {', '.join(limits['among'])}, got {given}; {_AGAIN}")
+        if "low" in limits and (type(value) is not int or not limits["low"] <= value <= limits["high"]):
+            raise BundleError(f"{name} must be {limits['low']} to {limits['high']}, got {given}; {_AGAIN}")
+        if "type" in limits and type(value) is not limits["type"] and not (limits["optional"] and value is None):
+            raise BundleError(f"{name} cannot be {given}; {_AGAIN}")
+        values[setting.name] = value
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise BundleError(f"{where}: {error}; {_AGAIN}") from None
+
+
+def check_tensors(path: Path, expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Raise BundleError unless the tensors are exactly the expected ones, float32."""
+    if expected.keys() != set(tensors):
+        missing, extra = sorted(expected.keys() - set(tensors)), sorted(set(tensors) - expected.keys())
+        names = f"the model misses {', '.join(missing)}" if missing else f"the model has {', '.join(extra)} besides"
+        raise BundleError(f"{path}: {names:.200}, unlike what its config.json describes; copy or train it again")
+    for name, size in expected.items():
+        tensor = tensors[name]
+        if tensor.shape != size or tensor.dtype != np.float32:
+            raise BundleError(
+                f"{path}: tensor {name} is {tensor.dtype} {tensor.shape}, but config.json asks for float32 {size}; "
+                "copy or train it again"
+            )
