@@ -30,6 +30,7 @@ TASKS = tuple(
     module.name.replace("_", "-") for module in pkgutil.iter_modules([str(Path(__file__).parent / "runs" / "tasks")])
 )
 """One task a file in `runs/tasks/`."""
+VOCABULARIES = ("join", "new")
 POOLINGS = ("last", "mean", "max")
 _MOST = 2**31 - 1
 """More of anything that is counted is a slip of the keyboard."""
@@ -213,6 +214,20 @@ class TrainingSettings(_Checked):
         high=_MOST,
     )
     precision: str = _setting("auto", "arithmetic of the matrix products", among=PRECISIONS)
+    vocabulary: str = _setting(
+        "join",
+        "tokens of a run that starts from a model: its own and the text's, or the text's alone",
+        among=VOCABULARIES,
+    )
+    layer_rates: float = _setting(
+        1.0,
+        "a run that starts from a model: learning rate of each layer, as a share of the one above",
+        low=0.0,
+        high=1.0,
+    )
+    unfreeze: float = _setting(
+        0.0, "where a model is the start: share of the run after which the lowest layer learns", low=0.0, high=1.0
+    )
     seed: int = _setting(1, "seed of initial weights, sampling and dropout", low=0, high=2**63 - 1)
 
 

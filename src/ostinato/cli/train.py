@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ostinato.errors import UsageError
 from ostinato.files import path
-from ostinato.settings import TASKS, Recipe, apply_overrides, load_recipe, recipe_names, with_budget
+from ostinato.settings import TASKS, VOCABULARIES, Recipe, apply_overrides, load_recipe, recipe_names, with_budget
 from ostinato.terminal import note, quoted, say, say_json
 
 
@@ -24,6 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--epochs", type=float, metavar="N", help="passes over the text")
     parser.add_argument("--steps", type=int, metavar="N", help="minibatches")
+    parser.add_argument(
+        "--from",
+        dest="start",
+        type=path,
+        metavar="MODEL",
+        help="start from a saved model: its weights and vocabulary",
+    )
+    parser.add_argument(
+        "--vocabulary", choices=VOCABULARIES, metavar="V",
+        help="with --from: join (the model's tokens and the text's; the default) or new (the text's alone)",
+    )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
     parser.add_argument("--overwrite", action="store_true", help="replace the run that is in DIR")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of weights, sampling and dropout")
@@ -37,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def recipe_of(args: argparse.Namespace) -> Recipe:
     """The recipe that the options describe. Raises SettingsError."""
     task = [f"task.name={args.task}"] if args.task else []
-    recipe = apply_overrides(load_recipe(args.recipe or "default"), [*task, *args.set])
+    vocabulary = [f"training.vocabulary={args.vocabulary}"] if args.vocabulary else []
+    recipe = apply_overrides(load_recipe(args.recipe or "default"), [*task, *vocabulary, *args.set])
     return with_budget(recipe, minutes=args.minutes, epochs=args.epochs, steps=args.steps, seed=args.seed)
 
 
@@ -49,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     recipe, out = recipe_of(args), _folder(args)
     if args.resume and recipe.ngram.smoothing != "none":
         raise UsageError("an n-gram model is counted anew each time: leave out --resume, or give --overwrite")
+    if args.vocabulary and args.start is None:
+        raise UsageError("--vocabulary says what becomes of the tokens of a model to start from: name it with --from")
     names_recipe = bool(args.recipe or args.set or args.task or args.seed is not None)
     result = train(
         args.text,
@@ -61,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         encoding=args.encoding,
         progress=not args.quiet,
         threads=args.threads,
+        start=args.start,
     )
     if args.json:
         say_json(result.to_json())

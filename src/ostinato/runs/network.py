@@ -164,7 +164,9 @@ def _check_resume(recipe: ResolvedRecipe, run: Run, fingerprint: str) -> Resolve
     """The recorded recipe as it was resolved, with the (possibly extended) budget. Raises for other data."""
     recorded = run.recorded or {}
     if recorded["fingerprint"] != fingerprint:
-        raise TrainingError("cannot resume with another text: give the same files as before, or start anew with -o")
+        raise TrainingError(
+            "cannot resume with another text: give the same files as before, or learn the new one with --from MODEL"
+        )
     before = recipe_from_mapping(recorded["resolved"], "the checkpoint's recipe")
     budget = {k: getattr(recipe.training, k) for k in _BUDGET}
     return decide(dataclasses.replace(before, name=recipe.name), training=budget)

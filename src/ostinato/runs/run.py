@@ -50,6 +50,8 @@ def train(
     if resume and not same_recipe:
         recipe = _as_before(recipe, out)
     task = find_task(recipe)
+    if start is not None:
+        _check_start(recipe, resume)
     if resume and not task.resumable:
         raise UsageError("an n-gram model is counted anew each time: leave out resume, or overwrite the old one")
     seen = Observers([*([Progress()] if progress else []), *observers])
@@ -74,6 +76,13 @@ def _through(task: Task, run: Run) -> Result:
     built = task.build(run, settled, data)
     _begin(run, settled.recipe)
     return task.train(run, settled, built)
+
+
+def _check_start(recipe: Recipe, resume: bool) -> None:
+    if resume:
+        raise UsageError("a run that is resumed has its start already: leave --from (start=) out")
+    if recipe.task.name != "language" or recipe.ngram.smoothing != "none" or recipe.model.context:
+        raise UsageError("only a recurrent language model can start from another: leave --from (start=) out")
 
 
 def _as_before(recipe: Recipe, out: Path) -> Recipe:

@@ -127,7 +127,9 @@ def prepare(
     if expected != fingerprint and (together := keep_together(plan, watch.copies)) is not plan:
         plan, fingerprint = together, _fingerprint(f"{survey.digest}, copies together", settings, tokenizer)
     if expected is not None and fingerprint != expected:
-        raise TextError("cannot resume with another text: give the same files as before, or start anew with -o")
+        raise TextError(
+            "cannot resume with another text: give the same files as before, or learn the new one with --from MODEL"
+        )
     notes = (*texts.notes, *watch.notes(settings.heldout > 0))
     if trim is not None and trim.trimmed:
         notes += ("blanks at the ends of the lines are left out, as published figures count (whitespace, lines)",)

@@ -1,22 +1,40 @@
 """Optimizers by name, gradient clipping, and their state as plain arrays."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 
+from ostinato.errors import UsageError
 from ostinato.layers.native_adamw import NativeAdamW
 from ostinato.settings import TrainingSettings
 
 
 def build_optimizer(
-    parameters: Iterable[torch.nn.Parameter], settings: TrainingSettings, learning_rate: float
+    parameters: Iterable[torch.nn.Parameter],
+    settings: TrainingSettings,
+    learning_rate: float,
+    levels: Mapping[torch.nn.Parameter, int] | None = None,
 ) -> torch.optim.Optimizer:
     """SGD, Adam (L2 penalty) or AdamW (decoupled decay, of matrices alone; biases are not decayed).
 
-    AdamW on a CPU is `NativeAdamW`, which clips in the same passes, where the kernels are here.
+    AdamW on a CPU is `NativeAdamW`, which clips in the same passes, where the kernels are here. `levels` says how far
+    below the output each parameter is: with them the optimizer is torch's AdamW with a group per level, whose rates
+    `set_learning_rate` grades (Howard and Ruder 2018, discriminative fine-tuning).
     """
     parameters, decay = list(parameters), settings.weight_decay or 0.0
+    if levels is not None:
+        if settings.optimizer != "adamw":
+            raise UsageError(
+                f"training.layer_rates and training.unfreeze need training.optimizer = adamw, got {settings.optimizer}"
+            )
+        graded = [
+            {"params": chosen, "weight_decay": decay if matrices else 0.0, "level": level}
+            for level in sorted(set(levels.values()))
+            for matrices in (True, False)
+            if (chosen := [p for p in parameters if levels[p] == level and (p.ndim > 1) == matrices])
+        ]
+        return torch.optim.AdamW(graded, lr=learning_rate, fused=True)
     if settings.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=learning_rate, momentum=settings.momentum, weight_decay=decay)
     if settings.optimizer == "adam":
@@ -45,10 +63,18 @@ def clipped_step(optimizer: torch.optim.Optimizer, clip: float) -> float:
     return norm
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Use `learning_rate` from the next step on."""
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer, learning_rate: float, settings: TrainingSettings, progress: float
+) -> None:
+    """Use `learning_rate` from the next step on; in a group of level k, layer_rates ** k of it.
+
+    Levels are unfrozen from the top: the lowest begins to learn after the share `settings.unfreeze` of the run.
+    """
+    lowest = max((group.get("level", 0) for group in optimizer.param_groups), default=0)
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        level = group.get("level", 0)
+        frozen = lowest > 0 and progress < settings.unfreeze * level / lowest
+        group["lr"] = 0.0 if frozen else learning_rate * settings.layer_rates**level
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -106,7 +106,9 @@ class Trainer:
         self.interrupted = False
         """Set (from a signal handler, say) to stop after the minibatch in progress."""
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = build_optimizer(model.parameters(), settings, settings.learning_rate)
+        graded = settings.layer_rates != 1.0 or settings.unfreeze > 0.0
+        levels = model.levels() if graded else None
+        self.optimizer = build_optimizer(model.parameters(), settings, settings.learning_rate, levels)
         self.average = Average(model, settings.averaging) if settings.averaging else None
         self.state: Any = None
         self.steps_per_epoch = len(data.epoch(0))
@@ -217,7 +219,7 @@ class Trainer:
         if p.batch == 0:
             p.loss_sum, p.loss_tokens = 0.0, 0
         rate = s.learning_rate * schedule_factor(s.schedule, progress, s.warmup) * s.plateau_factor**p.plateau.cuts
-        set_learning_rate(self.optimizer, rate)
+        set_learning_rate(self.optimizer, rate, s, progress)
         self.model.train()
         arrays = [torch.from_numpy(a).to(self.device) for a in batch]
         self.optimizer.zero_grad(set_to_none=True)  # before the loss, which comes with its gradient

@@ -1,6 +1,5 @@
 """The language model of a text: what is read, how "auto" is decided, what is built, measured and said of it."""
 
-import dataclasses
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -12,8 +11,7 @@ import numpy as np
 import torch
 
 from ostinato.batching import Minibatches, minibatches
-from ostinato.bundle import Bundle, read_bundle
-from ostinato.errors import UsageError
+from ostinato.bundle import Bundle
 from ostinato.evaluation import Evaluation, baselines, figure
 from ostinato.layers import start_output_bias
 from ostinato.layers.threads import wanted_threads
@@ -28,8 +26,9 @@ from ostinato.runs.network import Built, NetworkTask, Settled
 from ostinato.runs.picture import LossPicture
 from ostinato.runs.samples import sample_text
 from ostinato.runs.saving import ModelWriter, loss_figures
+from ostinato.runs.start import Origin, carried_over, find_origin, read_start, shaped, starting_tokenizer
 from ostinato.runs.task import Run
-from ostinato.settings import ModelSettings, Recipe, ResolvedRecipe, ResolvedTraining, recorded_settings
+from ostinato.settings import ResolvedRecipe, ResolvedTraining
 from ostinato.text import Corpus, open_corpus, prepare
 from ostinato.text.description import describe
 from ostinato.text.known_words import words_file
@@ -40,8 +39,6 @@ _ROWS, _TOKENS_A_ROW = 32, 512
 """A held-out split is scored as this many rows side by side, each of at least so many tokens."""
 _SAMPLE_SECONDS = 20.0
 _INT8_TOKENS = 20_000
-_SHAPE = ("cell", "layers", "hidden_size", "embedding_size", "tied", "context")
-"""What a model that starts from another's weights has as that one."""
 
 
 class LanguageTask(NetworkTask):
@@ -57,7 +54,7 @@ class LanguageTask(NetworkTask):
             if "start" in run.recorded:
                 tokenizer = open_corpus(run.out / "text").tokenizer
         elif run.start is not None:
-            tokenizer = _start(run.start).tokenizer
+            tokenizer = starting_tokenizer(run, read_start(run.start))
         return prepare(
             run.paths, run.recipe.text, run.out / "text", encoding=run.encoding, tokenizer=tokenizer, expected=expected
         )
@@ -74,7 +71,7 @@ class LanguageTask(NetworkTask):
         """By the size of the corpus, the time given and the machine; the shape of a start is its own."""
         recipe = run.recipe
         if run.start is not None and run.recorded is None:
-            recipe = _shaped(recipe, _start(run.start))
+            recipe = shaped(recipe, read_start(run.start))
         size = CorpusSize(data.train.tokens, data.heldout.tokens, data.tokenizer.vocabulary_size)
         fast = resolve_precision("auto", device, hidden_size=512) == "bf16"
         return resolve(recipe, size, machine_speed(wanted_threads(run.threads), fast_bf16=fast))
@@ -87,15 +84,19 @@ class LanguageTask(NetworkTask):
         counts = baselines.token_counts(data.train.ids, model.vocabulary_size)
         if run.start is None:
             start_output_bias(model.head.bias, counts, recipe.model.initialisation)
-        elif run.recorded is None:
-            model.load_tensors(_start(run.start).tensors)
+        origin = None
+        if run.start is not None:
+            start = read_start(run.start)
+            model.load_tensors(carried_over(start, data.tokenizer, counts))
+            origin = find_origin(start, data.tokenizer, lambda ids, n: _evaluate(model, training, ids, n), data.heldout)
+            run.seen.noted(_started(origin))
         if training.candidates:
             model.candidates = Candidates(counts, training.candidates, settled.device)
         return Built(
             model,
             LanguageData(model, data.train.ids, data.heldout.ids, training),
             _headline(data, model, settled),
-            [LanguageWriter(run.out / "model", model, recipe, data), Samples(run.seen, data, model, run.out)],
+            [LanguageWriter(run.out / "model", model, recipe, data, origin), Samples(run.seen, data, model, run.out)],
         )
 
 
@@ -129,16 +130,29 @@ class LanguageData:
         """Mean loss over the whole held-out split with carried state, nats per token; no other scores."""
         if not len(self.heldout_ids):
             return None, {}
-        scorer = TorchStepModel(self.model, precision=self.settings.precision)
-        rows = min(max(len(self.heldout_ids) // _TOKENS_A_ROW, 1), _ROWS)
-        return float(-np.mean(scorer.score_rows(self.heldout_ids, rows=rows))), {}
+        return _mean_loss(self.model, self.settings, self.heldout_ids), {}
+
+
+def _mean_loss(model: LanguageModel, settings: ResolvedTraining, ids: Ids) -> float:
+    """Nats per token of `ids`, read as rows side by side."""
+    scorer = TorchStepModel(model, precision=settings.precision)
+    rows = min(max(len(ids) // _TOKENS_A_ROW, 1), _ROWS)
+    return float(-np.mean(scorer.score_rows(ids, rows=rows)))
+
+
+def _evaluate(model: LanguageModel, settings: ResolvedTraining, ids: Ids, characters: int) -> Evaluation:
+    """How well `model` predicts `ids` of so many characters."""
+    return Evaluation(_mean_loss(model, settings, ids) * len(ids), len(ids), characters, "held-out")
 
 
 class LanguageWriter(ModelWriter):
     """Saves the best language model; a recurrent one with what int8 weights cost it."""
 
-    def __init__(self, folder: Path, model: LanguageModel, recipe: ResolvedRecipe, corpus: Corpus) -> None:
+    def __init__(
+        self, folder: Path, model: LanguageModel, recipe: ResolvedRecipe, corpus: Corpus, origin: Origin | None = None
+    ) -> None:
         super().__init__(folder, model, recipe, corpus.tokenizer)
+        self.model, self.origin = model, origin
         self.corpus, self.over_candidates = corpus, model.candidates is not None
         self.measures = not recipe.model.context
         self.baselines: dict[str, Evaluation] = {}
@@ -150,8 +164,20 @@ class LanguageWriter(ModelWriter):
             }
 
     def tables(self) -> dict[str, Any]:
-        """Kind and text."""
-        return {"kind": "window" if self.recipe.model.context else "recurrent", "text": describe(self.corpus)}
+        """Kind, text, and the model that this one started from."""
+        kind = "window" if self.recipe.model.context else "recurrent"
+        return {
+            "kind": kind,
+            "text": describe(self.corpus),
+            **({"start": self._start(self.origin)} if self.origin else {}),
+        }
+
+    def _start(self, origin: Origin) -> dict[str, Any]:
+        """Where the model came from, and what it makes of the old text now."""
+        after = {}
+        if origin.old is not None:
+            after["old text"] = _evaluate(self.model, self.recipe.training, *origin.old).to_json()
+        return origin.table(after)
 
     def evaluation(self, row: Row) -> dict[str, Any]:
         """The losses and the baselines."""
@@ -192,6 +218,7 @@ class LanguageWriter(ModelWriter):
             f"{c.train.characters:,} characters; held out: {c.heldout.documents:,} documents, "
             f"{c.heldout.tokens:,} tokens",
             f"- training: recipe {self.recipe.name}, {self.how_long(row)}",
+            *([] if self.origin is None else self._origin_lines(self.origin, evaluation)),
             "",
         ]
         if evaluation:
@@ -204,6 +231,19 @@ class LanguageWriter(ModelWriter):
             "",
             "Perplexity on the training text says how well the text was learnt by heart, not how good the model is.",
         ]
+
+    def _origin_lines(self, origin: Origin, evaluation: dict[str, Any]) -> list[str]:
+        """Where the model came from, and both texts before and after."""
+        table = self._start(origin)
+        after = {"new text": evaluation.get("held-out"), **table["after"]}
+        lines = [f"- started from {table['name']}" + (f" ({', '.join(table['texts'])})" if table["texts"] else "")]
+        for name, before in table["before"].items():
+            if (now := after.get(name)) is not None:
+                lines.append(
+                    f"- {name}, held out: {before['bits_per_character']:.3f} bits per character before, "
+                    f"{now['bits_per_character']:.3f} after"
+                )
+        return lines
 
 
 class Samples(Observer):
@@ -228,6 +268,12 @@ class Samples(Observer):
         self._picture.draw(self._sample)
 
 
+def _started(origin: Origin) -> str:
+    """What is said of a start before training."""
+    new = origin.before.get("new text", {}).get("bits_per_character")
+    return f"starts from {origin.name}" + ("" if new is None else f": {new:.3f} bits per held-out character before")
+
+
 def _headline(corpus: Corpus, model: LanguageModel, settled: Settled) -> str:
     m, t = settled.recipe.model, settled.training
     softmax = f"softmax over {t.candidates:,} tokens and the targets a step, " if t.candidates else ""
@@ -237,20 +283,4 @@ def _headline(corpus: Corpus, model: LanguageModel, settled: Settled) -> str:
         f"{m.shape}, {model.parameter_count:,} parameters, {softmax}"
         f"minibatches {t.batch_size} × {t.window} {t.sampling}, {t.optimizer} {t.learning_rate:g}, "
         f"{t.precision} on {settled.device}"
-    )
-
-
-def _start(path: Path) -> Bundle:
-    """The saved network to start from. Raises UsageError for another kind, BundleError as `read_bundle`."""
-    bundle = read_bundle(path)
-    if bundle.kind not in ("recurrent", "window"):
-        raise UsageError(f"{path} is a model of kind {bundle.kind}: training can start from a network alone")
-    return bundle
-
-
-def _shaped(recipe: Recipe, start: Bundle) -> Recipe:
-    """`recipe` with the shape of a saved network."""
-    own = recorded_settings(ModelSettings, start.config, str(start.path))
-    return dataclasses.replace(
-        recipe, model=dataclasses.replace(recipe.model, **{name: getattr(own, name) for name in _SHAPE})
     )
