@@ -1,5 +1,6 @@
 """Every command in front of a real terminal, with names and texts that would act on it; and without one."""
 
+import io
 import os
 import pty
 import select
@@ -136,8 +137,6 @@ def test_prompts_of_every_shape(model, capsys, monkeypatch):
     assert "--lines" in written(*end, "--", "--lines")
     assert "-5" in written(*end, "-5")
     assert "风 在 the night" in written("风", "在", *end, "the", "night")
-    import io
-
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("风起\n".encode())))
     assert "风起" in written("-", *end)
 
@@ -213,3 +212,9 @@ def test_a_tiny_text_has_numbers_too(tmp_path, capsys):
     (tmp_path / "tiny.txt").write_text("ab\n")
     assert main(["info", str(tmp_path / "tiny.txt")]) == 0
     assert "3 characters" in capsys.readouterr().out
+
+
+def test_standard_input_is_read_once(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(bytes(range(256)) * 20)))
+    assert main(["info", "-"]) == 1
+    assert "standard input is empty" not in capsys.readouterr().err

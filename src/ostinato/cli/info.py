@@ -60,7 +60,9 @@ def _text(args: argparse.Namespace) -> int:
         with activity("reading the text"):
             try:
                 corpus = prepare(args.what, settings, Path(folder), encoding=args.encoding)
-            except TextError:  # too short to hold a part out, which no one asked for
+            except TextError as error:
+                if "too few to hold a part out" not in str(error) or "-" in args.what:  # standard input is read once
+                    raise
                 whole = dataclasses.replace(settings, heldout=0.0)
                 corpus = prepare(args.what, whole, Path(folder), encoding=args.encoding)
         report: dict[str, Any] = {
