@@ -74,7 +74,8 @@ class LanguageTask(NetworkTask):
             recipe = shaped(recipe, read_start(run.start))
         size = CorpusSize(data.train.tokens, data.heldout.tokens, data.tokenizer.vocabulary_size)
         fast = resolve_precision("auto", device, hidden_size=512) == "bf16"
-        return resolve(recipe, size, machine_speed(wanted_threads(run.threads), fast_bf16=fast))
+        speed = machine_speed(wanted_threads(run.threads), fast_bf16=fast)
+        return resolve(recipe, size, speed, started=run.start is not None)
 
     def build(self, run: Run, settled: Settled, data: Corpus) -> Built:
         """The network; its output bias starts from the frequencies of the tokens, or all of it from another model."""
