@@ -38,3 +38,25 @@ def test_a_large_vocabulary_is_declined_and_leaves_nothing(verses, tmp_path, mon
     with pytest.raises(UsageError, match="made for vocabularies of 2 to 20 tokens"):
         train([str(verses)], out=tmp_path / "m", recipe=load_recipe("context-mixing"))
     assert not (tmp_path / "m" / "model").exists()
+
+
+def test_it_is_a_part_of_a_saved_mixture(verses, tmp_path):
+    import numpy as np
+
+    from ostinato.bundle import write_bundle
+    from ostinato.ngram import Mixture, SavedPart, join_parts
+
+    paths = [tmp_path / name for name in ("kneser-ney", "context-mixing")]
+    for path in paths:
+        train([str(verses)], out=path, recipe=load_recipe(path.name))
+    models = [ostinato.load(path) for path in paths]
+    weights = np.array([0.3, 0.7])
+    saved = [SavedPart(m.config["kind"], m.config["model"], m.tensors) for m in models]
+    model, tensors = join_parts(saved, weights)
+    config = {**models[0].config, "kind": "mixture", "model": model}
+    write_bundle(tmp_path / "both", config=config, tokenizer=models[0].tokenizer, tensors=tensors, card="both")
+    both = ostinato.load(tmp_path / "both")
+    ids = both.ids("风在春里等你")
+    parts = Mixture(tuple(m.step_model for m in models), weights)
+    np.testing.assert_array_equal(both.step_model.score(ids), parts.score(ids))
+    assert both.write("风", lines=2, seed=3)

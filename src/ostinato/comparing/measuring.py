@@ -61,13 +61,17 @@ class Measuring:
         """Measure all models of the plan. An interruption leaves what was measured before it."""
         cache = self.cache()
         best = min(self.ngrams(), key=lambda measured: -measured.scores.sum())
-        self.context_mixing()
+        counters = self.context_mixing()
         self.window(texts)
         network = self.network(given, texts)
         folder, parts, name = "", [best, cache], f"{best.name} + cache"
         if network is not None:
             plain = [best, network]
             self.kept[""] = plain, self.add(self.mixed(f"{best.name} + {network.name}", "mixture", plain))
+            if counters is not None:
+                three = [best, counters, network]
+                whole = self.add(self.mixed(f"{best.name} + {counters.name} + {network.name}", "mixture", three))
+                self.kept[""] = max(self.kept[""], (three, whole), key=lambda one: one[1].scores.sum())
             folder, parts, name = "adapting", [best, network, cache], "mixture + cache"
             if (continuous := self.continuous(network)) is not None:
                 parts, name = [best, continuous, cache], "mixture + both caches"
@@ -117,7 +121,7 @@ class Measuring:
                 self.notes += model.settings["notes"]
         return measured
 
-    def context_mixing(self) -> None:
+    def context_mixing(self) -> Measured | None:
         """Counters of many contexts, as they are after training, and learning on from the held-out text; a note why,
         where there are none."""
         started = time.perf_counter()
@@ -125,7 +129,7 @@ class Measuring:
             model = fit_mixing(self.corpus.train.ids, self.corpus.tokenizer)
         except UsageError as error:
             self.notes.append(f"no context mixing: {error}")
-            return
+            return None
         seconds = time.perf_counter() - started
         saved = SavedPart("context-mixing", model.settings, to_tensors(model))
         static = self.add(self.measure("context mixing", "n-gram", model, seconds, saved, model.parameter_count))
@@ -142,6 +146,7 @@ class Measuring:
                 model=None,
             )
         )
+        return static
 
     def window(self, texts: Sequence[str]) -> None:
         """The network without a hidden state, trained now, where the plan has one."""
