@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/ostinato/kernels/csrc/*)
 DEMO := runs/demo
 
-.PHONY: demo demo-begin tests test check format lint types imports bench soak wheel sanitize clean help
+.PHONY: demo demo-begin tests test check format lint types imports bench soak wheel sanitize wasm clean help
 
 help:
 	@echo "make demo    install into $(VENV), train on the bundled lyrics for two minutes, then write new ones"
@@ -13,6 +13,7 @@ help:
 	@echo "make check   format, lint, types, import rules, tests, sanitizers"
 	@echo "make bench   side by side with other libraries"
 	@echo "make sanitize   the C++ kernels' tests under sanitizers"
+	@echo "make wasm       the exported page's kernels, built again and compared with those that are shipped (clang 14, lld)"
 
 demo: demo-begins $(VENV)/.train
 	$(BIN)/ostinato train lyrics-zh -o $(DEMO) --minutes 2 --overwrite
@@ -67,6 +68,15 @@ sanitize: $(VENV)/.dev
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
 	  LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
 	  $(BIN)/python -m pytest $(SANITIZED)
+
+# The kernels of `ostinato export --to html`. Another clang may give other bytes: put build/kernels.wasm in place and test it.
+PAGE := src/ostinato/export/files
+CLANG ?= clang
+wasm:
+	@mkdir -p build
+	$(CLANG) --target=wasm32 -msimd128 -O3 -nostdlib -ffreestanding -Wl,--no-entry -Wl,--import-memory -Wl,--strip-all \
+	  -Wl,-z,stack-size=16384 -o build/kernels.wasm $(PAGE)/kernels.c
+	cmp build/kernels.wasm $(PAGE)/kernels.wasm
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

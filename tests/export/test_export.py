@@ -55,7 +55,7 @@ def test_a_kind_that_the_format_does_not_have(name, to):
 
 
 def test_unknown_formats_and_missing_models(tmp_path, capsys):
-    with pytest.raises(UsageError, match="must be one of onnx"):
+    with pytest.raises(UsageError, match="must be one of html"):
         export(OLD / "lstm", "pdf")
     with pytest.raises(BundleError, match="no model at"):
         export(tmp_path / "none", "onnx")

@@ -126,14 +126,14 @@ class _Matrix:
     def __init__(self, weights: FloatArray, int8: bool) -> None:
         self._scale: FloatArray | None = None
         if int8:
-            weights, self._scale = _quantize(weights)
+            weights, self._scale = quantize(weights)
         self._transposed = weights.T
 
     def __call__(self, x: FloatArray) -> FloatArray:
         """x (B, K) -> (B, R)."""
         if self._scale is None:
             return x @ self._transposed
-        whole, scale = _quantize(x)
+        whole, scale = quantize(x)
         return (whole @ self._transposed) * (scale[:, None] * self._scale)
 
     def columns(self, ids: IdArray) -> FloatArray:
@@ -145,7 +145,7 @@ class _Matrix:
         return self._transposed.T if self._scale is None else self._transposed.T * self._scale[:, None]
 
 
-def _quantize(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+def quantize(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Each row as whole numbers from -127 to 127 (kept as floats: BLAS multiplies those), and its scale."""
     largest = np.abs(rows).max(axis=1)
     scale = np.where(largest > 1e-30, largest / np.float32(127), np.float32(1))

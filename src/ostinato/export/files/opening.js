@@ -1,0 +1,22 @@
+// From what the file holds to a Writer.
+
+function fromBase64(text) {
+  const size = (text.length / 4) * 3 - (text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0);
+  const bytes = new Uint8Array(size), STEP = 1 << 16; // characters at a time: the browser's own function takes strings
+  for (let at = 0, to = 0; at < text.length; at += STEP) {
+    const part = atob(text.slice(at, at + STEP));
+    for (let i = 0; i < part.length; ++i) bytes[to++] = part.charCodeAt(i);
+  }
+  return bytes;
+}
+
+const TYPES = { int8: Int8Array, uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, float32: Float32Array, float64: Float64Array };
+
+// page: the description of the model. weights, kernels: its arrays and the compiled kernels (null: JavaScript alone), bytes.
+function openWriter(page, weights, kernels) {
+  const arrays = (name) => {
+    const { type, at, size } = page.arrays[name];
+    return new TYPES[type](weights.buffer, weights.byteOffset + at, size);
+  };
+  return new Writer(page, new RecurrentModel(page.model, arrays, kernels));
+}

@@ -1,0 +1,279 @@
+"""One HTML file: what is in it, that it computes what the kernels compute, and writes the same texts."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import browser
+import numpy as np
+import pytest
+
+import ostinato
+from ostinato.bundle import read_bundle, write_bundle
+from ostinato.cli.main import main
+from ostinato.errors import BundleError
+from ostinato.export import export
+from ostinato.export.html import SCRIPTS
+from ostinato.generation.random import uniform
+from ostinato.kernels.shape import Shape
+from ostinato.text.tokenizers.character import ByteTokenizer, CharacterTokenizer
+from ostinato.text.tokenizers.whitespace import WhitespaceTokenizer
+from ostinato.text.tokenizers.word import WordTokenizer
+
+OLD = Path(__file__).parents[1] / "old"
+FILES = Path(ostinato.__file__).parent / "export" / "files"
+FUSED = ("avx2", "avx512", "vnni", "amx")
+"""Kernels whose arithmetic the page has to the last bit; the others round a multiply-add twice."""
+LETTERS = CharacterTokenizer("abcdefghijklmnopqrstuvwxyz \n.,山水")
+
+
+def model_of(path, cell="lstm", layers=1, hidden=20, embedding=12, tied=False, tokenizer=LETTERS, text=None):
+    """A bundle with random weights."""
+    shape = Shape(cell, layers, hidden, embedding, tokenizer.vocabulary_size, tied)
+    rng = np.random.default_rng(5)
+    tensors = {
+        name: (rng.normal(size=size) * (2 / np.sqrt(size[-1]) if len(size) > 1 else 0.2)).astype(np.float32)
+        for name, size in shape.tensors().items()
+    }
+    config = {"kind": "recurrent", "model": dict(shape.__dict__), "text": text or {}}
+    write_bundle(path, config=config, tokenizer=tokenizer, tensors=tensors, card="# A model\n")
+    return path
+
+
+def answers(page, requests, *, wasm=True):
+    """What the page's script says, run by node."""
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    program = str(Path(__file__).with_name("run_page.js"))
+    asked = json.dumps({"wasm": wasm, "requests": requests})
+    done = subprocess.run(["node", program, str(page)], input=asked, capture_output=True, encoding="utf-8", timeout=60)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["wasm"] == wasm
+    return found["answers"]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    return export(OLD / "songs", "html", tmp_path_factory.mktemp("page") / "songs.html")
+
+
+# -- the file ---------------------------------------------------------------------------------------------------------
+
+
+def test_everything_is_inside(page):
+    html = page.read_text("utf-8")
+    assert not re.search(r"(src|href)=\"(?!data:)", html)
+    assert "{{" not in html.replace("`{{", "")
+    script = "".join((FILES / name).read_text("utf-8") for name in SCRIPTS)
+    for word in (
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "fetch(",
+        "import ",
+        "XMLHttpRequest",
+        "eval(",
+    ):
+        assert word not in script
+    assert 'type="module"' not in html
+
+
+def test_a_vocabulary_cannot_leave_its_place(tmp_path):
+    words = ["</script><script>alert(1)</script>", "<!--", "{{weights}}", "fish&chips"]
+    tokenizer = WhitespaceTokenizer("ab\n ", words, padded=False)
+    bundle = model_of(tmp_path / "<b>{{model}}&", tokenizer=tokenizer)
+    page = export(bundle, "html", tmp_path / "page.html")
+    html = page.read_text("utf-8")
+    assert html.count("</script>") == 4
+    assert "<title>&lt;b>{{model}}&amp;</title>" in html
+    (said,) = answers(page, [{"encode": "a " + " ".join(words)}])
+    assert said["ids"] == tokenizer.encode("a " + " ".join(words)).tolist()
+
+
+def test_size(tmp_path):
+    bundle = model_of(tmp_path / "m", hidden=256, embedding=256, tied=True)
+    weights = sum(tensor.size for tensor in read_bundle(bundle).tensors.values() if tensor.ndim == 2)
+    assert export(bundle, "html").stat().st_size <= 1.4 * weights + 150_000
+
+
+def test_the_command(tmp_path, capsys):
+    bundle = model_of(tmp_path / "songs")
+    assert main(["export", str(bundle), "--to", "html"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "songs.html")
+    assert main(["export", str(bundle), "--to", "html"]) == 2
+    assert "exists" in capsys.readouterr().err
+
+
+def test_a_model_that_reads_from_right_to_left_is_refused(tmp_path):
+    with pytest.raises(BundleError, match="right to left"):
+        export(OLD / "backward", "html", tmp_path / "x.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_whose_tensors_do_not_fit(tmp_path):
+    bundle = model_of(tmp_path / "m")
+    config = json.loads((bundle / "config.json").read_text())
+    config["model"]["hidden_size"] = 21
+    tensors = dict(read_bundle(bundle).tensors)
+    write_bundle(
+        tmp_path / "n",
+        config={k: v for k, v in config.items() if k != "format"},
+        tokenizer=LETTERS,
+        tensors=tensors,
+        card="",
+    )
+    with pytest.raises(BundleError, match="expected floats"):
+        export(tmp_path / "n", "html", tmp_path / "x.html")
+
+
+# -- the arithmetic ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cell", "layers", "hidden", "embedding", "tied"),
+    [("lstm", 2, 20, 12, True), ("lstm", 1, 33, 33, True), ("gru", 2, 17, 9, False), ("gru", 1, 16, 0, False),
+     ("rnn", 1, 13, 5, False), ("rnn-relu", 2, 8, 8, True)],
+)  # fmt: skip
+def test_logits_are_those_of_the_kernels(tmp_path, cell, layers, hidden, embedding, tied):
+    bundle = model_of(tmp_path / "m", cell, layers, hidden, embedding, tied)
+    exported = export(bundle, "html")
+    model = ostinato.Model(bundle, precision="int8").step_model
+    ids = [0, *np.random.default_rng(1).integers(0, model.vocabulary_size, 30).tolist()]
+    state, expected = model.initial_state(1), []
+    for token_id in ids:
+        logits, state = model.step(np.array([token_id], np.uint32), state)
+        expected.append(logits[0])
+    compiled, plain = (np.array(answers(exported, [{"ids": ids}], wasm=wasm)[0], np.float32) for wasm in (True, False))
+    np.testing.assert_array_equal(compiled, plain)
+    if model.kernels.isa in FUSED:
+        np.testing.assert_array_equal(compiled, expected)
+    else:
+        np.testing.assert_allclose(compiled, expected, atol=0.1)
+
+
+def test_random_numbers(page):
+    places = [[0, 0, 0], [1, 2, 3], [7, 63, 4095], [2**32 - 1, 1, 2], [2**64 - 1, 5, 100_000]]
+    (found,) = answers(page, [{"uniforms": [[str(seed), row, at] for seed, row, at in places]}])
+    assert found == [uniform(*place) for place in places]
+
+
+# -- the tokenizers ---------------------------------------------------------------------------------------------------
+
+TEXTS = [
+    "",
+    "a bc, the sea\n\nA sea",
+    "don't  stop\tnow 12",
+    " éa\u0301 naïve ½ the",
+    "山水abc山 \U0001f30a x",
+    "ทะเล the かな",
+    "\ufeffthe\u2028sea",
+]
+ENGLISH = ["don't", " don't", " the", "the", " sea", " stop", " naïve", "ab"]
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [LETTERS, ByteTokenizer(), WordTokenizer("abcdefghist,. \n", ENGLISH),
+     WhitespaceTokenizer("abc \n", ["a", "the", "sea", "don't"], padded=False),
+     WhitespaceTokenizer("abc \n", ["\n", "the", "sea"], padded=True)],
+    ids=lambda tokenizer: f"{tokenizer.kind}{tokenizer.vocabulary_size}",
+)  # fmt: skip
+def test_text_is_cut_as_ostinato_cuts_it(tmp_path, tokenizer):
+    exported = export(model_of(tmp_path / "m", tokenizer=tokenizer), "html")
+    for text, found in zip(TEXTS, answers(exported, [{"encode": text} for text in TEXTS]), strict=True):
+        assert found == {"ids": tokenizer.encode(text).tolist(), "text": text}
+
+
+def test_chinese_is_cut_by_the_longest_words(tmp_path):
+    tokenizer = WordTokenizer("山水在的月光，", ["月光", "山水", "在月光"])
+    exported = export(model_of(tmp_path / "m", tokenizer=tokenizer), "html")
+    (found,) = answers(exported, [{"encode": "山水在月光的雨，月光"}])
+    assert [tokenizer.token(i) for i in found["ids"] if i > 256] == ["山水", "在月光", "的", "，", "月光"]
+    assert found["text"] == "山水在月光的雨，月光"
+
+
+# -- the texts --------------------------------------------------------------------------------------------------------
+
+OPTIONS = [
+    ({"temperature": 0}, {"temperature": 0.0}),
+    ({"topK": 5}, {"top_k": 5}),
+    ({"topP": 0.7, "temperature": 1.5}, {"top_p": 0.7, "temperature": 1.5}),
+    ({"minP": 0.2}, {"min_p": 0.2}),
+    ({"repetitionPenalty": 3}, {"repetition_penalty": 3.0}),
+]
+
+
+@pytest.mark.parametrize("name", ["lstm", "songs", "gru-words", "rnn-bytes"])
+def test_the_same_seed_writes_the_same_text(name, tmp_path):
+    exported = export(OLD / name, "html", tmp_path / "page.html")
+    model = ostinato.Model(OLD / name, precision="int8")
+    if model.step_model.kernels.isa not in FUSED:
+        pytest.skip("these kernels round otherwise")
+    prompt = "ab" if name == "gru-words" else "风在"
+    requests = [{"seed": str(seed), "stop": {"tokens": 80}} for seed in range(20)]
+    expected = [model.write(tokens=80, seed=seed) for seed in range(20)]
+    for sampler, options in OPTIONS:
+        requests.append(
+            {"seed": "3", "prompt": prompt, "row": 2, "stop": {"lines": 4, "texts": ["你在"]}, "sampler": sampler}
+        )
+        expected.append(model.write(prompt, lines=4, stop="你在", seed=3, count=3, **options)[2])
+    assert [answer["body"] for answer in answers(exported, requests)] == expected
+
+
+def test_titles(page):
+    model = ostinato.Model(OLD / "songs", precision="int8")
+    asked = [("", None), ("风", None), ("风", "春"), (f"{model.heading}春\n风", None), (f"{model.heading}春", None)]
+    written = []
+    for prompt, title in asked:
+        request = ostinato.WriteRequest.of(prompt, title=title, seed=4, lines=3)
+        written.append(list(model.events(request))[-1])
+    found = answers(page, [{"seed": "4", "prompt": p, "title": t, "stop": {"lines": 3}} for p, t in asked])
+    assert [(a["body"], a["title"], a["tokens"]) for a in found] == [(w.text, w.title, w.tokens) for w in written]
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_journey_in_a_browser(page):
+    model = ostinato.Model(OLD / "songs", precision="int8")
+    with browser.chromium() as chromium, browser.opened(chromium, page, locale="en-GB") as tab:
+        assert tab.inner_text("#write") == "Write"
+        assert "without WebAssembly" not in tab.inner_text("#about")
+        tab.fill("[name=seed]", "7")
+        tab.fill("[name=lines]", "5")
+        tab.fill("[name=count]", "2")
+        tab.press("#prompt", "Control+Enter")
+        tab.wait_for_selector("#copy:not([disabled])")
+        written = tab.eval_on_selector_all(".text", "nodes => nodes.map(node => node.textContent)")
+        if model.step_model.kernels.isa in FUSED:
+            assert written == model.write(lines=5, seed=7, count=2)
+        tab.focus(".text")
+        tab.keyboard.press("ArrowRight")
+        assert "bits of surprise" in tab.inner_text("#alternatives")
+        tab.keyboard.press("Escape")
+        assert tab.is_hidden("#alternatives")
+        tab.select_option("#language", "zh")
+        assert tab.inner_text("#write") == "写"
+        tab.set_viewport_size({"width": 360, "height": 700})
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+        with tab.expect_download() as download:
+            tab.click("#save")
+        assert written[0] in Path(download.value.path()).read_text("utf-8")
+
+
+def test_a_browser_without_webassembly(page):
+    off = "delete globalThis.WebAssembly"
+    with browser.chromium() as chromium, browser.opened(chromium, page, off, locale="zh-CN") as tab:
+        assert "未用 WebAssembly" in tab.inner_text("#about")
+        tab.fill("[name=seed]", "7")
+        tab.eval_on_selector("details", "node => node.open = true")
+        tab.fill("[name=tokens]", "40")
+        tab.click("#write")
+        tab.wait_for_selector("#copy:not([disabled])")
+        model = ostinato.Model(OLD / "songs", precision="int8")
+        if model.step_model.kernels.isa in FUSED:
+            assert tab.text_content(".text") == model.write(tokens=40, seed=7)
