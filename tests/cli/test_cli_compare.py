@@ -1,3 +1,4 @@
+import importlib
 import json
 import math
 import signal
@@ -25,9 +26,11 @@ def rows_of(comparison):
 @pytest.fixture
 def asked(monkeypatch):
     """The networks that a comparison wants trained, as (tokens of a window, minutes); none of them is."""
-    networks = []
+    networks, really = [], importlib.import_module("ostinato.runs.run").train
 
     def train(texts, *, recipe, **options):
+        if recipe.ngram.smoothing != "none":
+            return really(texts, recipe=recipe, **options)
         networks.append((recipe.model.context, recipe.training.minutes))
         raise TrainingError("not now")
 
