@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -123,7 +124,8 @@ def test_it_is_saved_within_a_mixture():
     cache = UnigramCache(np.full(V, 1 / V), 3)
     mixture = Mixture((model, cache), np.array([0.9, 0.1]))
     config, tensors = join_parts([part, cache_part(cache)], mixture.weights)
-    bundle = Bundle(Path("m"), json.loads(json.dumps({"kind": "mixture", "model": config})), None, tensors, "")
+    tokenizer = SimpleNamespace(vocabulary_size=config["vocabulary_size"])
+    bundle = Bundle(Path("m"), json.loads(json.dumps({"kind": "mixture", "model": config})), tokenizer, tensors, "")
     again = load_mixture(bundle, lambda inner: Elman(int(inner.tensors["seed"][0])))
     ids = np.array([1, 2, 3, 0, 1], dtype=np.uint16)
     np.testing.assert_array_equal(again.score(ids), mixture.score(ids))
