@@ -19,7 +19,7 @@ import numpy as np
 
 from ostinato.bundle import read_bundle, write_bundle
 from ostinato.errors import BusyError, OstinatoError, TrainingError
-from ostinato.runs.ngram import train_ngram
+from ostinato.runs import train
 from ostinato.settings import apply_overrides, load_recipe
 from ostinato.text import build
 
@@ -58,7 +58,7 @@ def work(
             elif what == "save":
                 save(folder / "saved", rng.randrange(1 << 20))
             else:
-                train_ngram([str(text)], out=folder / "run", recipe=recipe, overwrite=what == "overwrite")
+                train([str(text)], out=folder / "run", recipe=recipe, overwrite=what == "overwrite", progress=False)
             counts[f"{what}: done"] += 1
         except BusyError as error:
             named = "process" in str(error) and "\n" not in str(error)
@@ -80,7 +80,7 @@ def main(minutes: float) -> int:
         (folder / "text.txt").write_text(TEXT, "utf-8")
         save(folder / "saved", 0)
         recipe = apply_overrides(load_recipe("default"), ["ngram.smoothing=kneser-ney", "ngram.order=2"])
-        train_ngram([str(folder / "text.txt")], out=folder / "run", recipe=recipe)
+        train([str(folder / "text.txt")], out=folder / "run", recipe=recipe, progress=False)
         context = multiprocessing.get_context("fork")
         results = context.Queue()
         jobs = ["save", "save", "load", "overwrite", "overwrite", "train"]
