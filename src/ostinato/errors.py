@@ -1,4 +1,4 @@
-"""The exception tree: every failure a user can cause or meet is one of these, with one clear line."""
+"""The exception tree: every failure that a user can cause or meet is one of these, with one clear line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ _EXTRAS = {
     "documents": ("pypdf",),
     "onnx": ("onnx",),
 }
-"""What each extra brings that the package can be without."""
+"""The optional packages that each extra installs."""
 
 
 class OstinatoError(Exception):
@@ -40,30 +40,30 @@ class BundleError(OstinatoError):
 
 
 class MissingModelError(BundleError, FileNotFoundError):
-    """There is no model where one was asked for."""
+    """No model was found at the path given."""
 
 
 class TrainingError(OstinatoError):
-    """Training cannot start, go on, or be resumed."""
+    """Training cannot start, continue, or be resumed."""
 
 
 class BusyError(BundleError, TrainingError):
-    """Another process writes in the same folder; the text names it."""
+    """Another process is writing to the same folder; the message names it."""
 
 
 class GenerationError(OstinatoError):
-    """The model cannot write what was asked for; nothing false is returned in its place."""
+    """The model cannot write what was asked for; no approximation is returned instead."""
 
 
 class MissingExtraError(OstinatoError, ImportError):
-    """An optional dependency is needed for this command and is not installed."""
+    """This command needs an optional dependency that is not installed."""
 
 
 @contextmanager
 def needs(extra: str, purpose: str) -> Iterator[None]:
-    """Inside, import what `pip install 'ostinato[extra]'` brings, for a `purpose` such as "training".
+    """Inside, import what `pip install 'ostinato[extra]'` installs, for a `purpose` such as "training".
 
-    Raises MissingExtraError where it is not installed; another missing module is left as it is.
+    Raises MissingExtraError if it is not installed; errors about other missing modules pass through.
     """
     try:
         yield

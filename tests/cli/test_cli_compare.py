@@ -85,7 +85,7 @@ def test_the_mixture_beats_its_parts_and_can_be_used(verses, tmp_path, capsys, m
     options = ["--model", out / "network", "--order", 2, "-o", tmp_path / "i", "--json"]
     assert main(["compare", *map(str, [verses, *options])]) == 130
     printed = capsys.readouterr()
-    assert f"interrupted; what was done is in {tmp_path / 'i'}" in printed.err
+    assert f"interrupted; what was finished is in {tmp_path / 'i'}" in printed.err
     (part,) = json.loads(printed.out)["comparisons"]
     assert part["rows"][-1]["model"] == "mixture + both caches"
     assert any("interrupted" in note for note in part["notes"])
@@ -113,7 +113,7 @@ def test_a_signal_while_a_network_is_trained(verses, tmp_path, capsys, number):
     assert "Kneser-Ney 2" in table
     assert "Note: interrupted: what is not in the table was not measured" in table
     assert "window of 8" not in table
-    assert errors == f"ostinato: interrupted; what was done is in {out}\n"
+    assert errors == f"ostinato: interrupted; what was finished is in {out}\n"
     assert main(["compare", str(verses), "-o", str(out), "--minutes", "0"]) == 1
     assert f"{out} holds a run already: --overwrite replaces it" in capsys.readouterr().err
     assert ostinato.load(out / "window").config["kind"] == "window"
@@ -265,7 +265,7 @@ def test_without_torch_there_is_no_network(verses, capsys, monkeypatch):
         (["--order", "11"], "--order must be between 1 and 10, got 11"),
         (["--minutes", "-1"], "--minutes must be 0 or more, got -1"),
         (["--window", "1025"], "--window must be between 0 and 1024, got 1025"),
-        (["--window", "4"], "--window 4 is a network to be trained, and --minutes 0 trains none"),
+        (["--window", "4"], "--window 4 asks for a network, but --minutes 0 trains none"),
         (["--tokenizer", "letters"], "--tokenizer must be one of character"),
         (["--cache", "0"], "window of a cache must be 1 token or more"),
         (["--tokenizer", "byte", "--model", "m"], "--tokenizer cannot be given with --model"),

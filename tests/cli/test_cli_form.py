@@ -102,7 +102,7 @@ def test_suggest_keeps_words_and_last_characters(model, monkeypatch, capsys):
     assert got.err.startswith("  still wanted: 桥, 雨\n  1  ")
     assert "to include" not in got.err
     run(model, monkeypatch, "=风\nq\n", "--include", "雨")
-    assert capsys.readouterr().err.endswith("ostinato: the text is without 雨, which it was to include\n")
+    assert capsys.readouterr().err.endswith("ostinato: the text does not include 雨, as --include asked\n")
 
 
 def test_suggest_fills_in_a_form_line_by_line(model, monkeypatch, capsys, tmp_path):
@@ -110,7 +110,7 @@ def test_suggest_fills_in_a_form_line_by_line(model, monkeypatch, capsys, tmp_pa
     assert run(model, monkeypatch, "1\n1\n1\n\n2\nq\n", "--form", str(tmp_path / "form.txt")) == 0
     got = capsys.readouterr()
     assert re.fullmatch("..在山里\n你等\n\n风..春\n", got.out)
-    assert "every line is written" in got.err
+    assert "all lines are written" in got.err
     assert "no candidate '2'" in got.err
 
 
@@ -127,7 +127,9 @@ def test_what_suggest_cannot_do(model, monkeypatch, tmp_path):
     (tmp_path / "form.txt").write_text("__在山里", "utf-8")
     with pytest.raises(UsageError, match="a template and a prompt cannot both begin the text"):
         run(model, monkeypatch, "", "风", "--form", str(tmp_path / "form.txt"))
-    with pytest.raises(UsageError, match="standard input has the commands of suggest: give the form as a file"):
+    with pytest.raises(
+        UsageError, match="suggest reads its commands from standard input, so --form - is not possible: name a file"
+    ):
         run(model, monkeypatch, "__在山里", "--form", "-")
     with pytest.raises(UsageError, match="candidates must be 1 or more, got 0"):
         run(model, monkeypatch, "", "--candidates", "0")

@@ -226,7 +226,7 @@ def test_a_fault_of_our_own_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr("ostinato.cli.info.run", broken)
     code, line = failing(capsys, "info")
     assert code == 1
-    assert "a fault of ostinato itself: ZeroDivisionError" in line
+    assert "a bug in ostinato: ZeroDivisionError" in line
     monkeypatch.setenv("OSTINATO_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):
         main(["info"])

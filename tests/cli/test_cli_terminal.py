@@ -95,7 +95,7 @@ def test_nothing_acts_on_the_terminal(evil, name):
         output = output[output.rfind(b"q") :]
     assert acts(output) == []
     assert b"Traceback" not in output
-    assert b"a fault of ostinato" not in output
+    assert b"a bug in ostinato" not in output
     assert code == (1 if name in ("missing", "unknown column") else 2 if name == "unknown option" else 0), output
 
 
@@ -107,7 +107,7 @@ def test_streams_of_a_narrow_encoding(model, encoding, tmp_path):
         done = subprocess.run([sys.executable, "-m", "ostinato", *arguments], capture_output=True, env=environment)
         assert done.returncode == (1 if "没有𠮷" in str(arguments[-1]) else 0)
         assert b"Traceback" not in done.stderr
-        assert b"fault of ostinato" not in done.stderr
+        assert b"bug in ostinato" not in done.stderr
         done.stdout.decode(encoding)
         assert done.stdout or done.stderr
 
@@ -185,7 +185,7 @@ def test_numbers_out_of_reach(model, capsys, arguments):
     assert (code, captured.out) == (2, "")
     assert captured.err.count("\n") == 1
     assert len(captured.err) < 1000
-    assert "fault of ostinato" not in captured.err
+    assert "bug in ostinato" not in captured.err
 
 
 def test_budgets_out_of_reach_and_empty_names(verses, tmp_path, monkeypatch, capsys):

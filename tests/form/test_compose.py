@@ -304,7 +304,7 @@ class TestSession:
     def test_after_the_last_line_there_are_no_candidates(self):
         session, shown, _ = self.session(propose=lambda lines, time: [] if lines else ["a"])
         session.obey("1")
-        assert shown[-1] == "  every line is written: s FILE saves, u undoes, q finishes"
+        assert shown[-1] == "  all lines are written: s FILE saves, u undoes, q finishes"
         with pytest.raises(UsageError, match="no candidate '1': there are none now"):
             session.obey("1")
 

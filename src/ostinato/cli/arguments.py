@@ -16,22 +16,22 @@ _MOST = {
     "minutes": 10_000_000, "epochs": 1_000_000_000, "steps": 2**31 - 1, "lines": 10_000_000, "tokens": 2**31 - 1,
     "count": 10_000, "candidates": 1000, "hidden": 65_536, "vocabulary": 10_000_000, "rounds": 100_000,
 }  # fmt: skip
-"""More is a slip of the keyboard."""
+"""Larger numbers are taken for typing errors."""
 _NUMBER = re.compile(r"-\d+$|-\d*\.\d+$")
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """`: did you mean ...?` where one of `known` is close to what was given, else nothing."""
+    """`: did you mean ...?` if one of `known` is close to what was given, else ""."""
     close = difflib.get_close_matches(given[:80], list(known), n=1, cutoff=0.6)
     return f": did you mean {close[0]}?" if close else ""
 
 
 class Parser(argparse.ArgumentParser):
-    """Prints through the one way to the terminal; says what is wrong in one line and what may have been meant."""
+    """Prints through `terminal`; reports an error in one line, with the name that was probably meant."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.color = False  # Python 3.14 colours help, which would come out as escapes
+        self.color = False  # Python 3.14 colours help; the escape sequences would be made visible
 
     def _print_message(self, message: str, file: Any = None) -> None:
         import sys
@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{one_line(f'ostinato: {message} ({self.prog} --help shows how)')}\n")
 
     def parse_mixed(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Parse one command's arguments; what follows `--` is positional whatever it looks like."""
+        """Parse the arguments of one command; everything after `--` is positional."""
         given = list(arguments)
         cut = given.index("--") if "--" in given else len(given)
         given, rest = given[:cut], given[cut + 1 :]
@@ -67,7 +67,7 @@ class Parser(argparse.ArgumentParser):
         if any(empty == "" and option in ("-o", "--out") for option, empty in itertools.pairwise(given)):
             self.error("-o is empty: name a folder, or leave it out")
         required = [action for action in actions if action.option_strings and action.required]
-        for action in required:  # they were there, or the first reading would have said so
+        for action in required:  # the first parse has checked that they were given
             action.required = False
         try:
             args, left = self.parse_known_args(["--", *positionals] if positionals else [], known)
@@ -75,11 +75,11 @@ class Parser(argparse.ArgumentParser):
             for action in required:
                 action.required = True
         if left := [argument for argument in left if argument != "--"]:
-            self.error(f"too much given: {' '.join(left)}")
+            self.error(f"too many arguments: {' '.join(left)}")
         return args
 
     def _joined(self, positionals: list[str]) -> list[str]:
-        """The positional arguments, an unquoted prompt of several words as one."""
+        """The positional arguments, with an unquoted prompt of several words joined into one."""
         places = [action.dest for action in self._actions if not action.option_strings]
         if "prompt" not in places or len(positionals) <= len(places):
             return positionals
@@ -87,7 +87,7 @@ class Parser(argparse.ArgumentParser):
         return [*positionals[:before], " ".join(positionals[before:])]
 
     def check_numbers(self, args: argparse.Namespace) -> None:
-        """Refuse numbers that no option can use. Raises UsageError with the range."""
+        """Refuse numbers out of range. Raises UsageError, which names the range."""
         for action in self._actions:
             value = getattr(args, action.dest, None)
             if action.type not in (int, float) or not isinstance(value, int | float):

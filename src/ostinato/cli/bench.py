@@ -1,4 +1,4 @@
-"""`ostinato bench`: writing on this machine, beside torch where it is installed. The long form is `make bench`."""
+"""`ostinato bench`: how fast this machine writes, compared with torch if installed. The long form is `make bench`."""
 
 import argparse
 import importlib.util
@@ -18,17 +18,15 @@ _WARM_UP, _SECONDS = 3, 0.004
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `bench`."""
     parser.add_argument("--hidden", type=int, default=512, metavar="H", help="hidden size (default 512)")
+    parser.add_argument("--vocabulary", type=int, default=5000, metavar="V", help="vocabulary size (default 5000)")
     parser.add_argument(
-        "--vocabulary", type=int, default=5000, metavar="V", help="tokens to choose from (default 5000)"
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=21, metavar="N", help="measurements of each, in turn (default 21)"
+        "--rounds", type=int, default=21, metavar="N", help="rounds in which everything is measured once (default 21)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print microseconds a token, whole: embedding, cell, head, draw; one text at a time, medians, all in turn."""
+    """Print microseconds per token (embedding, cell, head, draw) for one text: medians over rounds, all in turn."""
     from ostinato.errors import UsageError
     from ostinato.kernels import choose_isa
 
@@ -45,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         say_json({"kernels": kernels.isa, **sizes, "rows": rows})
         return 0
     say(f"kernels {kernels.isa}; hidden {args.hidden}, vocabulary {args.vocabulary}; median of {args.rounds} rounds\n")
-    say(pad("cell", 6) + pad("", 16) + pad("µs a token", 12, right=True) + pad("tokens/s", 12, right=True))
+    say(pad("cell", 6) + pad("", 16) + pad("µs/token", 12, right=True) + pad("tokens/s", 12, right=True))
     for row in rows:
         t = row["microseconds"]
         say(pad(row["cell"], 6) + pad(row["name"], 16) + pad(f"{t:,.1f}", 12, right=True)
@@ -54,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _contenders(cell: str, hidden: int, vocabulary: int) -> dict[str, Callable[[int], None]]:
-    """For each contender a function that writes so many tokens."""
+    """For each contender, a function that writes a given number of tokens."""
     from ostinato.kernels.recurrent import Shape
 
     shape = Shape(cell, layers=1, hidden_size=hidden, embedding_size=hidden, vocabulary_size=vocabulary, tied=False)
@@ -96,7 +94,7 @@ def _ours(shape: Any, weights: dict[str, Any], precision: str) -> Callable[[int]
 
 
 def _torch(shape: Any, weights: dict[str, Any]) -> Callable[[int], None]:
-    """A loop over torch's own layer, one time step a call."""
+    """A loop over torch's own layer, one time step per call."""
     import torch
 
     layer = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[shape.cell](
@@ -117,7 +115,7 @@ def _torch(shape: Any, weights: dict[str, Any]) -> Callable[[int], None]:
 
 
 def _measured(contenders: dict[str, Callable[[int], None]], rounds: int) -> dict[str, float]:
-    """Median seconds a token of each, measured in turn."""
+    """Median seconds per token of each contender; they are measured in turn."""
 
     def timed(write: Callable[[int], None], count: int) -> float:
         started = time.perf_counter()

@@ -7,7 +7,7 @@ from ostinato.errors import UsageError
 from ostinato.terminal import say
 
 RESTORE = "ostinato"
-"""The format that leads back: a Hugging Face folder of ours becomes a model again."""
+"""The way back: a Hugging Face folder that ostinato exported becomes a model again."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,9 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     formats = "; ".join(f"{name}: {entry.what}" for name, entry in FORMATS.items())
     parser.add_argument(
         "--to", required=True, choices=[*FORMATS, RESTORE], metavar="FORMAT",
-        help=f"{formats}; {RESTORE}: a model of ours again, from a Hugging Face folder that ostinato exported",
+        help=f"{formats}; {RESTORE}: back to an ostinato model, from a Hugging Face folder that ostinato exported",
     )  # fmt: skip
-    parser.add_argument("-o", "--out", type=Path, metavar="PATH", help="where to (default: beside the model)")
+    parser.add_argument("-o", "--out", type=Path, metavar="PATH", help="where to write it (default: beside the model)")
     parser.add_argument("--overwrite", action="store_true", help="replace what is at PATH")
 
 

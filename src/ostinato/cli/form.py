@@ -17,27 +17,31 @@ _OPTIONS = ("length", "rhyme", "tones", "acrostic", "acrostic_end", "include", "
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The argument group `form`. `--lines` is the caller's: lines a stanza where any of these is given."""
-    form = parser.add_argument_group("form", "what is asked for here is kept, or refused with the reason")
+    """The argument group `form`. The caller adds `--lines`: with any of these options it means lines per stanza."""
+    form = parser.add_argument_group(
+        "form", "the text has exactly this form, or the command says why that is impossible"
+    )
     form.add_argument(
-        "--length", metavar="N", help="characters (Chinese) or syllables (English) a line: 7, 5-9, 7,7,5,5"
+        "--length", metavar="N", help="characters (Chinese) or syllables (English) per line: 7, 5-9, 7,7,5,5"
     )
     form.add_argument("--rhyme", metavar="R", help="a scheme (AABA), a sound (ang, night), or both (AABA,A=ang)")
     form.add_argument("--rhyme-scheme", choices=("13", "18"), default="13", help="Chinese rhymes: 十三辙 or 十八韵")
     form.add_argument("--tones", action="store_true", help="Chinese rhymes must have the same tone")
     form.add_argument("--acrostic", default="", metavar="TEXT", help="what the first characters of the lines spell")
     form.add_argument("--acrostic-end", default="", metavar="TEXT", help="what the last characters of the lines spell")
-    form.add_argument("--include", action="append", default=[], metavar="WORDS", help="words that must be there: 桥,雨")
-    form.add_argument("--ban", action="append", default=[], metavar="WORDS", help="words that must not")
-    form.add_argument("--stanzas", type=int, metavar="N", help="N stanzas")
-    form.add_argument("--form", type=Path, metavar="FILE", help="fill in the blanks of a text: ____, or _ a character")
+    form.add_argument("--include", action="append", default=[], metavar="WORDS", help="words that must appear: 桥,雨")
+    form.add_argument("--ban", action="append", default=[], metavar="WORDS", help="words that must not appear")
+    form.add_argument("--stanzas", type=int, metavar="N", help="number of stanzas")
     form.add_argument(
-        "--search", choices=("sample", "beam"), default="sample", help="draw lines, or take the likeliest"
+        "--form", type=Path, metavar="FILE", help="a text with blanks to fill in: ____, or _ per character"
+    )
+    form.add_argument(
+        "--search", choices=("sample", "beam"), default="sample", help="sample lines, or search for the likeliest"
     )
 
 
 def form_of(args: argparse.Namespace) -> "Form | None":
-    """The form that was asked for; None if no option of the group was used. Raises UsageError."""
+    """The form that the options describe; None if no option of the group was used. Raises UsageError."""
     if not any(getattr(args, name) for name in _OPTIONS) and args.stanzas is None:
         return None
     from ostinato.form import Form
@@ -68,13 +72,13 @@ _ARGUMENTS = (
     "repetition_penalty", "rhyme", "search", "seed", "stanzas", "stop", "temperature", "title", "tokens", "top_k",
     "top_p",
 )  # fmt: skip
-"""Arguments of `WriteRequest.of`, `Form` and `Model` that the commands have as options of the same names."""
+"""Arguments of `WriteRequest.of`, `Form` and `Model` that are command-line options of the same name."""
 _NAMED = re.compile(rf"\b({'|'.join(_ARGUMENTS)})=|^({'|'.join(_ARGUMENTS)})(?= must\b)")
 
 
 @contextmanager
 def speaking_of_options() -> Iterator[None]:
-    """Inside, what is wrong with an argument (`max_copy=`, `lines must be`) is said of its option (`--max-copy`)."""
+    """Inside, errors that name an argument (`max_copy=`, `lines must be`) name its option (`--max-copy`) instead."""
     try:
         yield
     except UsageError as error:
@@ -83,7 +87,7 @@ def speaking_of_options() -> Iterator[None]:
 
 
 def rhyme_report(texts: "list[str]") -> dict[str, Any] | None:
-    """Rhyme density of texts for `info`; None where the extra `form` is not installed."""
+    """Rhyme density of texts for `info`; None if the extra `form` is not installed."""
     from ostinato.text.rhyme import rhyme_density
     from ostinato.text.sounds import Sounds
 

@@ -1,4 +1,4 @@
-"""What was probably meant: names close to those that a command was given in vain."""
+"""What the user probably meant: known names that are close to an unknown one on the command line."""
 
 import argparse
 import dataclasses
@@ -8,11 +8,11 @@ from ostinato.cli.arguments import did_you_mean
 
 _PATHS = ("model", "text", "what", "input", "heldout", "form")
 _LOOKED_AT = 2000
-"""Files of a folder whose names are compared: more are not worth the time."""
+"""At most this many names of a folder are compared."""
 
 
 def hint(args: argparse.Namespace) -> str:
-    """`: did you mean ...?` for the first setting, recipe or path among the arguments that does not exist; else ""."""
+    """`: did you mean ...?` for the first setting, recipe or path that does not exist, else ""."""
     return _setting(args) or _recipe(args) or _path(args)
 
 

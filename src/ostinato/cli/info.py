@@ -11,20 +11,22 @@ from ostinato.errors import BundleError, TextError
 from ostinato.terminal import activity, note, say, say_json
 
 _RHYMES_UP_TO = 5_000_000
-"""Characters of a text whose rhymes are looked up, which takes about a second a million."""
+"""Longer texts (in characters) are not searched for rhymes, which takes about a second per million characters."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `info`."""
     parser.add_argument("what", nargs="*", metavar="MODEL|TEXT", help="a model or texts (default: this machine)")
-    parser.add_argument("--tokenizer", default="character", metavar="T", help="how to cut a text (default: character)")
+    parser.add_argument(
+        "--tokenizer", default="character", metavar="T", help="tokenizer for a text (default: character)"
+    )
     parser.add_argument("--documents", default="auto", metavar="D", help="files, lines, paragraphs, auto or a pattern")
-    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, else a guess)")
+    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, else guessed)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Say what was given: a model's card, a text's numbers, or this machine's kernels."""
+    """Describe what was given: a model by its card, texts by their numbers, otherwise this machine's kernels."""
     if not args.what:
         return _machine(args)
     if len(args.what) == 1 and Path(args.what[0]).is_dir():
@@ -84,15 +86,15 @@ def _text(args: argparse.Namespace) -> int:
         say_json(report)
         return 0
     say(", ".join(report["names"]))
-    say(f"  tokenizer {report['tokenizer']}: {report['vocabulary']:,} tokens, a vocabulary made from the training part")
-    say(f"  documents cut by {report['documents']}")
+    say(f"  tokenizer {report['tokenizer']}: a vocabulary of {report['vocabulary']:,} tokens, from the training part")
+    say(f"  documents divided by {report['documents']}")
     for name, label in (("train", "training"), ("heldout", "held out")):
         s = report[name]
         say(f"  {label}: {s['documents']:,} documents, {s['characters']:,} characters, {s['tokens']:,} tokens")
     if rhyme := report.get("rhyme"):
         say(
-            f"  rhyme: {rhyme['rhyming']:.0%} of {rhyme['lines']:,} lines rhyme with one near them "
-            f"({rhyme['couplets']:.0%} with a neighbour, {rhyme['alternate']:.0%} with a next but one)"
+            f"  rhyme: {rhyme['rhyming']:.0%} of {rhyme['lines']:,} lines rhyme with a line nearby "
+            f"({rhyme['couplets']:.0%} with a neighbour, {rhyme['alternate']:.0%} with the one after or before that)"
         )
     return 0
 

@@ -16,21 +16,21 @@ COMMANDS = {
     "train": "train a model on texts",
     "write": "write with a model",
     "suggest": "write together, line by line",
-    "score": "how well a model predicts a text",
-    "compare": "n-grams, a window, the network and a mixture on one held-out split",
-    "predict": "tags, classes, translations, next lines or forecasts",
-    "export": "a model in another format: ONNX, Hugging Face, ARPA",
-    "info": "what is this text, this model, this machine",
-    "bench": "how fast this machine writes, beside what else is installed",
+    "score": "measure how well a model predicts a text",
+    "compare": "compare n-grams, a window network, the network and a mixture on one held-out split",
+    "predict": "predict tags, classes, translations, next lines or forecasts",
+    "export": "export a model to another format: ONNX, Hugging Face, ARPA",
+    "info": "describe a text, a model or this machine",
+    "bench": "measure how fast this machine writes, compared with what else is installed",
 }
 
 
 def build_parser(command: str | None = None) -> Parser:
-    """The parser, with the options of `command` alone (all commands' when None)."""
+    """The parser, with the options of `command` only (of all commands if None)."""
     parser = Parser(
         prog="ostinato",
         description="Recurrent language models for your own words.",
-        epilog="`ostinato COMMAND --help` shows a command's options. Start with: ostinato train lyrics-zh --minutes 2",
+        epilog="`ostinato COMMAND --help` shows its options. Start with: ostinato train lyrics-zh --minutes 2",
     )
     parser.add_argument("--version", action="version", version=f"ostinato {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -42,7 +42,7 @@ def build_parser(command: str | None = None) -> Parser:
 
 
 def command_parser(parser: Parser, name: str) -> Parser:
-    """The parser of one command, out of `build_parser`'s."""
+    """The parser of one command, taken from the one that `build_parser` made."""
     commands: Any = next(action for action in parser._actions if action.dest == "command")
     found: Parser = commands.choices[name]
     return found
@@ -68,14 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("OSTINATO_TRACEBACK"):
             raise
-        return _fail(
-            f"a fault of ostinato itself: {type(error).__name__}: {error} (OSTINATO_TRACEBACK=1 shows where)", 1
-        )
+        return _fail(f"a bug in ostinato: {type(error).__name__}: {error} (OSTINATO_TRACEBACK=1 shows where)", 1)
     return code
 
 
 def _run(arguments: list[str]) -> int:
-    """Run the command that the first argument names; exits with 2 where it names none."""
+    """Run the command that the first argument names; exit with 2 if it names none."""
     name = arguments[0] if arguments else ""
     parser = build_parser(name)
     if name in ("-h", "--help", "--version"):
@@ -85,7 +83,7 @@ def _run(arguments: list[str]) -> int:
         if not name:
             parser.error(f"no command given: {every}")
         if name.startswith("-"):
-            parser.error(f"a command comes first, got {name}: {every}")
+            parser.error(f"the first argument must be a command, got {name}: {every}")
         parser.error(f"unknown command {name}{did_you_mean(name, COMMANDS) or f': {every}'}")
     command = command_parser(parser, name)
     args = command.parse_mixed(arguments[1:])
@@ -102,7 +100,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _standard_input() -> str:
-    """The prompt that stands on standard input, without the newline at its end."""
+    """The prompt from standard input, without its final newline."""
     if sys.stdin is None:
         raise UsageError("the prompt - is read from standard input, which is closed")
     try:

@@ -14,15 +14,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `predict`."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="a model that `ostinato train --task ...` made")
     parser.add_argument(
-        "input", nargs="*", default=["-"], metavar="INPUT", help="files like those of training (default: a line each)"
+        "input",
+        nargs="*",
+        default=["-"],
+        metavar="INPUT",
+        help="files like those of training (default: standard input, one line each)",
     )
-    parser.add_argument("--beam", type=int, metavar="N", help="hypotheses kept while decoding (1: greedy)")
-    parser.add_argument("--encoding", metavar="E", help="encoding of the input (default: UTF-8, else a guess)")
+    parser.add_argument("--beam", type=int, metavar="N", help="hypotheses kept in beam search (1: greedy)")
+    parser.add_argument("--encoding", metavar="E", help="encoding of the input (default: UTF-8, else guessed)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one prediction per line; where the input has the answers, how good they are, on standard error."""
+    """Print one prediction per line; if the input includes the answers, print the scores on standard error."""
     from ostinato.bundle import read_bundle
 
     with needs("train", "predicting"):
@@ -44,9 +48,9 @@ def run(args: argparse.Namespace) -> int:
         say_json({"task": model.task.name, "predictions": plain, "scores": scores})
         return 0
     lines = map(model.line, predictions)
-    for filled in records.filled or [True] * len(predictions):  # a blank line where the input has one
+    for filled in records.filled or [True] * len(predictions):  # a blank line for each blank line of the input
         say(next(lines) if filled else "")
     if scores:
         found = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items())
-        note(f"{found} (given, {len(predictions):,} records)")
+        note(f"{found} (on the given {len(predictions):,} records)")
     return 0

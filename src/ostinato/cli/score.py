@@ -22,14 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "text", nargs="*", default=["-"], metavar="TEXT", help="what to score (default: standard input)"
     )
-    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, else a guess)")
-    parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="arithmetic of the weights")
-    parser.add_argument("--per-token", action="store_true", help="each token with its surprisal in bits and its rank")
+    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, else guessed)")
+    parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="precision of the weights")
+    parser.add_argument(
+        "--per-token", action="store_true", help="show the surprisal (in bits) and the rank of each token"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print perplexity per token and bits per character of the text, cut into documents as the model's text was."""
+    """Print perplexity per token and bits per character of the text, divided into documents as the model's own was."""
     from ostinato.api import Model
     from ostinato.cli.texts import settings_of, whole_text
     from ostinato.evaluation import evaluate

@@ -1,4 +1,4 @@
-"""A text written together: the model proposes next lines, the writer takes, changes or refuses them."""
+"""Writing together: the model proposes next lines, the writer accepts, changes or refuses them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from ostinato.errors import UsageError
 
 Propose = Callable[[list[str], int], list[str]]
-"""propose(lines, time): candidates for the line after `lines`, none after the last. time: how often it was asked."""
+"""propose(lines, time): candidates for the line after `lines`, none after the last one. time: how many times it was
+called."""
 
 HELP = """\
   N        take candidate N               e N      take candidate N, changed
@@ -18,10 +19,10 @@ HELP = """\
 
 @dataclass
 class Session:
-    """The state of one session: the text so far, the candidates for its next line, and every earlier text.
+    """The state of one session: the text so far, the candidates for its next line, and all earlier versions.
 
-    `edit` asks for a changed line, given the old one; `show` prints; `save` writes a text to a file. `ends_stanza` says
-    after which line a blank one comes by itself.
+    `edit` asks the writer to change a line; `show` prints; `save` writes a text to a file. `ends_stanza` says
+    whether a blank line follows the lines so far.
     """
 
     propose: Propose
@@ -36,24 +37,24 @@ class Session:
 
     @property
     def text(self) -> str:
-        """The lines so far, without blank ones at the end."""
+        """The lines so far, without blank lines at the end."""
         return "\n".join(self.lines).rstrip("\n")
 
     def begin(self, lines: Iterable[str]) -> None:
-        """Put down the lines that the text begins with, which cannot be undone."""
+        """Add the lines that the text begins with; they cannot be undone."""
         for line in lines:
             self._put(line)
 
     def ask(self) -> None:
         """Get and show new candidates."""
         self._time += 1
-        self.candidates = []  # of the line before; they go even where there are no new ones
+        self.candidates = []  # the old ones are void even if the call below fails
         self.candidates = self.propose(self.lines, self._time)
         listed = "\n".join(f"  {n}  {line}" for n, line in enumerate(self.candidates, 1))
-        self.show(listed or "  every line is written: s FILE saves, u undoes, q finishes")
+        self.show(listed or "  all lines are written: s FILE saves, u undoes, q finishes")
 
     def obey(self, command: str) -> bool:
-        """Do what one line of input says; False when the session is finished. Raises UsageError for nonsense."""
+        """Obey one line of input; False if it ends the session. Raises UsageError for an unknown command."""
         command = command.rstrip("\n")
         word, _, rest = command.strip().partition(" ")
         if word == "q":
@@ -88,7 +89,7 @@ class Session:
     def _candidate(self, number: str) -> str:
         if not number.isdecimal() or not 1 <= int(number) <= len(self.candidates):
             allowed = f"give a number from 1 to {len(self.candidates)}" if self.candidates else "there are none now"
-            raise UsageError(f"there is no candidate {number!r}: {allowed}")
+            raise UsageError(f"no candidate {number!r}: {allowed}")
         return self.candidates[int(number) - 1]
 
     def _add(self, line: str) -> None:

@@ -20,12 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model", type=Path, metavar="MODEL", help="a saved model, or the output folder of a training run"
     )
     parser.add_argument("prompt", nargs="?", default="", metavar="PROMPT", help="lines to begin with")
-    parser.add_argument("--title", metavar="T", help="write under this title, where the model's texts have titles")
-    parser.add_argument("--candidates", type=int, default=5, metavar="N", help="candidates for a line (default 5)")
-    parser.add_argument("--lines", type=int, metavar="N", help="lines of a stanza of the form")
-    parser.add_argument("--temperature", type=float, default=0.8, metavar="T", help="higher is wilder (default 0.8)")
+    parser.add_argument("--title", metavar="T", help="title of the text, if the model's texts have titles")
+    parser.add_argument("--candidates", type=int, default=5, metavar="N", help="propose N lines at a time (default 5)")
+    parser.add_argument("--lines", type=int, metavar="N", help="lines per stanza of the form")
+    parser.add_argument(
+        "--temperature", type=float, default=0.8, metavar="T", help="higher is more surprising (default 0.8)"
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="the same seed proposes the same lines")
-    parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="arithmetic of the weights")
+    parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="precision of the weights")
     add_form_arguments(parser)
 
 
@@ -40,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     if args.candidates < 1:
         raise UsageError(f"--candidates must be 1 or more, got {args.candidates}")
     if str(args.form) == "-":
-        raise UsageError("standard input has the commands of suggest: give the form as a file")
+        raise UsageError("suggest reads its commands from standard input, so --form - is not possible: name a file")
     with speaking_of_options():
         form = form_of(args) or Form(lines=args.lines)
         refuse_two_beginnings(form, args.prompt)
@@ -65,12 +67,12 @@ def run(args: argparse.Namespace) -> int:
     if session.text:
         say(session.text)
         if wanted := proposer.wanted(session.lines):
-            note(f"ostinato: the text is without {', '.join(wanted)}, which it was to include")
+            note(f"ostinato: the text does not include {', '.join(wanted)}, as --include asked")
     return 0
 
 
 def _attempt(do: Callable[[], bool | None]) -> bool:
-    """Whether the session goes on after a step; what is wrong with it is said."""
+    """Whether the session continues after a step; prints what was wrong with the step."""
     try:
         return do() is not False
     except OstinatoError as error:
@@ -93,7 +95,7 @@ def _read(prompt: str) -> str:
 
 
 def _edit(line: str) -> str:
-    """The user's version of a line: the terminal's line editor starts with it, a pipe's next line is it."""
+    """The user's version of a line: a terminal's line editor starts from `line`; a pipe gives it as its next line."""
     if not is_terminal(sys.stdin):
         return _read("").strip()
     import readline

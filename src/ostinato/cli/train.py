@@ -15,15 +15,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", type=path, metavar="DIR", help="output folder (default: NAME-model)")
     parser.add_argument("--task", choices=TASKS, metavar="T", help=f"what to learn: {', '.join(TASKS)}")
     parser.add_argument("--recipe", metavar="R", help=f"a TOML file or one of {', '.join(recipe_names())}")
-    parser.add_argument("--set", action="append", default=[], metavar="K=V", help="override: --set model.cell=gru")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="K=V", help="change a value of the recipe: --set model.cell=gru"
+    )
     parser.add_argument(
         "--minutes",
         type=float,
         metavar="M",
-        help="train this long; the schedule fits itself to it (default: 3, where nothing says how long)",
+        help="train for M minutes; the schedule adapts (default: 3, if neither options nor recipe say how long)",
     )
-    parser.add_argument("--epochs", type=float, metavar="N", help="passes over the text")
-    parser.add_argument("--steps", type=int, metavar="N", help="minibatches")
+    parser.add_argument("--epochs", type=float, metavar="N", help="train for N passes over the text")
+    parser.add_argument("--steps", type=int, metavar="N", help="train for N minibatches")
     parser.add_argument(
         "--from",
         dest="start",
@@ -33,15 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--vocabulary", choices=VOCABULARIES, metavar="V",
-        help="with --from: join (the model's tokens and the text's; the default) or new (the text's alone)",
+        help="with --from: join (the model's tokens and the text's, the default) or new (only the text's)",
     )  # fmt: skip
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
-    parser.add_argument("--overwrite", action="store_true", help="replace the run that is in DIR")
-    parser.add_argument("--seed", type=int, metavar="N", help="seed of weights, sampling and dropout")
+    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in DIR")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run in DIR")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed for weights, sampling and dropout")
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps (default: auto)")
-    parser.add_argument("--threads", type=int, metavar="N", help="processor cores to use at most (default: all)")
-    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, else a guess)")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--threads", type=int, metavar="N", help="use at most N processor cores (default: all)")
+    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, else guessed)")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
 
@@ -54,7 +56,7 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, then print where the model is and how good."""
+    """Train, then print where the model is and how good it is."""
     from ostinato.runs.run import train
     from ostinato.runs.task import find_task
 
@@ -87,6 +89,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _folder(args: argparse.Namespace) -> Path:
-    """The output folder that was asked for, or one named after the first text."""
+    """The folder given with `--out`, or one named after the first text."""
     first = args.text[0]
     return args.out or Path(f"{Path(first).resolve().stem if first != '-' else 'stdin'}-model")

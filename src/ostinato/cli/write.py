@@ -20,41 +20,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", type=Path, metavar="MODEL", help="a saved model, or the output folder of a training run"
     )
-    parser.add_argument("prompt", nargs="?", default="", metavar="PROMPT", help="the beginning; any text will do")
-    length = parser.add_argument_group("how much")
+    parser.add_argument(
+        "prompt",
+        nargs="?",
+        default="",
+        metavar="PROMPT",
+        help="the beginning of the text (any text; - reads standard input)",
+    )
+    length = parser.add_argument_group("length")
     length.add_argument("--lines", type=int, metavar="N", help="stop after N lines")
     length.add_argument("--tokens", type=int, metavar="N", help="stop after N tokens")
     length.add_argument("--stop", action="append", default=[], metavar="TEXT", help="stop where TEXT appears")
     length.add_argument("--count", type=int, default=1, metavar="N", help="write N texts at once")
-    parser.add_argument("--title", metavar="T", help="write under this title, where the model's texts have titles")
-    sampling = parser.add_argument_group("how it is chosen")
+    parser.add_argument("--title", metavar="T", help="title of the text, if the model's texts have titles")
+    sampling = parser.add_argument_group("sampling")
     sampling.add_argument(
-        "--temperature", type=float, default=0.8, metavar="T", help="0: always the likeliest (default 0.8)"
+        "--temperature",
+        type=float,
+        default=0.8,
+        metavar="T",
+        help="higher is more surprising, 0 always takes the likeliest token (default 0.8)",
     )
     sampling.add_argument(
         "--greedy", action="store_const", const=0.0, dest="temperature", help="the same as --temperature 0"
     )
     sampling.add_argument("--top-k", type=int, default=0, metavar="K", help="only the K likeliest tokens")
     sampling.add_argument(
-        "--top-p", type=float, default=1.0, metavar="P", help="only the likeliest with share P together"
+        "--top-p",
+        type=float,
+        default=1.0,
+        metavar="P",
+        help="only the likeliest tokens that together have probability P",
     )
     sampling.add_argument(
-        "--min-p", type=float, default=0.0, metavar="P", help="only those P times as likely as the likeliest"
+        "--min-p", type=float, default=0.0, metavar="P", help="only tokens at least P times as likely as the likeliest"
     )
     sampling.add_argument(
-        "--repetition-penalty", type=float, default=1.0, metavar="R", help="recent tokens R times less likely"
+        "--repetition-penalty", type=float, default=1.0, metavar="R", help="make recent tokens R times less likely"
     )
     sampling.add_argument("--seed", type=int, metavar="N", help="the same seed writes the same text")
     copying = parser.add_argument_group("copies of the training text")
-    copying.add_argument("--novelty", action="store_true", help="say how much was copied, and from where")
+    copying.add_argument("--novelty", action="store_true", help="report how much was copied, and from where")
     copying.add_argument("--max-copy", type=int, metavar="N", help="never copy more than N tokens in a row")
     add_form_arguments(parser)
-    parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="arithmetic of the weights")
+    parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="precision of the weights")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write to standard output: one free text as it is written, others when they are done."""
+    """Write to standard output: a single free text while it is written, everything else when it is complete."""
     from ostinato.api import Model
     from ostinato.generation import WriteRequest
 
@@ -72,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _texts(events: "Iterable[Event]") -> "Iterator[Written]":
-    """The finished texts among the events, in the order of their rows, each as soon as those before it are done."""
+    """The finished texts among the events, in row order, each as soon as all earlier rows are finished."""
     from ostinato.generation import Written
 
     waiting: dict[int, Written] = {}
@@ -86,7 +100,7 @@ def _texts(events: "Iterable[Event]") -> "Iterator[Written]":
 
 
 def _streamed(events: "Iterable[Event]") -> "Iterator[Event]":
-    """The same events; pieces are shown on the way."""
+    """The same events; prints the pieces on the way."""
     from ostinato.generation import Piece
 
     for event in events:
@@ -95,7 +109,7 @@ def _streamed(events: "Iterable[Event]") -> "Iterator[Event]":
 
 
 def _report(args: argparse.Namespace, model: "Model", texts: "Iterable[Written]", seed: int, *, shown: bool) -> int:
-    """Print the texts (unless they were shown) or the JSON object, and what is asked for beside."""
+    """Print the texts (unless they were shown) or the JSON object, and the novelty report if it was asked for."""
     entries = []
     for number, text in enumerate(texts):
         entry: dict[str, Any] = {
@@ -115,5 +129,5 @@ def _report(args: argparse.Namespace, model: "Model", texts: "Iterable[Written]"
     if args.json:
         say_json({"seed": seed, "texts": entries})
     elif args.seed is None and is_terminal(sys.stderr):
-        note(f"(--seed {seed} writes this again)")
+        note(f"(--seed {seed} writes the same again)")
     return 0
