@@ -34,14 +34,16 @@ def train(
     overwrite: bool = False,
     encoding: str | None = None,
     progress: bool = True,
-    start: str | Path | None = None,
+    start: str | Path | None = "auto",
 ) -> Model:
     """Train a language model and return the best one.
 
     texts: files, folders, zips, `lyrics-zh`, `lyrics-en`. text: a text itself, or documents one by one.
     out: the output folder (None: a temporary one that lives as long as the model). recipe: a recipe's name or file, or
     a `Recipe` (None: `default`). settings: what differs from it, as {"model.cell": "gru"} or {"model": {"cell":
-    "gru"}}. minutes, epochs, steps: how long. start: a saved model whose weights and vocabulary the new one takes over.
+    "gru"}}. minutes, epochs, steps: how long. start: a saved model whose weights and vocabulary the new one takes over;
+    "auto" is the bundled `base-en` or `base-zh` where the text is small and nothing of the recipe asks for another
+    network; None starts afresh.
 
         >>> model = ostinato.train("lyrics.txt", minutes=3)
         >>> model = ostinato.train(text=["one song ...", "another ..."], settings={"model": {"cell": "gru"}})
@@ -65,7 +67,7 @@ def train(
         raise UsageError("an n-gram model is counted anew each time: leave out resume=True, or give overwrite=True")
     same = recipe is not None or bool(settings) or seed is not None
     options = {"device": device, "resume": resume, "same_recipe": same or not resume, "overwrite": overwrite,
-               "progress": progress, "start": None if start is None else Path(start)}  # fmt: skip
+               "progress": progress, "start": start if start in (None, "auto") else Path(start)}  # fmt: skip
     if text is None:
         return _trained([str(t) for t in texts], chosen, out, encoding=encoding, **options)
     with _as_files(text) as (paths, documents):

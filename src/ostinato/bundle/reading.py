@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ostinato.bases import base_folder
 from ostinato.bundle.folder import FORMAT, FileContent, recover_folder, write_folder
 from ostinato.bundle.snapshot import Bytes, read_snapshot
+from ostinato.bundle.storage import packed, unpacked
 from ostinato.bundle.tensors import Array, TensorFile, tensor_writer
 from ostinato.errors import BundleError, MissingModelError
 
@@ -48,15 +50,22 @@ def write_bundle(
     tensors: Mapping[str, Array],
     card: str,
     extra: Mapping[str, FileContent] | None = None,
+    storage: str = "float32",
 ) -> None:
-    """Save a model as the folder `path`, atomically. `extra` adds files of the model's kind. Raises BundleError."""
+    """Save a model as the folder `path`, atomically. `extra` adds files of the model's kind.
+
+    storage: how the weights are kept, `float32`, `float16` or `int8` (see `storage`). Raises BundleError.
+    """
     document = _finite({"format": FORMAT, **config})
+    document.pop("storage", None)  # of the model that the config was read from
+    if storage != "float32":
+        document["storage"] = storage
     write_folder(
         path,
         {
             CONFIG: (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8"),
             TOKENIZER: json.dumps(tokenizer.to_json(), ensure_ascii=False).encode("utf-8"),
-            TENSORS: tensor_writer(tensors),
+            TENSORS: tensor_writer(packed(tensors, storage)),
             CARD: card.encode("utf-8"),
             **(extra or {}),
         },
@@ -64,7 +73,8 @@ def write_bundle(
 
 
 def find_bundle(path: Path) -> Path:
-    """The bundle meant by `path`: the folder itself, or `model` inside the output folder of a training run.
+    """The bundle meant by `path`: the folder itself, `model` inside the output folder of a training run, or a bundled
+    base by its name, where there is no such folder.
 
     Raises BundleError when there is none.
     """
@@ -73,6 +83,8 @@ def find_bundle(path: Path) -> Path:
         if (folder / "config.json").is_file():
             return folder
     if not path.exists():
+        if (bundled := base_folder(str(path))) is not None:
+            return bundled
         raise MissingModelError(
             f"no model at {path}: there is no such folder; train one with `ostinato train TEXT -o {path}`"
         )
@@ -100,7 +112,8 @@ def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{folder / TOKENIZER} is not a tokenizer ({error}); copy or train it again") from None
     card = snapshot.files.get(CARD, np.zeros(0, np.uint8))[:_CARD_LIMIT].tobytes().decode("utf-8", "replace")
-    tensors = TensorFile(folder / TENSORS, snapshot.files[TENSORS])
+    stored = TensorFile(folder / TENSORS, snapshot.files[TENSORS])
+    tensors = unpacked(stored, config.get("storage"), folder)
     return Bundle(folder, config, tokenizer, tensors, card, snapshot.files)
 
 

@@ -35,11 +35,11 @@ def _recipe(args: argparse.Namespace) -> str:
 
 
 def _path(args: argparse.Namespace) -> str:
-    corpora = ("lyrics-en", "lyrics-zh")
+    bundled = ("lyrics-en", "lyrics-zh", "base-en", "base-zh")
     for name in _PATHS:
         given = getattr(args, name, None)
         for path in map(str, given if isinstance(given, list) else [given] if given else []):
-            if path == "-" or path in corpora or Path(path).exists():
+            if path == "-" or path in bundled or Path(path).exists():
                 continue
             folder = Path(path).parent
             try:
@@ -48,5 +48,5 @@ def _path(args: argparse.Namespace) -> str:
                 ]
             except OSError:
                 beside = []
-            return did_you_mean(path, [*corpora, *beside])
+            return did_you_mean(path, [*bundled, *beside])
     return ""

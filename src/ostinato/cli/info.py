@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Describe what was given: a model by its card, texts by their numbers, otherwise this machine's kernels."""
     if not args.what:
         return _machine(args)
-    if len(args.what) == 1 and Path(args.what[0]).is_dir():
+    if len(args.what) == 1 and (Path(args.what[0]).is_dir() or _is_base(args.what[0])):
         from ostinato.bundle import find_bundle
 
         try:
@@ -38,6 +38,13 @@ def run(args: argparse.Namespace) -> int:
             return _text(args)
         return _model(folder, args)
     return _text(args)
+
+
+def _is_base(name: str) -> bool:
+    """Whether a bundled base is meant, and no file of that name."""
+    from ostinato.bases import BASES
+
+    return name in BASES and not Path(name).exists()
 
 
 def _model(folder: Path, args: argparse.Namespace) -> int:

@@ -2,11 +2,16 @@
 
 import argparse
 from pathlib import Path
+from typing import Literal
 
 from ostinato.errors import UsageError
 from ostinato.files import path
 from ostinato.settings import TASKS, VOCABULARIES, Recipe, apply_overrides, load_recipe, recipe_names, with_budget
 from ostinato.terminal import note, quoted, say, say_json
+
+AUTO: Literal["auto"] = "auto"
+NONE = "none"
+"""What `--from` may say beside the name of a model; `./auto` is a folder of that name."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="start",
         type=path,
         metavar="MODEL",
-        help="start from a saved model: its weights and vocabulary",
+        help="start from a saved model, its weights and vocabulary; auto: from base-en or base-zh where the text is "
+        "small and the recipe the default one (the default); none: afresh",
     )
     parser.add_argument(
         "--vocabulary", choices=VOCABULARIES, metavar="V",
@@ -63,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     recipe, out = recipe_of(args), _folder(args)
     if args.resume and recipe.ngram.smoothing != "none":
         raise UsageError("an n-gram model is counted anew each time: leave out --resume, or give --overwrite")
-    if args.vocabulary and args.start is None:
+    named = args.start is not None and str(args.start) not in (AUTO, NONE)
+    if args.vocabulary and not named:
         raise UsageError("--vocabulary says what becomes of the tokens of a model to start from: name it with --from")
     names_recipe = bool(args.recipe or args.set or args.task or args.seed is not None)
     result = train(
@@ -77,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         encoding=args.encoding,
         progress=not args.quiet,
         threads=args.threads,
-        start=args.start,
+        start=args.start if named else None if str(args.start) == NONE else AUTO,
     )
     if args.json:
         say_json(result.to_json())

@@ -3,10 +3,11 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ostinato.errors import SettingsError, TrainingError, UsageError
 from ostinato.files import write_file
+from ostinato.runs.auto_start import choose_start
 from ostinato.runs.folder import run_folder
 from ostinato.runs.progress import Progress
 from ostinato.runs.task import Result, Run, Task, find_task
@@ -31,7 +32,7 @@ def train(
     overwrite: bool = False,
     encoding: str | None = None,
     progress: bool = True,
-    start: Path | None = None,
+    start: Path | Literal["auto"] | None = None,
     team: "Team | None" = None,
     observers: Iterable[Observer] = (),
     threads: int | None = None,
@@ -41,20 +42,23 @@ def train(
     A network leaves `model/` (the best), `checkpoint/`, `metrics.jsonl`, `loss.svg`, `loss.png` and `recipe.toml`
     there, a language model also `text/` (token ids). `resume` goes on from the checkpoint; the data must be the same,
     and so must the recipe if `same_recipe` (otherwise the recorded one is used); a larger budget than the recorded one
-    extends the run. `start` is a saved model whose weights and vocabulary the new one takes over. `observers` are told
-    of all that happens, after the progress bar; of a `team`, only rank 0's are. `threads`: at most so many (None:
-    OSTINATO_THREADS, else torch's number); what is learnt does not depend on them.
+    extends the run. `start` is a saved model whose weights and vocabulary the new one takes over; "auto" is a bundled
+    base, where there is one for the text (see `auto_start`). `observers` are told of all that happens, after the
+    progress bar; of a `team`, only rank 0's are. `threads`: at most so many (None: OSTINATO_THREADS, else torch's
+    number); what is learnt does not depend on them.
 
     Raises UsageError, TextError, SettingsError, TrainingError, BundleError, MissingExtraError.
     """
     if resume and not same_recipe:
         recipe = _as_before(recipe, out)
     task = find_task(recipe)
-    if start is not None:
+    seen = Observers([*([Progress()] if progress else []), *observers])
+    if start == "auto":
+        start = None if resume else _auto_start(sources, recipe, encoding, seen)
+    elif start is not None:
         _check_start(recipe, resume)
     if resume and not task.resumable:
         raise UsageError("an n-gram model is counted anew each time: leave out resume, or overwrite the old one")
-    seen = Observers([*([Progress()] if progress else []), *observers])
     run = Run(
         sources, recipe, out, device, resume, same_recipe, overwrite, encoding, start, team, seen, threads=threads
     )
@@ -76,6 +80,18 @@ def _through(task: Task, run: Run) -> Result:
     built = task.build(run, settled, data)
     _begin(run, settled.recipe)
     return task.train(run, settled, built)
+
+
+def _auto_start(
+    sources: "Sequence[str] | Records", recipe: Recipe, encoding: str | None, seen: Observers
+) -> Path | None:
+    """The bundled base that the run starts from, if any, which is said."""
+    if not isinstance(sources, Sequence):
+        return None
+    start, line = choose_start(sources, recipe, encoding)
+    if line:
+        seen.noted(line)
+    return start
 
 
 def _check_start(recipe: Recipe, resume: bool) -> None:

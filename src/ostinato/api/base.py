@@ -1,0 +1,146 @@
+"""From the run of a large text to a base model that others can start from: small on disk, with a card that says it all.
+
+How good it is on each of its texts is measured on what was held out, and with the weights as they are stored.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ostinato.api.model import Model
+from ostinato.bundle import write_bundle
+from ostinato.errors import UsageError
+from ostinato.evaluation import Evaluation
+from ostinato.text import Corpus, open_corpus
+from ostinato.text.known_words import WORDS_FILE, words_file
+from ostinato.text.sources import read_texts
+
+MOST = 100_000
+"""Characters of a text that are scored."""
+_TOGETHER = 64
+"""Documents scored in one batch."""
+
+
+def publish_base(
+    run: Path, out: Path, texts: Sequence[str], *, terms: Sequence[str] = (), others: Sequence[str] = (),
+    storage: str = "int8", encoding: str | None = None,
+) -> Model:  # fmt: skip
+    """Save the model of the training run in `run` as the base `out`, a bundle, and return it.
+
+    texts: what the run learnt from, as it was given them. terms: what each may be used under, in the same order.
+    others: texts that it has not seen, to be measured on. storage: as for `write_bundle`. The base holds the weights
+    and the words of the texts, not the texts.
+    Raises UsageError where the terms do not fit the texts or the run is gone, TextError and BundleError.
+    """
+    if terms and len(terms) != len(texts):
+        raise UsageError(f"{len(texts)} texts and {len(terms)} terms: give one --terms per text, in the same order")
+    trained = Model(run)
+    corpus = open_corpus(run / "text")
+    if corpus.fingerprint != trained.config.get("text", {}).get("fingerprint"):
+        raise UsageError(f"{run} holds another text than its model learnt: train it again")
+    extra = words_file(corpus.train.ids, corpus.tokenizer, backward=trained.backward)
+
+    def save(config: dict[str, Any], card: str) -> Model:
+        write_bundle(
+            out, config=config, tokenizer=trained.tokenizer, tensors=trained.tensors, card=card, extra=extra,
+            storage=storage,
+        )  # fmt: skip
+        return Model(out)
+
+    stored = save(trained.config, trained.card)
+    held = _by_source(corpus, texts, encoding)
+    sources = [
+        {"name": name, "terms": (list(terms) or [""] * len(texts))[at], "heldout": _bits(stored, documents)}
+        for at, (name, documents) in enumerate(held.items())
+    ]
+    unseen = [{"name": Path(other).name, "measured": _bits(stored, _beginning(other, encoding))} for other in others]
+    base = {"sources": sources, "unseen": unseen}
+    return save(
+        {**trained.config, "base": base}, _card(trained, out.name, storage, sources, unseen, WORDS_FILE in extra)
+    )
+
+
+def _by_source(corpus: Corpus, texts: Sequence[str], encoding: str | None) -> dict[str, list[str]]:
+    """The held-out documents of each text, by its name: a document is the first text's that has it."""
+    whole = {}
+    for path in texts:
+        found = read_texts([path], encoding, field=corpus.settings.field)
+        whole[found.names[0]] = "".join(piece for source in found.sources for piece in source.pieces())
+    held: dict[str, list[str]] = {name: [] for name in whole}
+    for document in corpus.texts("heldout"):
+        owner = next((name for name, text in whole.items() if document in text), None)
+        if owner is not None:
+            held[owner].append(document)
+    return held
+
+
+def _beginning(path: str, encoding: str | None) -> list[str]:
+    """The first MOST characters of a text, in paragraphs."""
+    found = read_texts([path], encoding)
+    text = ""
+    for piece in (piece for source in found.sources for piece in source.pieces()):
+        text += piece
+        if len(text) >= MOST:
+            break
+    return [part for part in re.split(r"\n{2,}", text[:MOST]) if part.strip()]
+
+
+def _bits(model: Model, documents: Sequence[str]) -> dict[str, Any] | None:
+    """What the model makes of the documents, up to MOST characters of them; None where there are none."""
+    chosen: list[str] = []
+    characters = 0
+    for document in documents:
+        if not document or (chosen and characters + len(document) > MOST):
+            continue
+        chosen.append(document)
+        characters += len(document)
+    chosen.sort(key=len)
+    scores = [score for at in range(0, len(chosen), _TOGETHER) for score in model.score(chosen[at : at + _TOGETHER])]
+    if not scores:
+        return None
+    nats, tokens = sum(score.nats for score in scores), sum(score.tokens for score in scores)
+    return Evaluation(nats, tokens, characters, "held-out").to_json()
+
+
+def _card(
+    trained: Model, name: str, storage: str, sources: Sequence[dict[str, Any]], unseen: Sequence[dict[str, Any]],
+    has_words: bool,
+) -> str:  # fmt: skip
+    model, text, training = (trained.config[part] for part in ("model", "text", "training"))
+    weights = sum(value.size for value in trained.tensors.values())
+    split = text["split"]
+    tied = ", tied" if model["tied"] else ""
+    hours = training["seconds"] / 3600
+    lines = [
+        f"# {name}: a base model to start from",
+        "",
+        f"- model: {model['cell']}, {model['layers']} × {model['hidden_size']}, "
+        f"embedding {model['embedding_size']}{tied}; {weights:,} parameters, stored as {storage}; "
+        f"vocabulary {model['vocabulary_size']:,} ({text['tokenizer']})",
+        f"- training: {training['steps_done']:,} steps of {training['batch_size']} × {training['window']} tokens, "
+        f"{training['epochs_done']:.1f} epochs, {hours:.1f} hours; dropout {model['dropout']:g}, "
+        f"{training['optimizer']} {training['learning_rate']:g} {training['schedule']}, "
+        f"averaging {training['averaging']:g}",
+        f"- split: {text['heldout']['documents']:,} of {split.get('documents', 0):,} documents ({text['documents']}) "
+        f"held out, {text['heldout']['characters']:,} characters; {text['train']['characters']:,} to learn from",
+        "- the texts themselves are not in it" + ("; the list of their words is (words.txt)" if has_words else ""),
+        "",
+        "| learnt from | terms | held out: bits per character |",
+        "|---|---|---|",
+        *(f"| {s['name']} | {s['terms'] or 'not stated'} | {_figure(s['heldout'])} |" for s in sources),
+    ]
+    if unseen:
+        lines += ["", "| never seen in training | bits per character |", "|---|---|"]
+        lines += [f"| {u['name']} | {_figure(u['measured'])} |" for u in unseen]
+    return (
+        "\n".join([*lines, "", f"Up to {MOST:,} characters of each text were scored, each document by itself."]) + "\n"
+    )
+
+
+def _figure(values: dict[str, Any] | None) -> str:
+    return (
+        "not measured"
+        if values is None
+        else f"{values['bits_per_character']:.3f} ({values['characters']:,} characters)"
+    )
