@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/ostinato/kernels/csrc/*)
 DEMO := runs/demo
 
-.PHONY: demo demo-begin tests test check format lint types imports bench soak wheel sanitize wasm clean help
+.PHONY: base demo demo-begin tests test check format lint types imports bench soak wheel sanitize wasm clean help
 
 help:
 	@echo "make demo    install into $(VENV), train on the bundled lyrics for two minutes, then write new ones"
 	@echo "make test    the tests"
 	@echo "make check   format, lint, types, import rules, tests, sanitizers"
+	@echo "make base    the bundled base models again, from the texts in TEXTS (hours)"
 	@echo "make bench   side by side with other libraries"
 	@echo "make sanitize   the C++ kernels' tests under sanitizers"
 	@echo "make wasm       the exported page's kernels, built again and compared with those that are shipped (clang 14, lld)"
@@ -53,6 +54,15 @@ bench: $(VENV)/.dev
 # Ten minutes of processes that train, save, load and overwrite in one folder.
 soak: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python tests/soak_folders.py 10
+
+# The bundled bases again, into runs/: hours. TEXTS is the folder with the texts that docs/base.md names; stopped, it goes
+# on with RESUME=--resume.
+TEXTS ?= texts
+base: $(VENV)/.train
+	$(BIN)/ostinato base $(TEXTS)/verse-en.txt $(TEXTS)/prose-en.txt --terms 'public domain in the USA' --terms 'public domain' \
+	  --unseen lyrics-en -o runs/base-en $(RESUME)
+	$(BIN)/ostinato base $(TEXTS)/novels-zh.txt $(TEXTS)/tang300.txt $(TEXTS)/songci300.txt --terms 'public domain' \
+	  --terms 'public domain' --terms 'public domain' --unseen lyrics-zh --set model.dropout=0.15 -o runs/base-zh $(RESUME)
 
 wheel: $(VENV)/.dev
 	$(BIN)/pip wheel -q --no-deps -w dist .

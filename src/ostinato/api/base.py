@@ -22,6 +22,17 @@ _TOGETHER = 64
 """Documents scored in one batch."""
 
 
+def check_base(texts: Sequence[str], terms: Sequence[str], others: Sequence[str]) -> None:
+    """What can be said before hours of training. Raises UsageError, and TextError for a text that cannot be read."""
+    if terms and len(terms) != len(texts):
+        raise UsageError(f"{len(texts)} texts and {len(terms)} terms: give one --terms per text, in the same order")
+    if "-" in [*texts, *others]:
+        raise UsageError("the texts of a base are read more than once: name files, not -")
+    if both := sorted(set(texts) & set(others)):
+        raise UsageError(f"{both[0]} is learnt, so it is not unseen: leave it out of --unseen")
+    read_texts([*texts, *others])
+
+
 def publish_base(
     run: Path, out: Path, texts: Sequence[str], *, terms: Sequence[str] = (), others: Sequence[str] = (),
     storage: str = "int8", encoding: str | None = None,
@@ -33,8 +44,7 @@ def publish_base(
     and the words of the texts, not the texts.
     Raises UsageError where the terms do not fit the texts or the run is gone, TextError and BundleError.
     """
-    if terms and len(terms) != len(texts):
-        raise UsageError(f"{len(texts)} texts and {len(terms)} terms: give one --terms per text, in the same order")
+    check_base(texts, terms, others)
     trained = Model(run)
     corpus = open_corpus(run / "text")
     if corpus.fingerprint != trained.config.get("text", {}).get("fingerprint"):

@@ -14,6 +14,7 @@ from ostinato.terminal import finish, note, one_line, prepare_streams, showing
 
 COMMANDS = {
     "train": "train a model on texts",
+    "base": "a base model of a large text, for others to start from",
     "write": "write with a model",
     "suggest": "write together, line by line",
     "score": "measure how well a model predicts a text",

@@ -1,0 +1,70 @@
+"""`ostinato base`: a run, and the base of it."""
+
+import json
+
+import pytest
+
+import ostinato
+from ostinato.cli.main import main
+
+TINY = ["--set", "model.hidden_size=16", "--set", "model.embedding_size=8", "--set", "training.batch_size=2",
+        "--set", "training.window=16", "--quiet"]  # fmt: skip
+VERSES = "".join(f"The {n} river and the road were ours and night was long\n\n" for n in range(60))
+PROSE = "".join(f"Chapter {n} tells of a ship that came home in the morning\n\n" for n in range(60))
+
+
+@pytest.fixture
+def texts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("verse.txt", VERSES), ("prose.txt", PROSE), ("other.txt", "Something else entirely\n\n" * 20)):
+        (tmp_path / name).write_text(text)
+    return ["verse.txt", "prose.txt"]
+
+
+def test_a_base_says_what_it_was_made_of_and_can_be_started_from(texts, tmp_path, capsys):
+    arguments = ["base", *texts, "-o", "base-xx", "--terms", "public domain", "--terms", "CC0", "--unseen", "other.txt",
+                 "--set", "text.heldout=0.2", *TINY]  # fmt: skip
+    assert main([*arguments, "--steps", "6"]) == 0
+    card = capsys.readouterr().out
+    assert card.startswith("# base-xx: a base model to start from")
+    assert "| verse.txt | public domain | " in card
+    assert "| prose.txt | CC0 | " in card
+    assert "| other.txt | " in card
+    base = ostinato.load("base-xx")
+    assert base.config["storage"] == "int8"
+    sources = base.config["base"]["sources"]
+    assert sum(s["heldout"]["characters"] for s in sources) == base.config["text"]["heldout"]["characters"]
+    assert "river" in base.known_words
+    assert sorted(p.name for p in tmp_path.glob("base*")) == ["base-xx", "base-xx-run"]
+    assert main([*arguments, "--resume", "--steps", "8", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["training"]["steps_done"] == 8
+    assert main(["train", "other.txt", "-o", "m", "--from", "base-xx", "--steps", "2", "--quiet", "--json"]) == 0
+    assert ostinato.load("m").config["start"]["name"] == "base-xx"
+
+
+def test_an_old_base_is_replaced_only_when_asked(texts, capsys):
+    arguments = ["base", *texts, "-o", "b", "--steps", "2", *TINY]
+    assert main(arguments) == 0
+    assert main(arguments) == 2
+    assert "b is there already: --overwrite replaces it" in capsys.readouterr().err
+    assert main([*arguments, "--overwrite", "--storage", "float16"]) == 0
+    assert ostinato.load("b").config["storage"] == "float16"
+    assert "not stated" in ostinato.load("b").card
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--terms", "CC0"], "2 texts and 1 terms: give one --terms per text"),
+        (["--unseen", "verse.txt"], "verse.txt is learnt, so it is not unseen"),
+        (["--unseen", "none.txt"], "none.txt"),
+        (["--unseen", "-"], "name files, not -"),
+        (["--recipe", "kneser-ney"], "a base is a recurrent language model"),
+        (["--set", "model.context=4"], "a base is a recurrent language model"),
+        (["--resume"], "b-run"),
+    ],
+)
+def test_what_is_refused_before_training(texts, tmp_path, capsys, more, message):
+    assert main(["base", *texts, "-o", "b", "--steps", "2", *TINY, *more]) != 0
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
