@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/ostinato/kernels/csrc/*)
 DEMO := runs/demo
 
-.PHONY: base demo demo-begin tests test check format lint types imports bench soak wheel sanitize wasm clean help
+.PHONY: base demo demo-begins tests test check format lint types imports bench soak fuzz wheel sanitize wasm clean help
 
 help:
 	@echo "make demo    install into $(VENV), train on the bundled lyrics for two minutes, then write new ones"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench   side by side with other libraries"
 	@echo "make sanitize   the C++ kernels' tests under sanitizers"
 	@echo "make wasm       the exported page's kernels, built again and compared with those that are shipped (clang 14, lld)"
+	@echo "make fuzz    a minute each of spoilt models, texts, recipes, archives and arrays"
 
 demo: demo-begins $(VENV)/.train
 	$(BIN)/ostinato train lyrics-zh -o $(DEMO) --minutes 2 --overwrite
@@ -64,16 +65,22 @@ base: $(VENV)/.train
 	$(BIN)/ostinato base $(TEXTS)/novels-zh.txt $(TEXTS)/tang300.txt $(TEXTS)/songci300.txt --terms 'public domain' \
 	  --terms 'public domain' --terms 'public domain' --unseen lyrics-zh --set model.dropout=0.15 -o runs/base-zh $(RESUME)
 
+# Spoilt bundles, tensors, tokenizers, recipes, forms, records, ARPA files, zips, encodings and arrays: so many seconds of
+# each. FUZZ_TARGETS="bundle zip" tries those alone; FUZZ_SEED=2 tries others. What is found lies in build/fuzz.
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
 wheel: $(VENV)/.dev
 	$(BIN)/pip wheel -q --no-deps -w dist .
 
 # The kernels (decoding, n-grams, training) under AddressSanitizer and UndefinedBehaviourSanitizer, with valid and invalid arrays.
 # EXAMPLES=20000 tries that many invalid calls per property (default: 200).
-SANITIZED := tests/kernels tests/runtime tests/ngram/test_ngram_model.py
+SANITIZED := tests/kernels tests/runtime tests/mixing tests/ngram/test_ngram_model.py
 EXAMPLES ?= 200
 sanitize: $(VENV)/.dev
 	cmake -S . -B build/sanitize -DOSTINATO_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
-	cmake --build build/sanitize
+	cmake --build build/sanitize --parallel
 	OSTINATO_LIBRARY=build/sanitize/libostinato.so OSTINATO_EXAMPLES=$(EXAMPLES) OMP_NUM_THREADS=1 \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
 	  LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \

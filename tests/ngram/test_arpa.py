@@ -284,3 +284,11 @@ class Tokenizer:
 def test_token_names_are_distinct():
     names = token_names(Tokenizer())
     assert names == ["</s>", "</s>", "<E4>\\", "<E4>", "a"]
+
+
+@pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf\xff"])
+def test_a_mark_that_the_rest_does_not_keep(tmp_path, mark):
+    path = tmp_path / "m.arpa"
+    path.write_bytes(mark + SMALL.encode() + b"\n" * (len(SMALL) % 2 == 0))
+    with pytest.raises(TextError):
+        read_arpa(path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ostinato.terminal import say, say_json
+from ostinato.terminal import activity, say, say_json
 from ostinato.text.width import pad
 
 _WARM_UP, _SECONDS = 3, 0.004
@@ -36,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
     kernels = choose_isa()
     rows: list[dict[str, Any]] = []
     for cell in ("lstm", "gru", "rnn"):
-        times = _measured(_contenders(cell, args.hidden, args.vocabulary), args.rounds)
+        with activity(f"measuring {cell}"):
+            times = _measured(_contenders(cell, args.hidden, args.vocabulary), args.rounds)
         rows += [{"cell": cell, "name": name, "microseconds": round(t * 1e6, 2)} for name, t in times.items()]
     if args.json:
         sizes = {"hidden": args.hidden, "vocabulary": args.vocabulary, "rounds": args.rounds}

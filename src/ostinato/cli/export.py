@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ostinato.errors import UsageError
-from ostinato.terminal import say
+from ostinato.terminal import activity, say
 
 RESTORE = "ostinato"
 """The way back: a Hugging Face folder that ostinato exported becomes a model again."""
@@ -31,10 +31,13 @@ def run(args: argparse.Namespace) -> int:
 
         if args.out is None:
             raise UsageError(f"--to {RESTORE} needs -o: name the folder of the new model")
-        restore(args.model, args.out)
+        with activity("restoring"):
+            restore(args.model, args.out)
         say(str(args.out))
         return 0
     from ostinato.export import export
 
-    say(str(export(args.model, args.to, args.out, overwrite=args.overwrite)))
+    with activity("exporting"):
+        path = export(args.model, args.to, args.out, overwrite=args.overwrite)
+    say(str(path))
     return 0

@@ -50,7 +50,8 @@ def _is_base(name: str) -> bool:
 def _model(folder: Path, args: argparse.Namespace) -> int:
     from ostinato.bundle import read_bundle
 
-    bundle = read_bundle(folder)
+    with activity("reading the model"):
+        bundle = read_bundle(folder)
     if args.json:
         say_json({"path": str(bundle.path), **bundle.config})
     else:

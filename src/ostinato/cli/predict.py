@@ -7,7 +7,7 @@ import numpy as np
 
 from ostinato.errors import needs
 from ostinato.settings import TextSettings, from_mapping, recorded_settings
-from ostinato.terminal import note, say, say_json
+from ostinato.terminal import activity, note, say, say_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,20 +29,23 @@ def run(args: argparse.Namespace) -> int:
     """Print one prediction per line; if the input includes the answers, print the scores on standard error."""
     from ostinato.bundle import read_bundle
 
-    with needs("train", "predicting"):
+    with activity("starting"), needs("train", "predicting"):
         from ostinato.runs.record_task import load_task_model
         from ostinato.runs.task import named_task
-    bundle = read_bundle(args.model)
-    model = load_task_model(bundle)
+    with activity("loading the model"):
+        bundle = read_bundle(args.model)
+        model = load_task_model(bundle)
     if args.beam is not None:
         model.task = from_mapping("task", {"beam": args.beam}, model.task, "--beam")
     text = recorded_settings(TextSettings, bundle.config, str(bundle.path))
     task = named_task(model.task.name, "predicting")
-    records = task.records(args.input, model.task, text, answers=False, encoding=args.encoding)
+    with activity("reading the input"):
+        records = task.records(args.input, model.task, text, answers=False, encoding=args.encoding)
     for remark in records.notes:
         note(remark)
-    predictions = model.predict(records.inputs)
-    scores = model.scores(predictions, records.targets) if records.targets else {}
+    with activity("predicting"):
+        predictions = model.predict(records.inputs)
+        scores = model.scores(predictions, records.targets) if records.targets else {}
     if args.json:
         plain = [p.tolist() if isinstance(p, np.ndarray) else p for p in predictions]
         say_json({"task": model.task.name, "predictions": plain, "scores": scores})

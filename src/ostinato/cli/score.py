@@ -36,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
     from ostinato.cli.texts import settings_of, whole_text
     from ostinato.evaluation import evaluate
 
-    model = Model(args.model, precision=args.precision)
+    with activity("loading the model"):
+        model = Model(args.model, precision=args.precision)
     with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
         with activity("reading the text"):
             given, corpus = whole_text(

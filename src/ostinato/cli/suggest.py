@@ -11,7 +11,7 @@ from ostinato.cli.form import add_arguments as add_form_arguments
 from ostinato.cli.form import form_of, speaking_of_options
 from ostinato.encodings import decode
 from ostinato.errors import OstinatoError, TextError, UsageError
-from ostinato.terminal import is_terminal, note, one_line, say
+from ostinato.terminal import activity, is_terminal, note, one_line, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,12 +49,14 @@ def run(args: argparse.Namespace) -> int:
         request = WriteRequest.of(
             form=form, temperature=args.temperature, title=args.title, seed=args.seed, search=args.search
         )
-    proposer = Proposer.of(Model(args.model, precision=args.precision).text_model, request)
+    with activity("loading the model"):
+        proposer = Proposer.of(Model(args.model, precision=args.precision).text_model, request)
 
     def propose(lines: list[str], time: int) -> list[str]:
         if wanted := proposer.wanted(lines):
             note(f"  still wanted: {', '.join(wanted)}")
-        return proposer(lines, count=args.candidates, row=time)
+        with activity("looking for lines"):
+            return proposer(lines, count=args.candidates, row=time)
 
     session = Session(propose, _edit, note, _save, proposer.ends_stanza)
     session.begin(line for line in args.prompt.split("\n") if line)

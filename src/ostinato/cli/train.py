@@ -7,7 +7,7 @@ from typing import Literal
 from ostinato.errors import UsageError
 from ostinato.files import path
 from ostinato.settings import TASKS, VOCABULARIES, Recipe, apply_overrides, load_recipe, recipe_names, with_budget
-from ostinato.terminal import note, quoted, say, say_json
+from ostinato.terminal import activity, note, quoted, say, say_json
 
 AUTO: Literal["auto"] = "auto"
 NONE = "none"
@@ -63,10 +63,12 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
 
 def run(args: argparse.Namespace) -> int:
     """Train, then print where the model is and how good it is."""
-    from ostinato.runs.run import train
-    from ostinato.runs.task import find_task
-
     recipe, out = recipe_of(args), _folder(args)
+    with activity("starting"):
+        from ostinato.runs.run import train
+        from ostinato.runs.task import find_task
+
+        find_task(recipe)
     if args.resume and recipe.ngram.smoothing != "none":
         raise UsageError("an n-gram model is counted anew each time: leave out --resume, or give --overwrite")
     named = args.start is not None and str(args.start) not in (AUTO, NONE)
@@ -92,6 +94,9 @@ def run(args: argparse.Namespace) -> int:
         say(result.summary())
         use = "write with it: ostinato write" if find_task(recipe).writes else "use it: ostinato predict"
         note(f"{use} {quoted(out)}")
+        if result.reason == "interrupted":
+            texts = " ".join(map(quoted, args.text))
+            note(f"go on: ostinato train {texts} -o {quoted(out)} --resume")
     return 128 + result.signal if result.signal else 0
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.form import add_arguments as add_form_arguments
 from ostinato.cli.form import form_of, speaking_of_options
-from ostinato.terminal import is_terminal, note, say, say_json
+from ostinato.terminal import activity, is_terminal, note, say, say_json
 
 if TYPE_CHECKING:
     from ostinato.api import Model
@@ -79,10 +79,14 @@ def run(args: argparse.Namespace) -> int:
             title=args.title, form=form_of(args), search=args.search, seed=args.seed, count=args.count,
             max_copy=args.max_copy,
         )  # fmt: skip
-        model = Model(args.model, precision=args.precision)
-        events = model.events(request)
+        with activity("loading the model"):
+            model = Model(args.model, precision=args.precision)
+            _ = model.text_model
         shown = args.count == 1 and not args.json and not model.backward and request.form is None
-        return _report(args, model, _texts(_streamed(events) if shown else events), request.seed, shown=shown)
+        if shown:
+            return _report(args, model, _texts(_streamed(model.events(request))), request.seed, shown=True)
+        with activity("writing"):
+            return _report(args, model, _texts(model.events(request)), request.seed, shown=False)
 
 
 def _texts(events: "Iterable[Event]") -> "Iterator[Written]":

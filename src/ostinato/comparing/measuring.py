@@ -121,6 +121,7 @@ class Measuring:
                 self.notes += model.settings["notes"]
         return measured
 
+    @activity("measuring context mixing")
     def context_mixing(self) -> Measured | None:
         """Counters of many contexts, as they are after training, and learning on from the held-out text; a note why,
         where there are none."""

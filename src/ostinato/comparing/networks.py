@@ -13,9 +13,12 @@ from ostinato.errors import TrainingError, needs
 from ostinato.evaluation.compare import ADAPTING
 from ostinato.protocols import Ids
 from ostinato.settings import ModelSettings, Recipe, TextSettings, recorded_settings
+from ostinato.terminal import activity
 
 _WINDOW_SHARE = 0.25
 """Of the minutes for both networks, what the one without a hidden state gets: it sees more tokens a second."""
+
+_STOPPING = "stopping: what was measured is kept (a second Ctrl-C stops at once)"
 
 
 def train_recurrent(texts: Sequence[str], plan: Plan, text: TextSettings) -> Model:
@@ -36,13 +39,14 @@ def _train(texts: Sequence[str], plan: Plan, text: TextSettings, recipe: Recipe,
 
     Raises KeyboardInterrupt, with the signal's number, where one ended training; what training raises.
     """
-    from ostinato.runs.run import train
+    with activity("starting"):
+        from ostinato.runs.run import train
 
     minutes = recipe.training.minutes
     training = dataclasses.replace(recipe.training, minutes=None if minutes is None else minutes * share)
     recipe = dataclasses.replace(recipe, text=text, training=training)
     result = train(list(texts), out=plan.out / name, recipe=recipe, device=plan.device, overwrite=plan.overwrite,
-                   encoding=plan.encoding, progress=plan.progress)  # fmt: skip
+                   encoding=plan.encoding, progress=plan.progress, stopping=_STOPPING)  # fmt: skip
     if result.signal:
         raise KeyboardInterrupt(result.signal)
     return Model(plan.out / name)
@@ -53,7 +57,7 @@ def learning_on(network: Measured, heldout: Ids, train: Ids) -> Measured:
     diverges.
     """
     assert network.saved is not None
-    with needs("train", "learning while it reads"):
+    with activity("loading torch"), needs("train", "learning while it reads"):
         from ostinato.comparing.dynamic import dynamic_scores
         from ostinato.models.language_model import LanguageModel
 

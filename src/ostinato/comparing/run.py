@@ -15,7 +15,7 @@ from ostinato.evaluation.compare import ADAPTING, Comparison
 from ostinato.ngram import Mixture, join_parts
 from ostinato.runs.folder import run_folder
 from ostinato.settings import TextSettings, recorded_settings
-from ostinato.terminal import activity
+from ostinato.terminal import activity, note
 from ostinato.text import Corpus, prepare
 from ostinato.text.description import describe
 from ostinato.text.known_words import words_file
@@ -28,7 +28,8 @@ def compare(texts: Sequence[str], plan: Plan) -> Comparison:
 
     A signal (Ctrl-C) that comes once the text is prepared ends it: what was measured by then is returned and saved.
     """
-    given = Model(plan.model) if plan.model is not None else None
+    with activity("loading the model"):
+        given = Model(plan.model) if plan.model is not None else None
     refuse_to_replace(plan.model, plan.out, overwrite=plan.overwrite)
     with run_folder(plan.out, resume=None, overwrite=plan.overwrite, comparison=True, what="comparing") as folder:
         comparison = _compare(texts, plan, given)
@@ -55,10 +56,14 @@ def _compare(texts: Sequence[str], plan: Plan, given: Model | None) -> Compariso
         measuring.everything(given, texts)
     except KeyboardInterrupt as interruption:
         received = interruption.args[0] if interruption.args else signal.SIGINT
+        if plan.progress and not interruption.args:  # else training said so
+            note("stopping: what was measured is kept (a second Ctrl-C stops at once)")
         measuring.notes.append("interrupted: what is not in the table was not measured")
+    with activity("measuring the baselines"):
+        rows = measuring.rows()
     comparison = Comparison(
         corpus.settings.tokenizer, corpus.tokenizer.vocabulary_size, heldout.tokens, heldout.characters,
-        measuring.rows(), tuple(measuring.notes), int(received),
+        rows, tuple(measuring.notes), int(received),
     )  # fmt: skip
     _save(measuring, comparison)
     return comparison

@@ -47,6 +47,8 @@ def read_arpa(path: Path, names: Sequence[str] | None = None) -> tuple[NgramMode
             with path.open("rb") as stream:
                 encoding = detect(stream, str(path)).encoding
             return _read(path, encoding, names)
+    except UnicodeDecodeError as error:
+        raise TextError(f"{path} is not {encoding} throughout ({error.reason}): save it as UTF-8") from None
     except OSError as error:
         raise TextError(f"cannot read {path}: {error.strerror or error}") from None
 

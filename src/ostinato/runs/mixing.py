@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ostinato.mixing import MixingModel, fit_mixing, to_tensors
 from ostinato.runs.ngram import Settled, evaluate_counts, save_counts
 from ostinato.runs.task import Result, Run, Task
+from ostinato.terminal import activity
 from ostinato.text import Corpus, prepare
 
 
@@ -23,6 +24,7 @@ class MixingTask(Task):
 
     writes = True
     resumable = False
+    building = "learning"
 
     def read(self, run: Run) -> Corpus:
         """The texts as ids, divided already."""
@@ -44,7 +46,8 @@ class MixingTask(Task):
     def train(self, run: Run, settled: Settled, built: Mixed) -> Result:
         """Nothing is left to learn: measure and save."""
         model, corpus, seconds = built.model, built.corpus, built.seconds
-        evaluation, notes = evaluate_counts(model, corpus)
+        with activity("measuring"):
+            evaluation, notes = evaluate_counts(model, corpus)
         tensors = to_tensors(model)
         size = sum(tensor.nbytes for tensor in tensors.values()) / 1e6
         line = (

@@ -5,7 +5,7 @@ import json
 import signal
 import threading
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -115,7 +115,7 @@ class NetworkTask(Task):
         if run.resume:
             trainer.resume()
             run.seen.noted(f"resumed at step {trainer.position.step}")
-        with stop_on_signals(trainer) as received:
+        with stop_on_signals(trainer, lambda: run.seen.noted(run.stopping)) as received:
             outcome = trainer.train()
         return _result(run, outcome, received[0] if received else 0)
 
@@ -173,11 +173,12 @@ def _check_resume(recipe: ResolvedRecipe, run: Run, fingerprint: str) -> Resolve
 
 
 @contextmanager
-def stop_on_signals(trainer: Trainer) -> Iterator[list[int]]:
+def stop_on_signals(trainer: Trainer, answer: Callable[[], None] = lambda: None) -> Iterator[list[int]]:
     """Inside, Ctrl-C, SIGTERM and SIGHUP (its terminal was closed) end training after the minibatch in progress;
     a second one ends it at once.
 
-    Yields the list of signals received. Does nothing outside the main thread.
+    answer: says at the first one that it was heard. Yields the list of signals received. Does nothing outside the main
+    thread.
     """
     received: list[int] = []
 
@@ -186,6 +187,7 @@ def stop_on_signals(trainer: Trainer) -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
         trainer.interrupted = True
+        answer()
 
     if threading.current_thread() is not threading.main_thread():
         yield received

@@ -15,6 +15,7 @@ from ostinato.ngram import NgramModel, fit_ngram, unseen_note
 from ostinato.protocols import StepModel
 from ostinato.runs.task import Result, Run, Task
 from ostinato.settings import NgramSettings, Recipe
+from ostinato.terminal import activity
 from ostinato.text import Corpus, prepare
 from ostinato.text.description import describe
 from ostinato.text.known_words import words_file
@@ -41,6 +42,7 @@ class NgramTask(Task):
 
     writes = True
     resumable = False
+    building = "counting n-grams"
 
     def read(self, run: Run) -> Corpus:
         """The texts as ids, divided already."""
@@ -62,7 +64,8 @@ class NgramTask(Task):
     def train(self, run: Run, settled: Settled, built: Counted) -> Result:
         """Nothing is left to learn: measure and save."""
         model, corpus, seconds = built.model, built.corpus, built.seconds
-        evaluation, notes = evaluate_counts(model, corpus)
+        with activity("measuring"):
+            evaluation, notes = evaluate_counts(model, corpus)
         notes = [*model.settings["notes"], *notes]
         every = [*corpus.notes, *notes]
         save_ngram(run.out / "model", model, corpus, settled.recipe.name, seconds, evaluation, every)
@@ -147,10 +150,11 @@ def save_counts(
         "training": {"seconds": round(seconds, 2)},
         "evaluation": evaluation,
     }
-    write_bundle(
-        folder, config=config, tokenizer=corpus.tokenizer, tensors=tensors, card="\n".join(card) + "\n",
-        extra=words_file(corpus.train.ids, corpus.tokenizer, backward=corpus.settings.direction == "backward"),
-    )  # fmt: skip
+    with activity("saving the model"):
+        write_bundle(
+            folder, config=config, tokenizer=corpus.tokenizer, tensors=tensors, card="\n".join(card) + "\n",
+            extra=words_file(corpus.train.ids, corpus.tokenizer, backward=corpus.settings.direction == "backward"),
+        )  # fmt: skip
 
 
 def evaluate_counts(model: StepModel, corpus: Corpus) -> tuple[dict[str, Any], list[str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.errors import needs
-from ostinato.terminal import one_line, visible
+from ostinato.terminal import activity, one_line, visible
 from ostinato.text.width import fit
 from ostinato.training.metrics import read_metrics
 
@@ -128,6 +128,10 @@ class LossPicture:
 
     def draw(self, sample: str = "") -> None:
         """Draw all evaluations so far, with what the model writes beneath them."""
+        with activity("drawing the losses"):
+            self._draw(sample)
+
+    def _draw(self, sample: str) -> None:
         if not self._possible:
             return
         try:

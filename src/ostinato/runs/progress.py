@@ -1,13 +1,12 @@
 """What a person sees while a model trains: a live bar in a terminal, plain lines elsewhere."""
 
 import math
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from ostinato.evaluation import figure, perplexity
 from ostinato.settings import ResolvedTraining
-from ostinato.terminal import draw, erase, is_live, note
+from ostinato.terminal import draw, erase, in_notebook, is_live, note
 from ostinato.training.metrics import Row
 from ostinato.training.observers import Observer
 
@@ -42,12 +41,6 @@ def evaluation_line(row: Row, best: bool, *, over_candidates: bool = False) -> s
     return " · ".join(parts) + (" · best" if best else "")
 
 
-def in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook; never imports IPython itself."""
-    get = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    return get is not None and getattr(get(), "kernel", None) is not None
-
-
 class Progress(Observer):
     """Writes to standard error: a bar that is redrawn in a terminal or a notebook, else a line now and then.
 
@@ -68,6 +61,8 @@ class Progress(Observer):
     def started(self, settings: ResolvedTraining, position: "Position") -> None:
         """Note whether the training loss will be over candidates, and so no logarithm of a perplexity."""
         self._over_candidates = settings.candidates > 0
+        if self._live:
+            self._draw("the first minibatch ...")
 
     def stepped(self, position: "Position", loss: float, progress: float) -> None:
         """Note a minibatch and redraw if it is time."""

@@ -12,6 +12,7 @@ from ostinato.runs.folder import run_folder
 from ostinato.runs.progress import Progress
 from ostinato.runs.task import Result, Run, Task, find_task
 from ostinato.settings import Recipe, load_recipe, to_toml
+from ostinato.terminal import activity
 from ostinato.training.observers import Observer, Observers
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def train(
     team: "Team | None" = None,
     observers: Iterable[Observer] = (),
     threads: int | None = None,
+    stopping: str | None = None,
 ) -> Result:
     """Learn what `recipe` says from files (or from records that were read before) into the folder `out`.
 
@@ -45,7 +47,8 @@ def train(
     extends the run. `start` is a saved model whose weights and vocabulary the new one takes over; "auto" is a bundled
     base, where there is one for the text (see `auto_start`). `observers` are told of all that happens, after the
     progress bar; of a `team`, only rank 0's are. `threads`: at most so many (None: OSTINATO_THREADS, else torch's
-    number); what is learnt does not depend on them.
+    number); what is learnt does not depend on them. `stopping`: said when a signal ends training, for a
+    run that cannot be resumed.
 
     Raises UsageError, TextError, SettingsError, TrainingError, BundleError, MissingExtraError.
     """
@@ -62,6 +65,8 @@ def train(
     run = Run(
         sources, recipe, out, device, resume, same_recipe, overwrite, encoding, start, team, seen, threads=threads
     )
+    if stopping is not None:
+        run = dataclasses.replace(run, stopping=stopping)
     if team is not None and team.rank:
         return _through(task, run)  # the folder is rank 0's
     with run_folder(out, resume=resume if task.resumable else None, overwrite=overwrite, what="training"):
@@ -72,12 +77,15 @@ def _through(task: Task, run: Run) -> Result:
     """Every step, inside the run's folder."""
     seen = run.seen
     run = task.open(run)
-    read = task.read(run)
+    with activity("reading the text"):
+        read = task.read(run)
     for note in read.notes:
         seen.noted(note)
-    data = task.divide(run, read)
-    settled = task.settle(run, data)
-    built = task.build(run, settled, data)
+    with activity("preparing"):
+        data = task.divide(run, read)
+        settled = task.settle(run, data)
+    with activity(task.building):
+        built = task.build(run, settled, data)
     _begin(run, settled.recipe)
     return task.train(run, settled, built)
 

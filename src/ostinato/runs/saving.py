@@ -15,6 +15,7 @@ from ostinato.evaluation import perplexity
 from ostinato.models.saved import SavedModule
 from ostinato.runs.progress import duration
 from ostinato.settings import ResolvedRecipe
+from ostinato.terminal import activity
 from ostinato.text import BaseTokenizer
 from ostinato.training.metrics import Row
 from ostinato.training.observers import Observer
@@ -33,13 +34,15 @@ class ModelWriter(Observer, ABC):
     def evaluated(self, row: Row, best: bool) -> None:
         """Save the weights now in the model, if they are the best. Raises BundleError; the old ones then stay."""
         if best:
-            self._best = row, self.module.save_tensors()
-            self._save(*self._best, finished=False)
+            with activity("saving the model"):
+                self._best = row, self.module.save_tensors()
+                self._save(*self._best, finished=False)
 
     def finished(self) -> None:
         """Save the best weights, still in memory, with what is measured only once because it takes long."""
         if self._best is not None and self.measures:
-            self._save(*self._best, finished=True)
+            with activity("measuring int8 weights, saving the model"):
+                self._save(*self._best, finished=True)
 
     def _save(self, row: Row, tensors: dict[str, NDArray[np.float32]], *, finished: bool) -> None:
         evaluation = self.evaluation(row)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Run:
     """What was asked for. `recorded` describes the run in the checkpoint, if one is resumed: its recipe is in force.
 
-    start: the bundle whose weights and vocabulary a new model takes over. team: None for one process.
+    start: the bundle whose weights and vocabulary a new model takes over. team: None for one process. stopping: what
+    is said when a signal ends training.
     """
 
     sources: "Sequence[str] | Records"
@@ -37,6 +38,7 @@ class Run:
     seen: Observers = field(default_factory=Observers)
     recorded: Mapping[str, Any] | None = None
     threads: int | None = None
+    stopping: str = "stopping: saving and evaluating; --resume goes on (a second Ctrl-C stops at once)"
 
     @property
     def paths(self) -> Sequence[str]:
@@ -97,6 +99,9 @@ class Task(ABC):
     """Whether the model writes texts; others predict."""
 
     resumable: ClassVar[bool] = True
+
+    building: ClassVar[str] = "building the model"
+    """What `build` does, for someone who waits for it."""
 
     def open(self, run: Run) -> Run:
         """The run with the recipe in force, which a resumed one has from its checkpoint. Raises TrainingError where

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ostinato.terminal.streams import draw, erase, is_live, note
+from ostinato.terminal.streams import draw, erase, in_notebook, is_live, note
 
 FIRST_SECONDS = 0.5
 """What is over sooner is not worth a line."""
@@ -31,8 +31,11 @@ def showing(on: bool) -> Iterator[None]:
 
 @contextmanager
 def activity(what: str) -> Iterator[None]:
-    """Inside, say on standard error that `what` ("evaluating") is being done, for as long as it takes."""
-    if not _shown:
+    """Inside, say on standard error that `what` ("evaluating") is being done, for as long as it takes.
+
+    A notebook has one line, for the progress of training, and is told nothing.
+    """
+    if not _shown or in_notebook():
         yield
         return
     over = threading.Event()

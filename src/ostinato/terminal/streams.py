@@ -52,6 +52,12 @@ def is_live() -> bool:
     return is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
 
 
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook; never imports IPython itself."""
+    get = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return get is not None and getattr(get(), "kernel", None) is not None
+
+
 def say(text: object = "", *, end: str = "\n", styled: bool = False) -> None:
     """Write a result to standard output. `styled`: its colours are ours, and the rest went through `visible`.
 

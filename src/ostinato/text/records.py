@@ -321,7 +321,8 @@ def _objects(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _features(value: Any, where: str) -> Features:
     try:
-        array = np.array(value, np.float32)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+            array = np.array(value, np.float32)
     except (ValueError, TypeError):
         array = np.empty(0, np.float32)
     if array.ndim != 2 or not array.size:

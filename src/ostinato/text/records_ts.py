@@ -53,7 +53,8 @@ def _case(dimensions: list[str], where: str) -> npt.NDArray[np.float32]:
         raise TextError(f"{where} has a value that is not a number: fill gaps or leave the case out") from None
     if len({len(column) for column in columns}) != 1:
         raise TextError(f"{where} has dimensions of {', '.join(str(len(c)) for c in columns)} steps: make them equal")
-    case = np.array(columns, np.float32).T
+    with np.errstate(over="ignore"):  # what is too large becomes infinite
+        case = np.array(columns, np.float32).T
     if not np.isfinite(case).all():
-        raise TextError(f"{where} has a value that is not a number: fill gaps or leave the case out")
+        raise TextError(f"{where} has a value that is not a number, or too large: fill gaps or leave the case out")
     return case

@@ -15,6 +15,7 @@ from ostinato.layers.threads import training_threads, wanted_threads
 from ostinato.models.device import autocast
 from ostinato.randomness import mix
 from ostinato.settings import ResolvedTraining
+from ostinato.terminal import activity
 from ostinato.training.averaging import Average
 from ostinato.training.checkpoint import Checkpoint, Position, load_checkpoint, save_checkpoint
 from ostinato.training.metrics import Row
@@ -150,7 +151,8 @@ class Trainer:
             "state": {str(k): tensor for k, tensor in enumerate(state)},
         }
         tensors = {f"{part}.{name}": tensor for part, entries in parts.items() for name, tensor in entries.items()}
-        save_checkpoint(self.folder / "checkpoint", Checkpoint(tensors, self.position, self.run_description))
+        with activity("saving a checkpoint"):
+            save_checkpoint(self.folder / "checkpoint", Checkpoint(tensors, self.position, self.run_description))
 
     def train(self) -> Outcome:
         """Train until the budget is used, no evaluation improves any more, or `interrupted` is set."""
@@ -258,7 +260,8 @@ class Trainer:
     def _evaluate(self, tokens_per_second: float) -> None:
         s, p = self.settings, self.position
         with self._evaluated_weights():
-            heldout, scores = self.data.evaluate()
+            with activity("evaluating"):
+                heldout, scores = self.data.evaluate()
             heldout = self.team.lead(heldout)
             if heldout is not None and math.isnan(heldout):
                 raise self._diverged("the held-out loss is not a number")

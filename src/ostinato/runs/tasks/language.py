@@ -29,6 +29,7 @@ from ostinato.runs.saving import ModelWriter, loss_figures
 from ostinato.runs.start import Origin, carried_over, find_origin, read_start, shaped, starting_tokenizer
 from ostinato.runs.task import Run
 from ostinato.settings import ResolvedRecipe, ResolvedTraining
+from ostinato.terminal import activity
 from ostinato.text import Corpus, open_corpus, prepare
 from ostinato.text.description import describe
 from ostinato.text.known_words import words_file
@@ -260,7 +261,8 @@ class Samples(Observer):
         now = time.perf_counter()
         if now - self._sampled > _SAMPLE_SECONDS:
             self._sampled = now
-            self._sample = sample_text(self._model, self._corpus)
+            with activity("writing a sample"):
+                self._sample = sample_text(self._model, self._corpus)
             self._seen.noted("\n".join(f"    {line}" for line in self._sample.splitlines()))
             self._picture.draw(self._sample)
 

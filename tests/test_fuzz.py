@@ -1,0 +1,39 @@
+"""A few cases of every fuzzer (`make fuzz` runs them by the minute), and what they have found."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FUZZ = Path(__file__).parent / "fuzz"
+
+
+@pytest.fixture(scope="module")
+def fuzz():
+    sys.path.insert(0, str(FUZZ))
+    try:
+        yield __import__("every")
+    finally:
+        sys.path.remove(str(FUZZ))
+
+
+@pytest.mark.parametrize(
+    "target", ["bundle", "tensors", "tokenizer", "recipe", "form", "records", "arpa", "zip", "encodings"]
+)
+def test_nothing_is_found_in_a_few_cases(fuzz, target):
+    report = fuzz.run(target, cases=25)
+    assert report.findings == []
+    assert report.worked + sum(report.refused.values()) == 25
+
+
+def test_a_finding_is_kept_with_its_reason(fuzz, tmp_path, monkeypatch):
+    monkeypatch.setattr("kit.FINDINGS", tmp_path)
+    report = fuzz.fuzz("broken", lambda chance: b"x", lambda data: 1 // 0, cases=1)
+    (path,) = report.findings
+    assert path.read_bytes() == b"x"
+    assert "ZeroDivisionError" in path.with_suffix(".txt").read_text()
+
+
+def test_the_command_needs_a_time():
+    assert subprocess.run([sys.executable, str(FUZZ)], capture_output=True).returncode == 2
