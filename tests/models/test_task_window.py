@@ -1,5 +1,7 @@
 """The network over the last tokens: the torch module, its NumPy twin, and training it as a language model."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -31,7 +33,7 @@ def network(**changes):
 
 
 def in_runtime(model, tmp_path, tensors=None):
-    config = {"kind": "window", "model": {"context": model.settings.context}}
+    config = {"kind": "window", "model": {**dataclasses.asdict(model.settings), "vocabulary_size": V}}
     return load_window(Bundle(tmp_path, config, TOKENIZER, tensors or model.save_tensors(), ""))
 
 
@@ -93,7 +95,7 @@ def test_settings_and_shapes_that_do_not_fit(tmp_path):
     with pytest.raises(UsageError, match="ids must be integers of one dimension"):
         twin.step(np.zeros((1, 1)), twin.initial_state(1))
     tensors = model.save_tensors()
-    with pytest.raises(BundleError, match=r"lacks 'head.bias'"):
+    with pytest.raises(BundleError, match=r"lacks head.bias"):
         in_runtime(model, tmp_path, {k: v for k, v in tensors.items() if k != "head.bias"})
     with pytest.raises(BundleError, match=r"window.weight must have shape"):
         in_runtime(model, tmp_path, {**tensors, "window.weight": tensors["window.weight"][:, 1:]})

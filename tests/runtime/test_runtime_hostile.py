@@ -25,12 +25,12 @@ from ostinato.text import build
         ({"hidden_size": 2**40}, "model.hidden_size must be 1 to 65536, got 1099511627776"),
         ({"hidden_size": "32"}, "model.hidden_size must be 1 to 65536, got '32'"),
         ({"layers": True}, "model.layers must be 1 to 64, got True"),
-        ({"layers": 2}, "the model misses recurrent"),
+        ({"layers": 2}, "the model lacks recurrent"),
         ({"embedding_size": None}, "model.embedding_size must be 0 to 65536, got None"),
         ({"cell": "transformer"}, "model.cell must be one of rnn, rnn-relu, gru, lstm, got 'transformer'"),
         ({"cell": "gru"}, "but config.json asks for"),
         ({"tied": 1}, "model.tied cannot be 1"),
-        ({"tied": True}, "the model misses projection.weight"),
+        ({"tied": True}, "the model lacks projection.weight"),
         ({"tied": True, "embedding_size": 0}, "model.tied cannot be True"),
         ({"vocabulary_size": VOCABULARY + 1}, "they do not belong together"),
     ],
@@ -43,7 +43,7 @@ def test_configs_that_lie(tmp_path, changes, message):
 def test_tensors_that_do_not_fit(tmp_path):
     good = weights(SMALL)
     cases = [
-        ({n: t for n, t in good.items() if n != "head.bias"}, "the model misses head.bias"),
+        ({n: t for n, t in good.items() if n != "head.bias"}, "the model lacks head.bias"),
         ({**good, "extra": good["head.bias"]}, "the model has extra besides"),
         ({**good, "head.bias": good["head.bias"].astype(np.float64)}, "tensor head.bias is float64"),
         ({**good, "head.weight": good["head.weight"].T.copy()}, "tensor head.weight is float32"),

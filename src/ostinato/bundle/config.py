@@ -147,7 +147,7 @@ def check_tensors(path: Path, expected: Mapping[str, tuple[int, ...]], tensors: 
     """Raise BundleError unless the tensors are exactly the expected ones, float32."""
     if expected.keys() != set(tensors):
         missing, extra = sorted(expected.keys() - set(tensors)), sorted(set(tensors) - expected.keys())
-        names = f"the model misses {', '.join(missing)}" if missing else f"the model has {', '.join(extra)} besides"
+        names = f"the model lacks {', '.join(missing)}" if missing else f"the model also has {', '.join(extra)}"
         raise BundleError(f"{path}: {names:.200}, unlike what its config.json describes; copy or train it again")
     for name, size in expected.items():
         tensor = tensors[name]

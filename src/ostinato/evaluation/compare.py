@@ -1,5 +1,6 @@
 """Models side by side on one held-out text: the rows of `ostinato compare`, their table and their JSON."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -98,7 +99,7 @@ def _cells(row: Row) -> list[str]:
         f"{row.parameters:,}" if row.parameters else "",
         _bytes(row.bytes) if row.bytes else "",
         _seconds(row.seconds) if row.seconds else "",
-        figure(evaluation.perplexity),
+        "inf" if math.isinf(evaluation.nats) else figure(evaluation.perplexity),  # a token held impossible
         f"{evaluation.bits_per_character:.3f}",
         "" if row.tokens_per_second is None else f"{row.tokens_per_second:,.0f}",
         "" if row.longest_copy is None else f"{row.longest_copy} tokens",

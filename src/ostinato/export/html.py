@@ -92,7 +92,7 @@ def _recurrent(config: Mapping[str, Any], tensors: Mapping[str, Array]) -> Itera
     shape = Shape(**{name: config[name] for name in Shape.__dataclass_fields__})
     for name, size in shape.tensors().items():
         if name not in tensors:
-            raise BundleError(f"the model misses {name}; train or copy it again")
+            raise BundleError(f"the model lacks {name}; train or copy it again")
         check_tensor(name, tensors[name], size)
     rows, hidden = shape.gates * shape.hidden_size, shape.hidden_size
     for k in range(shape.layers):
