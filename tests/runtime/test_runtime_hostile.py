@@ -44,7 +44,7 @@ def test_tensors_that_do_not_fit(tmp_path):
     good = weights(SMALL)
     cases = [
         ({n: t for n, t in good.items() if n != "head.bias"}, "the model lacks head.bias"),
-        ({**good, "extra": good["head.bias"]}, "the model has extra besides"),
+        ({**good, "extra": good["head.bias"]}, "the model also has extra"),
         ({**good, "head.bias": good["head.bias"].astype(np.float64)}, "tensor head.bias is float64"),
         ({**good, "head.weight": good["head.weight"].T.copy()}, "tensor head.weight is float32"),
         ({**good, "head.weight": np.full_like(good["head.weight"], np.nan)}, "holds a value that is no finite number"),
