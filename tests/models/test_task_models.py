@@ -14,7 +14,7 @@ from ostinato.models.decoding import beam_search, greedy
 from ostinato.models.encoder_decoder import EncoderDecoder, Memory
 from ostinato.models.forecaster import Forecaster
 from ostinato.models.sequence_encoder import SequenceEncoder
-from ostinato.runs.task import named_task
+from ostinato.runs.finding import named_task
 from ostinato.settings import CELLS, POOLINGS, ModelSettings, TaskSettings
 from ostinato.text import build
 

@@ -12,9 +12,9 @@ import torch
 from ostinato.bundle import read_bundle
 from ostinato.errors import SettingsError, TextError, UsageError
 from ostinato.runs import load_task_model, train
+from ostinato.runs.finding import named_task
 from ostinato.runs.record_data import TaskData, divide
 from ostinato.runs.record_task import resolve
-from ostinato.runs.task import named_task
 from ostinato.settings import Recipe, TaskSettings, apply_overrides
 from ostinato.text.records import Records
 from ostinato.training.trainer import Trainer

@@ -5,8 +5,8 @@ import pytest
 from ostinato import runs
 from ostinato.bundle import read_bundle
 from ostinato.errors import UsageError
+from ostinato.runs.finding import find_task, named_task
 from ostinato.runs.ngram import NgramTask
-from ostinato.runs.task import find_task, named_task
 from ostinato.settings import TASKS, Recipe, TaskSettings, TextSettings, apply_overrides
 from ostinato.text.records import read_pairs, read_tagged
 

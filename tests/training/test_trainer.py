@@ -11,7 +11,8 @@ from training_kit import HELDOUT, IDS, Watcher, trainer, weights
 from ostinato.errors import BundleError, TextError, TrainingError
 from ostinato.models.step import TorchStepModel
 from ostinato.training.checkpoint import Position, load_checkpoint
-from ostinato.training.metrics import MetricsFile, Row, read_metrics
+from ostinato.training.metrics import MetricsFile, read_metrics
+from ostinato.training.observers import Row
 
 
 def test_it_learns_that_tokens_come_twice(tmp_path):

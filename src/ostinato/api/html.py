@@ -3,20 +3,16 @@
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ostinato.api.model import Model
+from typing import Any
 
 _WIDTH, _HEIGHT, _MARGIN = 360, 160, 28
 _LOSSES = (("train_loss", "training", "#888888"), ("heldout_loss", "held-out", "#1f77b4"))
 
 
-def model_html(model: "Model") -> str:
-    """The card of a model as it stands, and its losses where the run's metrics are known."""
-    title = escape(f"{model.kind} model at {model.path}")
-    curve = loss_curve(model.history)
-    return f'<div><b>{title}</b>{curve}<pre style="white-space:pre-wrap">{escape(model.card)}</pre></div>'
+def model_html(title: str, card: str, history: Sequence[Mapping[str, Any]]) -> str:
+    """The card of a model as it stands, and its losses where the run's metrics (`history`) are known."""
+    curve = loss_curve(history)
+    return f'<div><b>{escape(title)}</b>{curve}<pre style="white-space:pre-wrap">{escape(card)}</pre></div>'
 
 
 def loss_curve(history: Sequence[Mapping[str, Any]]) -> str:

@@ -229,7 +229,7 @@ class Model:
         """The card and the loss curve, for notebooks."""
         from ostinato.api.html import model_html
 
-        return model_html(self)
+        return model_html(f"{self.kind} model at {self.path}", self.card, self.history)
 
     @property
     def backward(self) -> bool:

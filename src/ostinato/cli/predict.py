@@ -30,8 +30,8 @@ def run(args: argparse.Namespace) -> int:
     from ostinato.bundle import read_bundle
 
     with activity("starting"), needs("train", "predicting"):
+        from ostinato.runs.finding import named_task
         from ostinato.runs.record_task import load_task_model
-        from ostinato.runs.task import named_task
     with activity("loading the model"):
         bundle = read_bundle(args.model)
         model = load_task_model(bundle)

@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
     """Train, then print where the model is and how good it is."""
     recipe, out = recipe_of(args), _folder(args)
     with activity("starting"):
+        from ostinato.runs.finding import find_task
         from ostinato.runs.run import train
-        from ostinato.runs.task import find_task
 
         find_task(recipe)
     if args.resume and recipe.ngram.smoothing != "none":

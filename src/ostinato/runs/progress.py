@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from ostinato.evaluation import figure, perplexity
 from ostinato.settings import ResolvedTraining
 from ostinato.terminal import draw, erase, in_notebook, is_live, note
-from ostinato.training.metrics import Row
-from ostinato.training.observers import Observer
+from ostinato.training.observers import Observer, Row
 
 if TYPE_CHECKING:
     from ostinato.training.checkpoint import Position

@@ -13,11 +13,12 @@ import torch
 from ostinato.bundle import Bundle
 from ostinato.errors import BundleError, OstinatoError, SettingsError
 from ostinato.models.task_models import TaskModel
+from ostinato.runs.finding import named_task
 from ostinato.runs.network import Built, NetworkTask, Settled
 from ostinato.runs.picture import LossPicture
 from ostinato.runs.record_data import SCORED, Part, TaskData, divide
 from ostinato.runs.saving import ModelWriter, loss_figures
-from ostinato.runs.task import Run, named_task
+from ostinato.runs.task import Run
 from ostinato.settings import (
     ModelSettings,
     Recipe,
@@ -29,8 +30,7 @@ from ostinato.settings import (
 )
 from ostinato.text import BaseTokenizer, build
 from ostinato.text.records import Records
-from ostinato.training.metrics import Row
-from ostinato.training.observers import Observer
+from ostinato.training.observers import Observer, Row
 
 KIND = "task"
 """The kind of these bundles; which task it is stands in config["task"]["name"]."""

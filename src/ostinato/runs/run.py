@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal
 from ostinato.errors import SettingsError, TrainingError, UsageError
 from ostinato.files import write_file
 from ostinato.runs.auto_start import choose_start
+from ostinato.runs.finding import find_task
 from ostinato.runs.folder import run_folder
 from ostinato.runs.progress import Progress
-from ostinato.runs.task import Result, Run, Task, find_task
+from ostinato.runs.task import Result, Run, Task
 from ostinato.settings import Recipe, load_recipe, to_toml
 from ostinato.terminal import activity
 from ostinato.training.observers import Observer, Observers

@@ -17,8 +17,7 @@ from ostinato.runs.progress import duration
 from ostinato.settings import ResolvedRecipe
 from ostinato.terminal import activity
 from ostinato.text import BaseTokenizer
-from ostinato.training.metrics import Row
-from ostinato.training.observers import Observer
+from ostinato.training.observers import Observer, Row
 
 
 class ModelWriter(Observer, ABC):

@@ -3,11 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ostinato.errors import UsageError, needs
+from ostinato.errors import UsageError
 from ostinato.settings import Recipe
 from ostinato.training.observers import Observers
 
@@ -127,23 +126,3 @@ class Task(ABC):
     @abstractmethod
     def train(self, run: Run, settled: Any, built: Any) -> Result:
         """Learn, evaluate, and save the best model as `run.out / "model"`."""
-
-
-def find_task(recipe: Recipe) -> Task:
-    """What the recipe says is to be learnt. Raises MissingExtraError where torch is needed and not installed."""
-    if recipe.ngram.smoothing == "context-mixing":
-        from ostinato.runs.mixing import TASK as MIXING
-
-        return MIXING
-    if recipe.ngram.smoothing != "none":
-        from ostinato.runs.ngram import TASK
-
-        return TASK
-    task: Task = named_task(recipe.task.name)
-    return task
-
-
-def named_task(name: str, purpose: str = "training") -> Any:
-    """The `TASK` in `tasks/` that `task.name` names. Raises MissingExtraError as `find_task`."""
-    with needs("train", purpose):
-        return import_module(f"ostinato.runs.tasks.{name.replace('-', '_')}").TASK

@@ -2,29 +2,11 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ostinato.training.observers import Observer
-
-
-@dataclass(frozen=True)
-class Row:
-    """One evaluation. Losses are nats per token; `heldout_loss` is None when nothing is held out.
-
-    `scores` has what else a task measures, such as accuracy, by name; a language model has none.
-    """
-
-    step: int
-    epoch: float
-    seconds: float
-    tokens: int
-    train_loss: float
-    heldout_loss: float | None
-    learning_rate: float
-    tokens_per_second: float
-    scores: dict[str, float] = field(default_factory=dict)
+from ostinato.training.observers import Observer, Row
 
 
 class MetricsFile(Observer):

@@ -1,12 +1,30 @@
 """Who is told how training goes: progress bars, pictures, the metrics file, the writer of the best model."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ostinato.settings import ResolvedTraining
     from ostinato.training.checkpoint import Position
-    from ostinato.training.metrics import Row
+
+
+@dataclass(frozen=True)
+class Row:
+    """One evaluation. Losses are nats per token; `heldout_loss` is None when nothing is held out.
+
+    `scores` has what else a task measures, such as accuracy, by name; a language model has none.
+    """
+
+    step: int
+    epoch: float
+    seconds: float
+    tokens: int
+    train_loss: float
+    heldout_loss: float | None
+    learning_rate: float
+    tokens_per_second: float
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 class Observer:
@@ -18,7 +36,7 @@ class Observer:
     def stepped(self, position: "Position", loss: float, progress: float) -> None:
         """One minibatch is done; `loss` is its mean in nats per token, `progress` the share of the budget used."""
 
-    def evaluated(self, row: "Row", best: bool) -> None:
+    def evaluated(self, row: Row, best: bool) -> None:
         """The weights in the model are the ones evaluated; `best` says whether they are the best so far."""
 
     def noted(self, text: str) -> None:
@@ -44,7 +62,7 @@ class Observers(Observer):
         for observer in self.all:
             observer.stepped(position, loss, progress)
 
-    def evaluated(self, row: "Row", best: bool) -> None:
+    def evaluated(self, row: Row, best: bool) -> None:
         """Pass it on."""
         for observer in self.all:
             observer.evaluated(row, best)

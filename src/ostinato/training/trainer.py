@@ -18,8 +18,7 @@ from ostinato.settings import ResolvedTraining
 from ostinato.terminal import activity
 from ostinato.training.averaging import Average
 from ostinato.training.checkpoint import Checkpoint, Position, load_checkpoint, save_checkpoint
-from ostinato.training.metrics import Row
-from ostinato.training.observers import Observer, Observers
+from ostinato.training.observers import Observer, Observers, Row
 from ostinato.training.optimizers import (
     build_optimizer,
     clipped_step,

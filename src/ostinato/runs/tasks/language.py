@@ -33,8 +33,7 @@ from ostinato.terminal import activity
 from ostinato.text import Corpus, open_corpus, prepare
 from ostinato.text.description import describe
 from ostinato.text.known_words import words_file
-from ostinato.training.metrics import Row
-from ostinato.training.observers import Observer, Observers
+from ostinato.training.observers import Observer, Observers, Row
 
 _ROWS, _TOKENS_A_ROW = 32, 512
 """A held-out split is scored as this many rows side by side, each of at least so many tokens."""
