@@ -168,7 +168,7 @@ def ctrl_c():
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupted_run_is_saved_and_interrupts(verses, tmp_path, monkeypatch):
-    monkeypatch.setattr("ostinato.runs.network.stop_on_signals", lambda trainer: nullcontext([signal.SIGINT]))
+    monkeypatch.setattr("ostinato.runs.network.stop_on_signals", lambda *_: nullcontext([signal.SIGINT]))
     options = {"settings": SMALL, "progress": False}
     with pytest.raises(KeyboardInterrupt):
         ostinato.train(verses, out=tmp_path / "m", steps=4, **options)
@@ -189,11 +189,11 @@ def temporary(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_a_temporary_folder_goes_with_ctrl_c_and_stays_with_a_model(verses, temporary, monkeypatch):
-    monkeypatch.setattr("ostinato.runs.network.stop_on_signals", lambda trainer: nullcontext([signal.SIGINT]))
+    monkeypatch.setattr("ostinato.runs.network.stop_on_signals", lambda *_: nullcontext([signal.SIGINT]))
     with pytest.raises(KeyboardInterrupt):
         ostinato.train(verses, steps=2, settings=SMALL, progress=False)
     assert list(temporary.glob("ostinato-*")) == []
-    monkeypatch.setattr("ostinato.runs.network.stop_on_signals", lambda trainer: nullcontext([signal.SIGTERM]))
+    monkeypatch.setattr("ostinato.runs.network.stop_on_signals", lambda *_: nullcontext([signal.SIGTERM]))
     received = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
     try:
@@ -207,7 +207,7 @@ def test_a_temporary_folder_goes_with_ctrl_c_and_stays_with_a_model(verses, temp
 def test_a_temporary_folder_goes_with_a_process_that_is_terminated(verses, temporary):
     code = (
         "import contextlib, json, signal, sys, ostinato, ostinato.runs.network as running\n"
-        "running.stop_on_signals = lambda trainer: contextlib.nullcontext([signal.SIGTERM])\n"
+        "running.stop_on_signals = lambda *_: contextlib.nullcontext([signal.SIGTERM])\n"
         "ostinato.train(sys.argv[1], steps=2, settings=json.loads(sys.argv[2]), progress=False)\n"
     )
     run = subprocess.run(
