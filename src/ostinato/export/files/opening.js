@@ -18,5 +18,7 @@ function openWriter(page, weights, kernels) {
     const { type, at, size } = page.arrays[name];
     return new TYPES[type](weights.buffer, weights.byteOffset + at, size);
   };
-  return new Writer(page, new RecurrentModel(page.model, arrays, kernels));
+  const writer = new Writer(page, new RecurrentModel(page.model, arrays, kernels));
+  writer.lexicon = page.form && page.form.words ? new Lexicon(writer.tokenizer, page.form) : null;
+  return writer;
 }

@@ -60,6 +60,7 @@ class Page {
       throw error;
     }
     this.at("titled").hidden = !this.writer.heading;
+    this.at("formed").hidden = !this.writer.lexicon;
     this.at("card").textContent = this.model.card;
     this.at("write").disabled = false;
     this.#describe();
@@ -78,8 +79,11 @@ class Page {
     const field = (name) => this.form.elements[name].value, number = (name) => Number(field(name)) || 0;
     const seed = field("seed") ? BigInt(field("seed")) : BigInt(crypto.getRandomValues(new Uint32Array(1))[0]);
     if (seed > MASK) throw new UsageError("seedWrong");
+    const ban = field("ban").split(/[,，、]/).map(strip).filter(Boolean), formed = field("lineLength") || field("rhyme") || field("acrostic") || ban.length;
+    if (formed && (field("tokens") || field("stop"))) throw new UsageError("formStop");
+    const form = { lines: number("lines") || undefined, length: field("lineLength"), rhyme: field("rhyme"), acrostic: field("acrostic"), ban };
     return {
-      prompt: field("prompt"), title: field("title") && this.writer.heading ? field("title") : null, seed, details: SHOWN,
+      form: formed ? form : null, prompt: field("prompt"), title: field("title") && this.writer.heading ? field("title") : null, seed, details: SHOWN,
       stop: { lines: number("lines") || undefined, tokens: number("tokens") || undefined, texts: field("stop") ? [field("stop")] : [] },
       sampler: {
         temperature: number("temperature"), topK: number("topK"), topP: number("topP") || 1, minP: number("minP"),
@@ -103,8 +107,9 @@ class Page {
       let tokens = 0, spent = 0, slice = performance.now();
       for (let row = 0; row < count && !this.halted; ++row) {
         const shown = new Shown(this, texts);
-        for (const event of this.writer.write({ ...request, row })) {
-          shown.take(event);
+        for (const event of request.form ? this.writer.writeForm({ ...request, row }) : this.writer.write({ ...request, row })) {
+          if (event.tick) this.say(this.words.line(event.lines + 1));
+          else shown.take(event);
           if (event.id !== undefined) ++tokens;
           if (performance.now() - slice < SLICE) continue;
           spent += performance.now() - slice;
@@ -256,7 +261,8 @@ class Shown {
   }
 
   finish() {
-    this.head.textContent = this.head.textContent.trim();
+    const { heading } = this.page.writer, title = this.head.textContent;
+    this.head.textContent = title.startsWith(heading) ? title.slice(heading.length).trim() : title.trim();
     if (!this.head.textContent) this.head.remove();
   }
 }
