@@ -249,10 +249,25 @@ def test_a_network_that_cannot_be_trained_is_left_out(tmp_path, capsys):
     assert any(note.startswith("no network: ") for note in comparison["notes"])
 
 
-def test_without_torch_there_is_no_network(verses, capsys, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith(("ostinato.training.", "ostinato.runs."))]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "torch", None)
+@pytest.fixture
+def without_torch(monkeypatch):
+    """As if torch were not installed: what has imported it is imported anew, and put back afterwards."""
+    rooms = ("ostinato.training.", "ostinato.runs.")
+    before = {name: module for name, module in sys.modules.items() if name.startswith(rooms)}
+    for name in before:
+        del sys.modules[name]
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "torch", None)
+        yield
+    for name in [name for name in sys.modules if name.startswith(rooms)]:
+        del sys.modules[name]
+    sys.modules.update(before)
+    for name, module in before.items():
+        parent, _, child = name.rpartition(".")
+        setattr(sys.modules[parent], child, module)
+
+
+def test_without_torch_there_is_no_network(verses, capsys, without_torch):
     (comparison,) = compared(capsys, verses, "--minutes", 1, "--order", 2)
     assert "no network: training needs torch: pip install 'ostinato[train]'" in comparison["notes"]
     assert main(["train", str(verses), "-o", str(verses.parent / "m")]) == 1
