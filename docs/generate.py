@@ -12,23 +12,34 @@ from pathlib import Path
 os.environ["COLUMNS"] = "100"
 
 from ostinato.cli.main import COMMANDS, build_parser
-from ostinato.settings import SECTIONS
+from ostinato.settings import SECTIONS, load_recipe
 
 HERE = Path(__file__).parent
 
 
 def settings_page() -> str:
     """Every field of a recipe."""
-    lines = ["# Settings", "", "Every field of a recipe, for `--set section.key=value` or a TOML file.", ""]
+    lines = [
+        "# Settings",
+        "",
+        "Every field of a recipe, for `--set section.key=value` or a TOML file.",
+        "`train` takes the recipe `default` unless told otherwise; its column has what it sets to another value.",
+        "",
+    ]
+    recipe = load_recipe("default")
     for section, cls in SECTIONS.items():
-        lines += [f"## [{section}]", "", "| field | default | allowed | meaning |", "|---|---|---|---|"]
+        rows = [f"## [{section}]", "", "| field | by itself | recipe `default` | allowed | meaning |"]
+        lines += [*rows, "|---|---|---|---|---|"]
         for f in dataclasses.fields(cls):
-            default = (
-                "auto" if f.default is None else str(f.default).lower() if isinstance(f.default, bool) else f.default
-            )
-            lines.append(f"| `{f.name}` | `{default}` | {_allowed(f)} | {f.metadata['help']} |")
+            own, shipped = _value(f.default), _value(getattr(getattr(recipe, section), f.name))
+            there = "" if shipped == own else f"`{shipped}`"
+            lines.append(f"| `{f.name}` | `{own}` | {there} | {_allowed(f)} | {f.metadata['help']} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _value(value: object) -> str:
+    return "auto" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _allowed(f: "dataclasses.Field[object]") -> str:

@@ -1,6 +1,7 @@
 """Names that are loaded when they are first used."""
 
 import sys
+import tomllib
 from importlib import import_module
 from types import ModuleType
 
@@ -27,3 +28,16 @@ def test_a_name_is_loaded_when_it_is_used_and_then_kept(monkeypatch):
     assert package.sqrt(9) == 3
     with pytest.raises(ModuleNotFoundError):
         load("missing")
+
+
+def test_the_version_is_written_once():
+    from pathlib import Path
+
+    import ostinato
+
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
+    assert "version" not in project["project"]
+    assert project["project"]["dynamic"] == ["version"]
+    provider = project["tool"]["scikit-build"]["metadata"]["version"]
+    assert provider == {"provider": "scikit_build_core.metadata.regex", "input": "src/ostinato/__init__.py"}
+    assert ostinato.__version__ in (Path(__file__).parents[1] / provider["input"]).read_text("utf-8")

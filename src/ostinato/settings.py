@@ -438,7 +438,9 @@ def load_recipe(name_or_file: str) -> Recipe:
             text = read_user_text(name_or_file)
         except (OSError, TextError) as error:
             known = ", ".join(recipe_names())
-            raise SettingsError(f"no recipe {name_or_file!r}: give a TOML file or one of {known} ({error})") from None
+            why = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+            why = "there is no such file" if isinstance(error, FileNotFoundError) else why
+            raise SettingsError(f"no recipe {name_or_file!r}: {why}; give a TOML file or one of {known}") from None
     try:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:

@@ -292,3 +292,8 @@ def test_a_mark_that_the_rest_does_not_keep(tmp_path, mark):
     path.write_bytes(mark + SMALL.encode() + b"\n" * (len(SMALL) % 2 == 0))
     with pytest.raises(TextError):
         read_arpa(path)
+
+
+def test_a_code_that_is_no_character_stays():
+    assert unescape("\\u110000x") == "\\u110000x"
+    assert unescape("\\u00006f") == "o"

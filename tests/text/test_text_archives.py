@@ -1,5 +1,6 @@
 """Zips: streamed members, and every broken or hostile one refused in one line."""
 
+import gzip
 import random
 import zipfile
 import zlib
@@ -138,3 +139,13 @@ def test_flipped_bytes_never_escape_as_other_errors(tmp_path: Path) -> None:
             read(path)
         except TextError as error:
             assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_the_gzip_files_of_one_reading_are_counted_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "SUM_FROM", 1 << 16)
+    for number in range(4):
+        (tmp_path / f"{number}.txt.gz").write_bytes(gzip.compress(b"all the same words\n" * 1500))
+    assert len(read(tmp_path / "0.txt.gz")) == 1
+    monkeypatch.setattr(archives, "MAX_RATIO", 20)
+    with pytest.raises(TextError, match=r"2.txt.gz, with what was unpacked before it, unpacks to more than 20 times"):
+        read(tmp_path)

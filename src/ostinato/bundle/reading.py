@@ -88,7 +88,8 @@ def find_bundle(path: Path) -> Path:
         raise MissingModelError(
             f"no model at {path}: there is no such folder; train one with `ostinato train TEXT -o {path}`"
         )
-    raise MissingModelError(f"no model at {path}: it holds no config.json; give a folder that `ostinato train -o` made")
+    what = "it holds no config.json" if path.is_dir() else "it is a file, and a model is a folder"
+    raise MissingModelError(f"no model at {path}: {what}; give a folder that `ostinato train -o` made")
 
 
 def read_bundle(path: Path, *, verify: bool = True) -> Bundle:

@@ -41,7 +41,9 @@ class TensorFile(Mapping[str, Array]):
         except FileNotFoundError:
             raise BundleError(f"{path} is missing: the model is incomplete; copy the whole folder again") from None
         except (OSError, ValueError, KeyError, TypeError, UnsafeFileError) as error:
-            raise BundleError(f"{path} is not a readable safetensors file ({error}); copy or train it again") from None
+            raise BundleError(
+                f"{path} is not a readable safetensors file ({error!s:.300}); copy or train it again"
+            ) from None
 
     def _read_header(self, size: int) -> None:
         length = int.from_bytes(self._bytes[:8].tobytes(), "little")
@@ -54,15 +56,17 @@ class TensorFile(Mapping[str, Array]):
         for name, entry in header.items():
             dtype, shape, (begin, end) = _DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
             if not all(type(n) is int and n >= 0 for n in (*shape, begin, end)) or len(shape) > 32:
-                raise ValueError(f"tensor {name!r} has a negative or fractional size, or too many")
+                raise ValueError(f"tensor {name!r:.100} has a negative or fractional size, or too many")
             if end - begin != math.prod(shape) * np.dtype(dtype).itemsize or start + end > size:
-                raise ValueError(f"tensor {name!r} does not fit the file")
+                raise ValueError(f"tensor {name!r:.100} does not fit the file")
             self._entries[name] = (dtype, shape, start + begin)
             spans.append((begin, end, name))
         at = 0
         for begin, end, name in sorted(spans):
             if begin != at:
-                raise ValueError(f"tensor {name!r} {'shares bytes with another' if begin < at else 'follows a gap'}")
+                raise ValueError(
+                    f"tensor {name!r:.100} {'shares bytes with another' if begin < at else 'follows a gap'}"
+                )
             at = end
         if start + at != size:
             raise ValueError(f"{size - start - at} bytes belong to no tensor")

@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure everything on one held-out split; print a table."""
     from ostinato.comparing import Plan, compare, draw
     from ostinato.comparing.run import refuse_to_replace
+    from ostinato.runs.run import nothing_left
 
     if not 1 <= args.order <= 10:
         raise UsageError(f"--order must be between 1 and 10, got {args.order}")
@@ -94,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
     comparisons = []
     refuse_to_replace(args.model, args.out, overwrite=args.overwrite)
     with contextlib.ExitStack() as stack:
+        if args.out is not None:
+            stack.enter_context(nothing_left(args.out))
         outer = [
             stack.enter_context(
                 run_folder(

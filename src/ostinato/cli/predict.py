@@ -52,8 +52,13 @@ def run(args: argparse.Namespace) -> int:
         return 0
     lines = map(model.line, predictions)
     for filled in records.filled or [True] * len(predictions):  # a blank line for each blank line of the input
-        say(next(lines) if filled else "")
+        say(_one_line(next(lines)) if filled else "")
     if scores:
         found = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items())
         note(f"{found} (on the given {len(predictions):,} records)")
     return 0
+
+
+def _one_line(text: str) -> str:
+    r"""`text` with a newline in it as the two characters `\n`, so that predictions stay beside their inputs."""
+    return text.replace("\r", "\\r").replace("\n", "\\n")

@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
     with activity("loading the model"):
         model = Model(args.model, precision=args.precision)
+        _ = model.step_model  # what it cannot do is said before the text is read
     with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
         with activity("reading the text"):
             given, corpus = whole_text(

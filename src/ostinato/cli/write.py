@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     """Write to standard output: a single free text while it is written, everything else when it is complete."""
     from ostinato.api import Model
     from ostinato.generation import WriteRequest
+    from ostinato.text.remarks import unfamiliar
 
     with speaking_of_options():
         request = WriteRequest.of(
@@ -82,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
         with activity("loading the model"):
             model = Model(args.model, precision=args.precision)
             _ = model.text_model
+        if args.prompt and (remark := unfamiliar(model.tokenizer, args.prompt)):
+            note(remark)
         shown = args.count == 1 and not args.json and not model.backward and request.form is None
         if shown:
             return _report(args, model, _texts(_streamed(model.events(request))), request.seed, shown=True)

@@ -143,7 +143,9 @@ def restore(folder: Path, out: Path) -> None:
         tensors = TensorFile(folder / "model.safetensors")
         names = sorted(tensors)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{folder} is not a Hugging Face folder that ostinato exported ({error})") from None
+        why = error.strerror or error if isinstance(error, OSError) else f"{type(error).__name__}: {error!s:.200}"
+        why = "it has no ostinato.json" if isinstance(error, FileNotFoundError) else why
+        raise BundleError(f"{folder} is not a Hugging Face folder that ostinato exported: {why}") from None
     card, _, _ = (folder / "README.md").read_text("utf-8").partition("\n```python")
     card = card.split("---\n", 2)[-1].rstrip() + "\n"
     values = {key: value for key, value in config.items() if key != "format"}

@@ -10,6 +10,7 @@ hexadecimal digits for other characters.
 
 import io
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -58,12 +59,19 @@ def escape(name: str) -> str:
 
 
 def unescape(word: str) -> str:
-    """The name that `escape` wrote as `word`."""
+    """The name that `escape` wrote as `word`; a code that is no character stays as it is."""
     if "\\" not in word:
         return word
     if word == "\\":
         return ""
-    return _ESCAPED.sub(lambda m: _CHARACTERS[m[1]] if m[1] else chr(int(m[2] or m[3], 16)), word)
+    return _ESCAPED.sub(_character, word)
+
+
+def _character(match: re.Match[str]) -> str:
+    if match[1]:
+        return _CHARACTERS[match[1]]
+    code = int(match[2] or match[3], 16)
+    return chr(code) if code <= sys.maxunicode else match[0]
 
 
 def _escape_character(character: str) -> str:

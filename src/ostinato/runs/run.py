@@ -1,7 +1,8 @@
 """A run from its sources to a model on disk: the one way, for language models, tasks and n-grams."""
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -70,8 +71,24 @@ def train(
         run = dataclasses.replace(run, stopping=stopping)
     if team is not None and team.rank:
         return _through(task, run)  # the folder is rank 0's
-    with run_folder(out, resume=resume if task.resumable else None, overwrite=overwrite, what="training"):
+    with (
+        nothing_left(out),
+        run_folder(out, resume=resume if task.resumable else None, overwrite=overwrite, what="training"),
+    ):
         return _through(task, run)
+
+
+@contextlib.contextmanager
+def nothing_left(out: Path) -> Iterator[None]:
+    """A run that fails leaves no empty folder where there was none."""
+    new = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # one that holds something stays
+            for folder in new:
+                folder.rmdir()
+        raise
 
 
 def _through(task: Task, run: Run) -> Result:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ostinato.bundle import AnyConfig, Bundle, model_config, read_bundle
+from ostinato.bundle import AnyConfig, Bundle, MixtureConfig, model_config, read_bundle
 from ostinato.errors import BundleError, UsageError
 from ostinato.protocols import StepModel
 from ostinato.runtime.recurrent import load_recurrent
@@ -75,6 +75,9 @@ def _context_mixing(bundle: Bundle, choice: _Choice) -> StepModel:
 def _mixture(bundle: Bundle, choice: _Choice) -> StepModel:
     from ostinato.ngram import load_mixture
 
+    kinds = {part["kind"] for part in model_config(MixtureConfig, bundle).parts}
+    if kinds & {"ngram", "window", "context-mixing"}:
+        choice.refuse_precision("mixture")
     return load_mixture(bundle, lambda part: load(part, **dataclasses.asdict(choice)))
 
 

@@ -101,11 +101,31 @@ def is_link(member: zipfile.ZipInfo) -> bool:
     return stat.S_ISLNK(member.external_attr >> 16)
 
 
+class Unpacking:
+    """What the gzip files of one reading have given so far, all together, against what was read of them."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, tuple[int, int]] = {}
+        self._given = self._packed = 0
+
+    def count(self, name: str, given: int, packed: int) -> None:
+        """The file `name` has given so many bytes of so many packed ones. Raises TextError beyond what text shrinks
+        to."""
+        before = self._files.get(name, (0, 0))
+        self._files[name] = now = max(before[0], given), max(before[1], packed)
+        self._given, self._packed = self._given + now[0] - before[0], self._packed + now[1] - before[1]
+        if self._given > max(SUM_FROM, MAX_RATIO * self._packed) or self._given > MAX_BYTES:
+            raise TextError(
+                f"{name}, with what was unpacked before it, unpacks to more than {MAX_RATIO} times its size: unpack it "
+                "first if it is no bomb"
+            )
+
+
 class _Unpacked(io.RawIOBase):
     """A gzip stream that ends in a TextError where it gives more than text ever shrinks to."""
 
-    def __init__(self, packed: BinaryIO, name: str) -> None:
-        self._packed, self._name = packed, name
+    def __init__(self, packed: BinaryIO, name: str, total: Unpacking) -> None:
+        self._packed, self._name, self._total = packed, name, total
         self._stream = gzip.GzipFile(fileobj=packed)
         self._given = 0
 
@@ -122,9 +142,7 @@ class _Unpacked(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         data = self._stream.read(size)
         self._given += len(data)
-        if self._given > max(SUM_FROM, MAX_RATIO * self._packed.tell()) or self._given > MAX_BYTES:
-            raise TextError(f"{self._name} unpacks to more than {MAX_RATIO} times its size: unpack it first if it is "
-                            "no bomb")  # fmt: skip
+        self._total.count(self._name, self._given, self._packed.tell())
         return data
 
     def close(self) -> None:
@@ -133,6 +151,7 @@ class _Unpacked(io.RawIOBase):
         super().close()
 
 
-def unpacked(opener: Callable[[], BinaryIO], name: str) -> Callable[[], BinaryIO]:
-    """An opener of what a gzip file holds."""
-    return lambda: cast(BinaryIO, cast(Any, _Unpacked(opener(), name)))
+def unpacked(opener: Callable[[], BinaryIO], name: str, total: Unpacking | None = None) -> Callable[[], BinaryIO]:
+    """An opener of what a gzip file holds; `total` counts it with the other files of one reading."""
+    counted = Unpacking() if total is None else total
+    return lambda: cast(BinaryIO, cast(Any, _Unpacked(opener(), name, counted)))

@@ -27,7 +27,7 @@ from typing import BinaryIO, cast
 
 from ostinato.encodings import CHUNK, check_encoding, detect, fault_offset
 from ostinato.errors import TextError, UsageError
-from ostinato.text.archives import BROKEN, Archive, is_link, is_zip, unpacked
+from ostinato.text.archives import BROKEN, Archive, Unpacking, is_link, is_zip, unpacked
 from ostinato.text.lines import json_texts, page, subtitles, without_times
 from ostinato.text.office import LARGEST, document_text, refuse_formats
 
@@ -118,6 +118,7 @@ def read_texts(
     wanted = None if encoding is None else check_encoding(encoding)
     sources: list[Source] = []
     notes: list[str] = []
+    total = Unpacking()
     for path in paths:
         if not os.fspath(path):
             raise TextError('a path to a text is empty (""): name a file, a folder, a zip, - or a bundled corpus')
@@ -125,7 +126,7 @@ def read_texts(
         kept = [
             source
             for name, opener, bundled in found
-            if (source := _decided(name, opener, bundled, wanted, "" if plain else field)) is not None
+            if (source := _decided(name, opener, bundled, wanted, "" if plain else field, total)) is not None
         ]
         if not kept:
             raise TextError(f"{_label(path)} is empty" if len(found) == 1 else f"{_label(path)} holds no text")
@@ -153,10 +154,12 @@ def _label(path: str | os.PathLike[str]) -> str:
     return "standard input" if os.fspath(path) == "-" else os.fspath(path)
 
 
-def _decided(name: str, opener: Opener, bundled: bool, encoding: str | None, field: str) -> Source | None:
+def _decided(
+    name: str, opener: Opener, bundled: bool, encoding: str | None, field: str, total: Unpacking
+) -> Source | None:
     """The source with its encoding, or None if it is empty. `field`: that of lines of JSON, "" to read all as it is."""
     if file_ending(name) == ".gz":
-        opener, ending = unpacked(opener, name), file_ending(name.removesuffix(name[-3:]))
+        opener, ending = unpacked(opener, name, total), file_ending(name.removesuffix(name[-3:]))
     else:
         ending = file_ending(name)
     with reading(name), opener() as stream:

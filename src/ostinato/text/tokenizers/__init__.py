@@ -61,4 +61,4 @@ def from_json(data: Mapping[str, Any]) -> BaseTokenizer:
         return WhitespaceTokenizer(characters, words, padded=padded)
     if kind == "byte":
         return ByteTokenizer()
-    raise BundleError(f"the tokenizer's kind must be one of {', '.join(TOKENIZERS)}, got {kind!r}")
+    raise BundleError(f"the tokenizer's kind must be one of {', '.join(TOKENIZERS)}, got {kind!r:.60}")
