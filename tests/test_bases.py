@@ -95,3 +95,13 @@ def test_no_base_is_opened_unasked():
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_base_is_exported_and_restored_in_float32(tmp_path):
+    assert main(["export", "base-en", "--to", "huggingface", "-o", str(tmp_path / "hf")]) == 0
+    assert (tmp_path / "hf" / "model.safetensors").stat().st_size > 9_000_000
+    assert main(["export", str(tmp_path / "hf"), "--to", "ostinato", "-o", str(tmp_path / "again")]) == 0
+    base, again = read_bundle(Path("base-en")), read_bundle(tmp_path / "again")
+    assert "storage" not in again.config
+    for name, value in base.tensors.items():
+        assert np.array_equal(again.tensors[name], value)

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ostinato.bundle import Bundle, TensorFile, write_bundle
+from ostinato.bundle import Bundle, TensorFile, tensor_writer, write_bundle
 from ostinato.errors import BundleError
 from ostinato.export.formats import copy_file
 from ostinato.text import from_json
@@ -25,7 +25,7 @@ _SHAPE = ("cell", "layers", "hidden_size", "embedding_size", "tied", "vocabulary
 def write(bundle: Bundle, path: Path) -> None:
     """Write the folder `path`. Needs no package besides ostinato."""
     path.mkdir()
-    copy_file(bundle, "model.safetensors", path)
+    tensor_writer(bundle.tensors)(path / "model.safetensors")  # in float32, however the bundle stores them
     copy_file(bundle, "tokenizer.json", path)
     (path / "tokenizer.json").rename(path / "ostinato_tokenizer.json")
     code = (Path(__file__).parent / "files" / _CODE).read_text("utf-8")
@@ -37,7 +37,7 @@ def write(bundle: Bundle, path: Path) -> None:
                                    "temperature": 0.8},
         "tokenizer_config.json": _tokenizer_config(fast=fast is not None),
         "special_tokens_map.json": {"bos_token": END, "eos_token": END, "pad_token": END},
-        "ostinato.json": bundle.config,
+        "ostinato.json": {key: value for key, value in bundle.config.items() if key != "storage"},
         **({"tokenizer.json": fast} if fast is not None else {}),
     }  # fmt: skip
     for name, document in documents.items():
