@@ -1,6 +1,9 @@
 """When a run starts from a bundled base by itself: language, size, recipe, and what is said."""
 
+import io
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -65,7 +68,6 @@ def test_a_large_text_is_not_read(tmp_path, monkeypatch):
         file.truncate(100 << 20)
     monkeypatch.setattr("ostinato.runs.auto_start.read_texts", None)
     assert choose_start([str(path)], load_recipe("default")) == (None, "")
-    assert choose_start(["-"], load_recipe("default")) == (None, "")
 
 
 def test_a_limit_counts(text):
@@ -111,6 +113,23 @@ def test_train_starts_from_a_base_and_says_so(text, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["steps"] == 4
     assert main(["train", path, "-o", str(out), "--resume", "--from", "auto", "--steps", "5", "--quiet", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 5
+
+
+@pytest.mark.parametrize("start", ["auto", "base-en"])
+def test_standard_input_is_read_once_for_all(tmp_path, monkeypatch, start):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(ENGLISH.encode())))
+    assert main(["train", "-", "-o", str(tmp_path / "m"), "--from", start, *TINY]) == 0
+    assert ostinato.load(tmp_path / "m").config["start"]["name"] == "base-en"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name here")
+def test_a_pipe_is_read_once_for_all(tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    writer = threading.Thread(target=(tmp_path / "pipe.txt").write_text, args=(ENGLISH,))
+    writer.start()
+    assert main(["train", str(tmp_path / "pipe.txt"), "-o", str(tmp_path / "m"), *TINY]) == 0
+    writer.join()
+    assert ostinato.load(tmp_path / "m").config["start"]["name"] == "base-en"
 
 
 def test_from_none_starts_afresh(text, tmp_path):

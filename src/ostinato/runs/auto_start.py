@@ -81,7 +81,7 @@ def _open_to_a_start(recipe: Recipe) -> bool:
 
 
 def _may_be_small(sources: Sequence[str]) -> bool:
-    """Whether the texts can be read twice, and their files are not too large to be worth a look."""
+    """Whether the files are not too large to be worth a look; how much a pipe holds is not known."""
     size = 0
     for source in sources:
         if source in CORPORA:
@@ -91,8 +91,6 @@ def _may_be_small(sources: Sequence[str]) -> bool:
             size += sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         elif path.is_file():
             size += path.stat().st_size
-        elif path.exists() or source == "-":
-            return False  # a pipe
     return size <= _BYTES_PER_CHARACTER * max(LARGEST.values())
 
 

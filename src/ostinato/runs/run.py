@@ -15,6 +15,7 @@ from ostinato.runs.progress import Progress
 from ostinato.runs.task import Result, Run, Task
 from ostinato.settings import Recipe, load_recipe, to_toml
 from ostinato.terminal import activity
+from ostinato.text.sources import kept_streams
 from ostinato.training.observers import Observer, Observers
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Result", "train"]
 
 
+@kept_streams()
 def train(
     sources: "Sequence[str] | Records",
     *,

@@ -215,7 +215,7 @@ def _opened(path: str | os.PathLike[str], notes: list[str]) -> Iterator[tuple[st
     text = os.fspath(path)
     with reading(_label(path)):
         if text == "-":
-            yield _label(path), _spooled(cast(BinaryIO, sys.stdin.buffer)), False
+            yield _label(path), _once(text, cast(BinaryIO, sys.stdin.buffer)), False
         elif text in CORPORA:
             corpus = resources.files("ostinato") / "corpora" / f"{text}.txt"
             yield text, lambda: cast(BinaryIO, corpus.open("rb")), True
@@ -232,8 +232,11 @@ def _on_disk(path: Path, notes: list[str]) -> Iterator[tuple[str, Opener]]:
     if stat.S_ISDIR(mode):
         yield from _in_folder(path, notes)
     elif stat.S_ISFIFO(mode):
+        if _kept is not None and str(path) in _kept:
+            yield str(path), _kept[str(path)]
+            return
         with path.open("rb") as pipe:
-            yield str(path), _spooled(pipe)
+            yield str(path), _once(str(path), pipe)
     elif not stat.S_ISREG(mode):
         raise TextError(f"{path} is neither a file nor a folder")
     elif file_ending(path.name) not in DOCUMENTS and is_zip(path):
@@ -358,6 +361,30 @@ def _in_zip(path: Path, notes: list[str], inside: str = "") -> Iterator[tuple[st
             seen[name] += 1
             yield f"{path}[{seen[name]}]/{name}" if seen[name] > 1 else f"{path}/{name}", opener
     skipped.report(notes)
+
+
+_kept: dict[str, Opener] | None = None
+
+
+@contextmanager
+def kept_streams() -> Iterator[None]:
+    """Inside, standard input and pipes can be read by `read_texts` more than once: their copies are kept."""
+    global _kept
+    outer = _kept
+    _kept = {} if outer is None else outer
+    try:
+        yield
+    finally:
+        _kept = outer
+
+
+def _once(name: str, stream: BinaryIO) -> Opener:
+    """A copy of what is in the stream of that name, or of what was in it when it was first read."""
+    if _kept is None:
+        return _spooled(stream)
+    if name not in _kept:
+        _kept[name] = _spooled(stream)
+    return _kept[name]
 
 
 def _spooled(stream: BinaryIO) -> Opener:
