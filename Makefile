@@ -63,7 +63,7 @@ base: $(VENV)/.train
 	$(BIN)/ostinato base $(TEXTS)/verse-en.txt $(TEXTS)/prose-en.txt --terms 'public domain in the USA' --terms 'public domain' \
 	  --unseen lyrics-en -o runs/base-en $(RESUME)
 	$(BIN)/ostinato base $(TEXTS)/novels-zh.txt $(TEXTS)/tang300.txt $(TEXTS)/songci300.txt --terms 'public domain' \
-	  --terms 'public domain' --terms 'public domain' --unseen lyrics-zh --set model.dropout=0.15 -o runs/base-zh $(RESUME)
+	  --terms 'public domain' --terms 'public domain' --unseen lyrics-zh --set model.dropout=0.15 --start-rate 0.004 -o runs/base-zh $(RESUME)
 
 # Spoilt bundles, tensors, tokenizers, recipes, forms, records, ARPA files, zips, encodings and arrays: so many seconds of
 # each. FUZZ_TARGETS="bundle zip" tries those alone; FUZZ_SEED=2 tries others. What is found lies in build/fuzz.

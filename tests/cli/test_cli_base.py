@@ -47,9 +47,11 @@ def test_an_old_base_is_replaced_only_when_asked(texts, capsys):
     assert main(arguments) == 0
     assert main(arguments) == 2
     assert "b is there already: --overwrite replaces it" in capsys.readouterr().err
-    assert main([*arguments, "--overwrite", "--storage", "float16"]) == 0
+    assert main([*arguments, "--overwrite", "--storage", "float16", "--start-rate", "0.02"]) == 0
     assert ostinato.load("b").config["storage"] == "float16"
     assert "not stated" in ostinato.load("b").card
+    assert main(["train", "other.txt", "-o", "m", "--from", "b", "--steps", "2", "--quiet", "--json"]) == 0
+    assert ostinato.load("m").config["training"]["learning_rate"] == 0.02
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,7 @@ def test_an_old_base_is_replaced_only_when_asked(texts, capsys):
         (["--recipe", "kneser-ney"], "a base is a recurrent language model"),
         (["--set", "model.context=4"], "a base is a recurrent language model"),
         (["--resume"], "b-run"),
+        (["--start-rate", "0"], "--start-rate must be above 0 and at most 1, got 0"),
     ],
 )
 def test_what_is_refused_before_training(texts, tmp_path, capsys, more, message):

@@ -10,6 +10,7 @@ import pytest
 
 import ostinato
 from ostinato.bases import base_folder
+from ostinato.bundle import write_folder
 from ostinato.cli.main import main
 from ostinato.runs.auto_start import LARGEST, SMALLEST, base_for, choose_start
 from ostinato.settings import apply_overrides, load_recipe, with_budget
@@ -164,3 +165,13 @@ def test_a_name_of_nothing(text, tmp_path, capsys):
     assert main(["train", text(ENGLISH), "-o", str(tmp_path / "m"), "--from", "base-fr"]) != 0
     assert "no model at base-fr" in capsys.readouterr().err
     assert not Path(tmp_path / "m" / "model").exists()
+
+
+@pytest.mark.parametrize("rate", [0, -1, 2, "fast", True, [1]])
+def test_a_base_with_a_hostile_rate(text, tmp_path, capsys, rate):
+    files = {f.name: f.read_bytes() for f in base_folder("base-en").iterdir() if f.name != "manifest.json"}
+    config = json.loads(files["config.json"])
+    config["base"]["start_rate"] = rate
+    write_folder(tmp_path / "b", files | {"config.json": json.dumps(config).encode()})
+    assert main(["train", text(ENGLISH), "-o", str(tmp_path / "m"), "--from", str(tmp_path / "b"), *TINY]) == 1
+    assert "base.start_rate must be above 0 and at most 1" in capsys.readouterr().err

@@ -35,12 +35,13 @@ def check_base(texts: Sequence[str], terms: Sequence[str], others: Sequence[str]
 
 def publish_base(
     run: Path, out: Path, texts: Sequence[str], *, terms: Sequence[str] = (), others: Sequence[str] = (),
-    storage: str = "int8", encoding: str | None = None,
+    storage: str = "int8", start_rate: float | None = None, encoding: str | None = None,
 ) -> Model:  # fmt: skip
     """Save the model of the training run in `run` as the base `out`, a bundle, and return it.
 
     texts: what the run learnt from, as it was given them. terms: what each may be used under, in the same order.
-    others: texts that it has not seen, to be measured on. storage: as for `write_bundle`. The base holds the weights
+    others: texts that it has not seen, to be measured on. start_rate: the learning rate for runs that start from it
+    (None: the default, for texts near to its own). storage: as for `write_bundle`. The base holds the weights
     and the words of the texts, not the texts.
     Raises UsageError where the terms do not fit the texts or the run is gone, TextError and BundleError.
     """
@@ -65,7 +66,7 @@ def publish_base(
         for at, (name, documents) in enumerate(held.items())
     ]
     unseen = [{"name": Path(other).name, "measured": _bits(stored, _beginning(other, encoding))} for other in others]
-    base = {"sources": sources, "unseen": unseen}
+    base = {"sources": sources, "unseen": unseen, **({} if start_rate is None else {"start_rate": start_rate})}
     return save(
         {**trained.config, "base": base}, _card(trained, out.name, storage, sources, unseen, WORDS_FILE in extra)
     )

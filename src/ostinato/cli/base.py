@@ -27,6 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--unseen", action="append", default=[], metavar="TEXT", help="a text to measure it on, which it does not learn"
     )
     parser.add_argument("--storage", choices=STORAGES, default="int8", help="how weights are stored (default: int8)")
+    parser.add_argument(
+        "--start-rate", type=float, metavar="R",
+        help="learning rate of runs that start from it (default: 0.001, for texts near to its own)",
+    )  # fmt: skip
     parser.add_argument("--recipe", metavar="R", default="base", help="a TOML file or a recipe's name (default: base)")
     parser.add_argument("--set", action="append", default=[], metavar="K=V", help="override: --set model.dropout=0.15")
     parser.add_argument("--minutes", type=float, metavar="M", help="train this long")
@@ -47,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
     from ostinato.runs.run import train
 
     check_base(args.text, args.terms, args.unseen)
+    if args.start_rate is not None and not 0 < args.start_rate <= 1:
+        raise UsageError(f"--start-rate must be above 0 and at most 1, got {args.start_rate:g}")
     if args.out.exists() and not (args.overwrite or args.resume):
         raise UsageError(f"{args.out} is there already: --overwrite replaces it, or name another with -o")
     recipe = apply_overrides(load_recipe(args.recipe), args.set)
@@ -62,8 +68,9 @@ def run(args: argparse.Namespace) -> int:
         note(f"interrupted; the same command with --resume goes on ({quoted(folder)})")
         return 128 + result.signal
     base = publish_base(
-        folder, args.out, args.text, terms=args.terms, others=args.unseen, storage=args.storage, encoding=args.encoding
-    )
+        folder, args.out, args.text, terms=args.terms, others=args.unseen, storage=args.storage,
+        start_rate=args.start_rate, encoding=args.encoding,
+    )  # fmt: skip
     if args.json:
         say_json({"path": str(base.path), **base.config})
     else:

@@ -14,7 +14,7 @@ _SMALL, _MIDDLE = 500_000, 3_000_000
 _WIDTHS = (1024, 768, 640, 512, 384, 256, 192, 128)
 _LARGE_VOCABULARY, _CANDIDATES = 12_000, 4096
 _START_RATE = 1e-3
-"""Peak learning rate where the weights are another model's."""
+"""Peak learning rate where the weights are another model's, unless that model names its own."""
 _EVALUATION_SHARE = 0.06
 """Share of the time that evaluations may take."""
 
@@ -36,10 +36,13 @@ def machine_speed(threads: int, *, fast_bf16: bool) -> float:
     return threads * (1.9e11 if fast_bf16 else 5e10)
 
 
-def resolve(recipe: Recipe, size: CorpusSize, speed: float, *, started: bool = False) -> ResolvedRecipe:
+def resolve(
+    recipe: Recipe, size: CorpusSize, speed: float, *, started: bool = False, start_rate: float | None = None
+) -> ResolvedRecipe:
     """`recipe` with every "auto" decided but the precision; `speed` as `machine_speed` says.
 
-    started: the weights are another model's, which large steps would destroy (docs/decisions/155-starting.md).
+    started: the weights are another model's, which large steps would destroy; start_rate: the learning rate that it
+    names, if any (docs/decisions/156-bases.md).
     """
     m, t = recipe.model, recipe.training
     minutes = t.minutes
@@ -64,7 +67,7 @@ def resolve(recipe: Recipe, size: CorpusSize, speed: float, *, started: bool = F
     if rate is None:
         rate = {"sgd": 1.0, "adam": 2e-3, "adamw": 4e-3 if hidden <= 768 else 2e-3}[t.optimizer]
         if started and t.optimizer == "adamw":
-            rate = _START_RATE
+            rate = _START_RATE if start_rate is None else start_rate
     every = t.evaluate_every
     if every is None:
         every = _evaluate_every(size, batch_size * window)

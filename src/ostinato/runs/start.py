@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.bundle import Bundle, read_bundle
-from ostinato.errors import TextError, UsageError
+from ostinato.errors import BundleError, TextError, UsageError
 from ostinato.evaluation import Evaluation
 from ostinato.protocols import END_OF_DOCUMENT, Ids
 from ostinato.runs.task import Run
@@ -42,6 +42,20 @@ def read_start(path: Path) -> Bundle:
     if bundle.kind != "recurrent":
         raise UsageError(f"{path} is a model of kind {bundle.kind}: training can start from a recurrent network alone")
     return bundle
+
+
+def start_rate(start: Bundle) -> float | None:
+    """The learning rate that a base names for runs that start from it; None where it names none.
+
+    Raises BundleError for one that is no rate.
+    """
+    base = start.config.get("base")
+    rate = base.get("start_rate") if isinstance(base, dict) else None
+    if rate is not None and (type(rate) not in (int, float) or not 0 < rate <= 1):
+        raise BundleError(
+            f"{start.path}: base.start_rate must be above 0 and at most 1, got {rate!r:.40}; copy it again"
+        )
+    return None if rate is None else float(rate)
 
 
 def shaped(recipe: Recipe, start: Bundle) -> Recipe:

@@ -26,7 +26,7 @@ from ostinato.runs.network import Built, NetworkTask, Settled
 from ostinato.runs.picture import LossPicture
 from ostinato.runs.samples import sample_text
 from ostinato.runs.saving import ModelWriter, loss_figures
-from ostinato.runs.start import Origin, carried_over, find_origin, read_start, shaped, starting_tokenizer
+from ostinato.runs.start import Origin, carried_over, find_origin, read_start, shaped, start_rate, starting_tokenizer
 from ostinato.runs.task import Run
 from ostinato.settings import ResolvedRecipe, ResolvedTraining
 from ostinato.terminal import activity
@@ -69,13 +69,14 @@ class LanguageTask(NetworkTask):
 
     def resolve(self, run: Run, data: Corpus, device: torch.device) -> ResolvedRecipe:
         """By the size of the corpus, the time given and the machine; the shape of a start is its own."""
-        recipe = run.recipe
+        recipe, rate = run.recipe, None
         if run.start is not None and run.recorded is None:
-            recipe = shaped(recipe, read_start(run.start))
+            start = read_start(run.start)
+            recipe, rate = shaped(recipe, start), start_rate(start)
         size = CorpusSize(data.train.tokens, data.heldout.tokens, data.tokenizer.vocabulary_size)
         fast = resolve_precision("auto", device, hidden_size=512) == "bf16"
         speed = machine_speed(wanted_threads(run.threads), fast_bf16=fast)
-        return resolve(recipe, size, speed, started=run.start is not None)
+        return resolve(recipe, size, speed, started=run.start is not None, start_rate=rate)
 
     def build(self, run: Run, settled: Settled, data: Corpus) -> Built:
         """The network; its output bias starts from the frequencies of the tokens, or all of it from another model."""
