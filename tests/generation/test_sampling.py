@@ -140,3 +140,17 @@ def test_nothing_allowed_and_nonsense_are_errors():
     for temperature in (0, 1):
         with pytest.raises(GenerationError, match="not finite numbers"):
             Sampler(temperature=temperature).weigh(np.array([[0.0, np.nan]]))
+
+
+def test_bias_and_penalties_are_taken_off_the_logits():
+    logits = np.array([[0.5, 1.0, -2.0, 0.0], [0.5, 1.0, -2.0, 0.0]])
+    sampler = Sampler(bias=((2, 3.0), (3, -1.0)), presence_penalty=0.5, frequency_penalty=0.25)
+    shifted = np.array([[0.5, 1.0 - 0.5 - 0.75, 1.0, -1.0], [0.5 - 0.5 - 0.25, 1.0, 1.0, -1.0]])
+    found = sampler.weigh(logits, drawn=[[1, 1, 1], [0]])
+    np.testing.assert_allclose(found, np.exp(shifted - shifted.max(axis=1, keepdims=True)), rtol=1e-14)
+    assert Sampler(bias=((0, 1.0),)).shifts
+    assert not Sampler(temperature=0.3, repetition_penalty=2).shifts
+    with pytest.raises(UsageError, match="bias of id 3"):
+        Sampler(bias=((3, math.nan),))
+    with pytest.raises(UsageError, match="presence_penalty"):
+        Sampler(presence_penalty=math.inf)

@@ -42,15 +42,16 @@ class Model:
     `step_model` is the `StepModel` itself, for those who want to read token by token.
     """
 
-    def __init__(self, path: str | Path, *, precision: str = "fp32") -> None:
+    def __init__(self, path: str | Path, *, precision: str = "fp32", threads: int | None = None) -> None:
         """Read the bundle at `path`, or in the output folder of a run.
 
-        Raises BundleError (a missing one is a FileNotFoundError, too), and UsageError for an unknown precision.
+        threads: how many share a token's work at most (None: as many as pay). Raises BundleError (a missing one is a
+        FileNotFoundError, too), and UsageError for an unknown precision.
         """
         if precision not in PRECISIONS:
             raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
         self._bundle: Bundle = read_bundle(Path(path))
-        self._precision = precision
+        self._precision, self._threads = precision, threads
 
     def __repr__(self) -> str:
         return f"<ostinato.Model {self._bundle.kind} {str(self.path)!r}>"
@@ -90,7 +91,7 @@ class Model:
         """The model as arrays in, arrays out; loaded when first used."""
         from ostinato.runtime import load as load_runtime
 
-        return load_runtime(self._bundle, precision=self._precision)
+        return load_runtime(self._bundle, precision=self._precision, threads=self._threads)
 
     @cached_property
     def text_model(self) -> TextModel:

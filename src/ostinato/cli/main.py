@@ -19,6 +19,7 @@ COMMANDS = {
     "suggest": "write together, line by line",
     "score": "measure how well a model predicts a text",
     "compare": "compare n-grams, a window network, the network and a mixture on one held-out split",
+    "serve": "serve models over HTTP: OpenAI's API and more",
     "predict": "predict tags, classes, translations, next lines or forecasts",
     "export": "export a model to another format: ONNX, Hugging Face, ARPA",
     "info": "describe a text, a model or this machine",

@@ -62,6 +62,11 @@ class _Rows:
     state: State
     unread: Ids
 
+    @property
+    def shifted(self) -> bool:
+        """Whether the samplers do what the compiled loop does not know: of all of the rows, or of none."""
+        return self.drafts[0].sampler.shifts
+
 
 class Batch:
     """Texts of one model that are written together. Not safe to use from several threads at once.
@@ -123,6 +128,8 @@ class Batch:
         running, self._running = self._running, []
         for rows in running:
             events += self._draw(rows)
+            if rows.shifted and self._blocks is not None:
+                events += self._keep_up(rows)
         return events
 
     # -- prompts ----------------------------------------------------------------------------------------------------
@@ -142,20 +149,24 @@ class Batch:
         self._opening = waiting
 
     def _join(self) -> None:
-        """Put the rows of all states into one, where the model can."""
-        if len(self._running) < 2:
-            return
-        joined = join(self._engine, [rows.state for rows in self._running])
-        if joined is not None:
-            drafts = [draft for rows in self._running for draft in rows.drafts]
-            self._running = [_Rows(drafts, joined, self._running[0].unread)]
+        """Put the rows of all states into one, where the model can; those that are drawn step by step apart."""
+        shifted = [rows for rows in self._running if rows.shifted]
+        self._running = self._joined([rows for rows in self._running if not rows.shifted]) + self._joined(shifted)
+
+    def _joined(self, running: list[_Rows]) -> list[_Rows]:
+        if len(running) < 2:
+            return running
+        joined = join(self._engine, [rows.state for rows in running])
+        if joined is None:
+            return running
+        return [_Rows([draft for rows in running for draft in rows.drafts], joined, running[0].unread)]
 
     # -- drawing ----------------------------------------------------------------------------------------------------
 
     def _draw(self, rows: _Rows) -> list[Event]:
         """The next tokens of rows that share a state."""
         try:
-            drawn, state = self._draw_block(rows) if self._blocks is not None else self._draw_step(rows)
+            drawn, state = self._draw_step(rows) if self._blocks is None or rows.shifted else self._draw_block(rows)
         except GenerationError as error:
             return self._draw_apart(rows, error)
         events: list[Event] = []
@@ -173,6 +184,17 @@ class Batch:
             if len(kept) < len(rows.drafts):
                 state = self._engine.select(state, np.array(kept, np.intp))
             self._running.append(_Rows([rows.drafts[at] for at in kept], state, rows.unread))
+        return events
+
+    def _keep_up(self, drawn: _Rows) -> list[Event]:
+        """Draw on in rows that are drawn step by step, so that others, drawn in blocks, do not leave them behind."""
+        events: list[Event] = []
+        own = {draft.row for draft in drawn.drafts}
+        for _ in range(BLOCK - 1):
+            behind = [rows for rows in self._running if rows.drafts[0].row in own]
+            self._running = [rows for rows in self._running if rows.drafts[0].row not in own]
+            for rows in behind:
+                events += self._draw(rows)
         return events
 
     def _draw_apart(self, rows: _Rows, error: GenerationError) -> list[Event]:
@@ -197,7 +219,8 @@ class Batch:
             for row, at in zip(z, places, strict=True):
                 row[drafts[at].forbidden()] = -np.inf
             recent = [drafts[at].recent for at in places] if sampler.remembers else []
-            drawn[places] = sampler(z, _uniforms([drafts[at] for at in places], 1)[:, 0], recent)
+            before = [drafts[at].ids for at in places] if sampler.shifts else []
+            drawn[places] = sampler(z, _uniforms([drafts[at] for at in places], 1)[:, 0], recent, before)
         return [[token_id] for token_id in drawn.tolist()], state
 
     def _draw_block(self, rows: _Rows) -> tuple[list[list[int]], State]:

@@ -39,6 +39,7 @@ class Draft(ABC):
         self.unread = list(read)
         self.finished = False
         self._ids: list[int] = []
+        self._since: list[int] = []  # ids since the last piece
         self._read = len(read)
         self._restriction = None if request.max_copy is None else model.restriction(request.max_copy)
         self._recent: deque[int] = deque(read, maxlen=self.sampler.remembers)
@@ -48,6 +49,11 @@ class Draft(ABC):
     def drawn(self) -> int:
         """How many tokens were drawn."""
         return len(self._ids)
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids drawn so far; not to be changed."""
+        return self._ids
 
     @property
     def recent(self) -> list[int]:
@@ -73,14 +79,16 @@ class Draft(ABC):
     def _note(self, token_id: int) -> None:
         self._recent.append(token_id)
         self._last.append(token_id)
+        self._since.append(token_id)
 
     def _piece(self, text: str, *, title: bool = False) -> Iterator[Event]:
         if text:
-            yield Piece(self.row, text, title)
+            ids, self._since = tuple(self._since), []
+            yield Piece(self.row, text, title, ids)
 
     def _written(self, text: str, title: str | None, reason: Reason) -> Written:
         self.finished = True
-        return Written(self.row, text, title, reason, self.drawn, tuple(self._ids), self._read)
+        return Written(self.row, text, title, reason, self.drawn, tuple(self._ids), self._read, tuple(self._since))
 
     @property
     @abstractmethod
@@ -307,6 +315,10 @@ def open_drafts(model: TextModel, request: WriteRequest, first_row: int, masks: 
     """The drafts of a request for free writing. Raises UsageError for what cannot be asked of this model."""
     if request.form is not None:
         raise UsageError("a form is written by form.stream: free writing cannot keep one")
+    size = model.tokenizer.vocabulary_size
+    for token_id, _ in request.sampler.bias:
+        if token_id >= size:
+            raise UsageError(f"a bias is given for id {token_id}, but ids lie in 0 .. {size - 1}")
     if not model.backward:
         context = open_context(model, request.prompt, request.title)
         return [ForwardDraft(first_row + i, i, request, model, context, masks) for i in range(request.count)]

@@ -12,11 +12,13 @@ class Piece:
     """A piece of text `row`, in order, as soon as it is certain; `title` where it belongs to the title's line.
 
     A row's pieces joined are the document as far as it was written: title line, heading and newline included.
+    ids: what the model has read since the row's last piece (or since the prompt), drawn or put in, in order.
     """
 
     row: int
     text: str
     title: bool = False
+    ids: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Written:
 
     text: the prompt and what was written after it. title: the title it was written under, None where the model's
     texts have none. reason: why it ended. tokens: how many tokens were drawn for it, its title's included. ids: those
-    tokens, in the order drawn. read: how many tokens the model had read before the first of them.
+    tokens, in the order drawn. read: how many tokens the model had read before the first of them. rest: as `Piece.ids`,
+    since the last piece.
     """
 
     row: int
@@ -35,6 +38,7 @@ class Written:
     tokens: int
     ids: tuple[int, ...] = field(default=(), compare=False, repr=False)
     read: int = field(default=0, compare=False, repr=False)
+    rest: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.text

@@ -1,5 +1,6 @@
 """From logits to a token: a chain of small transforms, in one documented order.
 
+0. `shift`: each token's bias is added to its logit, presence and frequency penalties are taken off;
 1. `penalise`: the probability of every token among the recent ones is divided by the repetition penalty;
 2. `temper`: logits are divided by the temperature (0: the likeliest token is taken, and the chain ends);
 3. `weights`: exp(z - max z), so the likeliest token weighs 1;
@@ -29,6 +30,8 @@ class Sampler:
     top_k: only the k likeliest tokens (0: all). top_p: only the likeliest tokens that together hold this share of the
     probability (1: all). min_p: only tokens at least this many times as likely as the likeliest (0: all).
     repetition_penalty: tokens among the last `recent` ones become this many times less likely (1: not at all).
+    bias: pairs (id, b): b is added to the logit of the id. presence_penalty, frequency_penalty: taken off the logit of
+    a token that was drawn before in the same text, once, and as often as it was drawn (as OpenAI's API defines them).
     Raises UsageError for a value out of range.
     """
 
@@ -38,6 +41,9 @@ class Sampler:
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     recent: int = 64
+    bias: tuple[tuple[int, float], ...] = ()
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         _check("temperature", self.temperature, self.temperature >= 0, "0 or more")
@@ -46,19 +52,36 @@ class Sampler:
         _check("min_p", self.min_p, 0 <= self.min_p <= 1, "between 0 and 1")
         _check("repetition_penalty", self.repetition_penalty, self.repetition_penalty > 0, "above 0")
         _check("recent", self.recent, self.recent >= 0 and self.recent == int(self.recent), "a whole number, 0 or more")
+        _check("presence_penalty", self.presence_penalty, True, "a finite number")
+        _check("frequency_penalty", self.frequency_penalty, True, "a finite number")
+        for token_id, value in self.bias:
+            _check(f"the bias of id {token_id}", value, token_id >= 0, "a finite number for an id of 0 or more")
+
+    @property
+    def shifts(self) -> bool:
+        """Whether there is a bias or a penalty of step 0, which the compiled loop does not know."""
+        return bool(self.bias or self.presence_penalty or self.frequency_penalty)
 
     @property
     def remembers(self) -> int:
         """How many recent tokens `weigh` needs to see."""
         return self.recent if self.repetition_penalty != 1 else 0
 
-    def weigh(self, logits: npt.NDArray[np.floating], recent: Sequence[Sequence[int]] = ()) -> Weights:
+    def weigh(
+        self,
+        logits: npt.NDArray[np.floating],
+        recent: Sequence[Sequence[int]] = (),
+        drawn: Sequence[Sequence[int]] = (),
+    ) -> Weights:
         """Weights (B, V) float64 in proportion to which tokens are drawn; 0 for a token that is not allowed.
 
         `logits`: (B, V), -inf for a forbidden token. `recent`: the recent ids of each row, read when there is a
-        repetition penalty. Raises GenerationError where a row allows no token or is not a number.
+        repetition penalty. `drawn`: all ids drawn so far in each row, read when there is a presence or frequency
+        penalty. Raises GenerationError where a row allows no token or is not a number.
         """
         z = logits.astype(np.float64)
+        if self.shifts:
+            z = shift(z, self, drawn)
         if self.remembers:
             z = penalise(z, recent, self.repetition_penalty)
         if self.temperature == 0:
@@ -77,14 +100,26 @@ class Sampler:
         logits: npt.NDArray[np.floating],
         u: npt.NDArray[np.float64],
         recent: Sequence[Sequence[int]] = (),
+        drawn: Sequence[Sequence[int]] = (),
     ) -> npt.NDArray[np.intp]:
         """One token id a row, (B,). `u`: (B,) numbers in [0, 1). The rest as in `weigh`."""
-        return draw(self.weigh(logits, recent), u)
+        return draw(self.weigh(logits, recent, drawn), u)
 
 
 def _check(name: str, value: float, allowed: bool, range_: str) -> None:
     if not allowed or not np.isfinite(value):
         raise UsageError(f"{name} must be {range_}, got {value}")
+
+
+def shift(logits: Weights, sampler: Sampler, drawn: Sequence[Sequence[int]]) -> Weights:
+    """Add the sampler's bias, take off its presence and frequency penalties for the ids drawn so far in each row."""
+    out = logits.copy()
+    for token_id, value in sampler.bias:
+        out[:, token_id] += value
+    for row, ids in enumerate(drawn):
+        seen, times = np.unique(np.asarray(ids, np.intp), return_counts=True)
+        out[row, seen] -= sampler.presence_penalty + sampler.frequency_penalty * times
+    return out
 
 
 def penalise(logits: Weights, recent: Sequence[Sequence[int]], penalty: float) -> Weights:

@@ -1,0 +1,46 @@
+"""Counts for Prometheus."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+if TYPE_CHECKING:
+    from ostinato.server.service import Service
+
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_SECONDS_A_TOKEN = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+
+
+class Metrics:
+    """The counts of one server."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "ostinato_requests", "Requests that were answered", ["route", "status"], registry=registry
+        )
+        self.tokens = Counter("ostinato_tokens", "Tokens read and written", ["model", "kind"], registry=registry)
+        self.first_token = Histogram(
+            "ostinato_first_token_seconds", "From the request to its first text", registry=registry, buckets=_SECONDS
+        )
+        self.token_seconds = Histogram(
+            "ostinato_token_seconds", "From a request's first text to its last, per token", registry=registry,
+            buckets=_SECONDS_A_TOKEN,
+        )  # fmt: skip
+        self.cancelled = Counter("ostinato_cancelled", "Requests whose client went away", registry=registry)
+        self.refused = Counter("ostinato_refused", "Requests that were refused", ["status"], registry=registry)
+        self._rows = Gauge("ostinato_rows", "Texts that are being written in the batch", ["model"], registry=registry)
+        self._waiting = Gauge("ostinato_waiting", "Requests that wait for a row", ["model"], registry=registry)
+        self._beside = Gauge("ostinato_beside", "Requests beside the batch", ["model"], registry=registry)
+
+    def watch(self, service: "Service") -> None:
+        """Show what the engines do at the moment of asking."""
+        for name, one in service.served.items():
+            self._rows.labels(name).set_function(partial(getattr, one.engine, "rows"))
+            self._waiting.labels(name).set_function(partial(getattr, one.engine, "waiting"))
+            self._beside.labels(name).set_function(partial(len, one.engine.beside))
+
+    def text(self) -> bytes:
+        """All of it, in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,140 @@
+"""A server process: listen, serve, and on SIGTERM or SIGINT finish what was begun and leave."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from ostinato.errors import OstinatoError, UsageError
+from ostinato.server.app import build
+from ostinato.server.options import Options
+from ostinato.server.service import Service
+from ostinato.terminal import note
+
+if TYPE_CHECKING:
+    from ostinato.api import Model
+
+BACKLOG = 1024
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own ideas of signals: it would end by the signal instead of with status 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(options: Options) -> socket.socket:
+    """A socket that listens. Raises OstinatoError where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    found = socket.socket(family)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((options.host, options.port))
+    except (OSError, OverflowError) as error:
+        found.close()
+        why = getattr(error, "strerror", None) or error
+        raise OstinatoError(
+            f"cannot listen at {options.host}, port {options.port}: {why}; --port names another"
+        ) from None
+    found.listen(BACKLOG)
+    return found
+
+
+def address(listening: socket.socket) -> str:
+    """Where to ask, as clients write it."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(models: "dict[str, Model]", options: Options, *, workers: int = 1) -> int:
+    """Serve until a signal comes; returns the exit code. Raises OstinatoError where it cannot begin."""
+    if workers < 1:
+        raise UsageError(f"--workers must be 1 or more, got {workers}")
+    if workers > 1 and not hasattr(os, "fork"):
+        raise UsageError("--workers needs fork, which this system does not have: leave it out")
+    for model in models.values():
+        model.step_model  # noqa: B018  loaded once, before there are threads or other processes
+    listening = listen(options)
+    names = ", ".join(models)
+    note(f"serving {names} at {address(listening)}/v1 (Ctrl-C ends it)")
+    if workers == 1:
+        return _work(models, options, listening)
+    return _supervise(lambda: _work(models, options, listening), workers)
+
+
+def _work(models: "dict[str, Model]", options: Options, listening: socket.socket) -> int:
+    app, service = build(models, options)
+    config = uvicorn.Config(
+        app, http="h11", ws="none", loop="asyncio", lifespan="off", log_config=None, access_log=False,
+        server_header=False, timeout_graceful_shutdown=max(1, round(options.drain_seconds)), backlog=BACKLOG,
+    )  # fmt: skip
+    asyncio.run(_run(_Server(config), service, listening))
+    return 0
+
+
+async def _run(server: _Server, service: Service, listening: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if service.stopping:  # asked twice: at once
+            server.force_exit = True
+        service.stopping = True
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+    await server.serve(sockets=[listening])
+    await asyncio.to_thread(service.stop, drain=False, timeout=5.0)
+
+
+def _supervise(work: Callable[[], int], count: int) -> int:
+    """Run `count` processes that do `work`; one that dies is replaced, and a signal ends them all."""
+    children: set[int] = set()
+    stopping = False
+
+    def start() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        child = os.fork()
+        if child:
+            children.add(child)
+            return
+        code = 1
+        try:
+            code = work()
+        finally:
+            os._exit(code)
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal stopping
+        stopping = True
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGTERM)
+
+    for _ in range(count):
+        start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    worst = 0
+    while children:
+        child, status = os.wait()
+        children.discard(child)
+        code = os.waitstatus_to_exitcode(status)
+        if not stopping:
+            note(f"ostinato: a worker ended with status {code}; another takes its place")
+            start()
+        elif code:
+            worst = 1
+    return worst

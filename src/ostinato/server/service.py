@@ -1,0 +1,108 @@
+"""What a server serves: the models by name, each with its engine."""
+
+import re
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ostinato.engine import Engine
+from ostinato.errors import UsageError
+from ostinato.server.options import Options
+from ostinato.server.problems import Problem
+from ostinato.server.tokens import TokenNames
+
+if TYPE_CHECKING:
+    from ostinato.api import Model
+    from ostinato.server.metrics import Metrics
+
+
+class Served:
+    """One model: its name, and the engine that writes with it."""
+
+    def __init__(self, name: str, model: "Model", options: Options) -> None:
+        self.name, self.model = name, model
+        self.text_model = model.text_model
+        self.engine = Engine(self.text_model, options.limits, fault)
+
+    @cached_property
+    def names(self) -> TokenNames:
+        """The names of the model's tokens."""
+        return TokenNames(self.model.tokenizer)
+
+
+class Service:
+    """The models, and what may be asked of them."""
+
+    def __init__(self, models: "dict[str, Model]", options: Options, metrics: "Metrics") -> None:
+        self.options, self.metrics = options, metrics
+        self.served = {name: Served(name, model, options) for name, model in models.items()}
+        self.stopping = False
+        self._paths = sorted(
+            ((str(path), name) for name, model in models.items() for path in _paths(model.path)),
+            key=lambda p: -len(p[0]),
+        )
+
+    def find(self, name: str | None) -> Served:
+        """The model of this name; the only one where none is named. Raises Problem."""
+        if name is None and len(self.served) == 1:
+            return next(iter(self.served.values()))
+        known = ", ".join(self.served)
+        if name is None:
+            raise Problem(400, f"model is missing: name one of {known}", param="model")
+        found = self.served.get(name)
+        if found is None:
+            message = f"the model {name[:80]!r} is not served here: {known} can be asked"
+            raise Problem(404, message, param="model", code="model_not_found")
+        return found
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are taken."""
+        return not self.stopping and all(one.engine.alive for one in self.served.values())
+
+    def without_paths(self, message: str) -> str:
+        """An error's message for a client: where the models lie on this machine is nobody's business."""
+        for path, name in self._paths:
+            message = message.replace(path, name)
+        return message
+
+    def stop(self, *, drain: bool, timeout: float | None = None) -> None:
+        """Stop the engines; see `Engine.stop`."""
+        self.stopping = True
+        for one in self.served.values():
+            one.engine.stop(drain=drain, timeout=timeout)
+
+
+def _paths(path: Path) -> set[Path]:
+    return {p for one in (path, path.resolve()) for p in (one, one.parent) if len(p.parts) > 1}
+
+
+def fault(error: Exception) -> None:
+    """Report a fault of ours on standard error, without the texts that it was about."""
+    import traceback
+
+    from ostinato.terminal import note
+
+    place = traceback.extract_tb(error.__traceback__)[-1:] if error.__traceback__ else []
+    where = "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in place)
+    note(f"ostinato: a fault of ostinato itself: {type(error).__name__}{where}")
+    if sys.flags.dev_mode:
+        note("".join(traceback.format_exception(error)))
+
+
+def named(arguments: Sequence[str]) -> dict[str, Path]:
+    """Models by name, from `NAME=PATH` or `PATH` (named after its folder). Raises UsageError."""
+    found: dict[str, Path] = {}
+    for argument in arguments:
+        name, equals, rest = argument.partition("=")
+        if not (equals and re.fullmatch(r"[\w.:-]+", name)):
+            name, rest = "", argument
+        path = Path(rest)
+        folder = path.resolve()
+        name = name or (folder.parent.name if folder.name == "model" and folder.parent.name else folder.name)
+        if name in found:
+            raise UsageError(f"two models are called {name}: name them yourself, NAME={rest}")
+        found[name] = path
+    return found
