@@ -32,7 +32,7 @@ def build(models: "dict[str, Model]", options: Options, log: Callable[[str], Non
     """The application that serves `models` by name, and what is behind it. log: gets a line of JSON per request."""
     metrics = Metrics()
     service = Service(models, options, metrics)
-    metrics.watch(service)
+    metrics.watch({name: one.engine for name, one in service.served.items()})
     described = document(ENDPOINTS, keys=bool(options.keys))
 
     async def openapi(call: Call) -> Response:

@@ -1,12 +1,11 @@
 """Counts for Prometheus."""
 
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-if TYPE_CHECKING:
-    from ostinato.server.service import Service
+from ostinato.engine import Engine
+
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _SECONDS_A_TOKEN = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
@@ -34,12 +33,12 @@ class Metrics:
         self._waiting = Gauge("ostinato_waiting", "Requests that wait for a row", ["model"], registry=registry)
         self._beside = Gauge("ostinato_beside", "Requests beside the batch", ["model"], registry=registry)
 
-    def watch(self, service: "Service") -> None:
+    def watch(self, engines: Mapping[str, Engine]) -> None:
         """Show what the engines do at the moment of asking."""
-        for name, one in service.served.items():
-            self._rows.labels(name).set_function(partial(getattr, one.engine, "rows"))
-            self._waiting.labels(name).set_function(partial(getattr, one.engine, "waiting"))
-            self._beside.labels(name).set_function(partial(len, one.engine.beside))
+        for name, engine in engines.items():
+            self._rows.labels(name).set_function(partial(getattr, engine, "rows"))
+            self._waiting.labels(name).set_function(partial(getattr, engine, "waiting"))
+            self._beside.labels(name).set_function(partial(len, engine.beside))
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""
