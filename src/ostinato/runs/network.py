@@ -16,6 +16,7 @@ import torch
 from ostinato.errors import TrainingError
 from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
 from ostinato.models.saved import SavedModule
+from ostinato.runs.overfitting import Overfitting
 from ostinato.runs.saving import ModelWriter
 from ostinato.runs.task import Result, Run, Task
 from ostinato.settings import Recipe, ResolvedRecipe, ResolvedTraining, decide, recipe_from_mapping, to_mapping
@@ -106,7 +107,13 @@ class NetworkTask(Task):
             settled.training,
             folder=run.out,
             device=settled.device,
-            observers=[metrics, *writers, *run.seen.all, *(o for o in built.observers if o not in writers)],
+            observers=[
+                metrics,
+                *writers,
+                *run.seen.all,
+                Overfitting(run.seen),
+                *(o for o in built.observers if o not in writers),
+            ],
             run=dict(settled.description),
             team=run.team or ALONE,
             threads=run.threads,
@@ -117,7 +124,12 @@ class NetworkTask(Task):
             run.seen.noted(f"resumed at step {trainer.position.step}")
         with stop_on_signals(trainer, lambda: run.seen.noted(run.stopping)) as received:
             outcome = trainer.train()
-        return _result(run, outcome, received[0] if received else 0)
+        result = _result(run, outcome, received[0] if received else 0)
+        return dataclasses.replace(result, notes=(*result.notes, *self.remarks(result.evaluation)))
+
+    def remarks(self, evaluation: Mapping[str, Any]) -> Sequence[str]:
+        """What is to be said of the saved model's figures when training is over."""
+        return ()
 
 
 def _result(run: Run, outcome: Outcome, received: int) -> Result:

@@ -22,6 +22,7 @@ from ostinato.models.step import TorchStepModel
 from ostinato.models.window_mlp import build_language_model
 from ostinato.protocols import Ids
 from ostinato.runs.defaults import CorpusSize, machine_speed, resolve
+from ostinato.runs.line_to_beat import SPLIT, Line, find_line, verdict
 from ostinato.runs.network import Built, NetworkTask, Settled
 from ostinato.runs.picture import LossPicture
 from ostinato.runs.samples import sample_text
@@ -92,14 +93,23 @@ class LanguageTask(NetworkTask):
             model.load_tensors(carried_over(start, data.tokenizer, counts))
             origin = find_origin(start, data.tokenizer, lambda ids, n: _evaluate(model, training, ids, n), data.heldout)
             run.seen.noted(_started(origin))
+        line = find_line(run, data)
+        if line is not None:
+            run.seen.noted(str(line))
         if training.candidates:
             model.candidates = Candidates(counts, training.candidates, settled.device)
         return Built(
             model,
             LanguageData(model, data.train.ids, data.heldout.ids, training),
             _headline(data, model, settled),
-            [LanguageWriter(run.out / "model", model, recipe, data, origin), Samples(run.seen, data, model, run.out)],
-        )
+            [LanguageWriter(run.out / "model", model, recipe, data, origin, line),
+             Samples(run.seen, data, model, run.out)],
+        )  # fmt: skip
+
+    def remarks(self, evaluation: Mapping[str, Any]) -> Sequence[str]:
+        """That the network did not beat the n-gram model, where that is so."""
+        said = verdict(evaluation)
+        return [said] if said else []
 
 
 TASK = LanguageTask()
@@ -151,7 +161,13 @@ class LanguageWriter(ModelWriter):
     """Saves the best language model; a recurrent one with what int8 weights cost it."""
 
     def __init__(
-        self, folder: Path, model: LanguageModel, recipe: ResolvedRecipe, corpus: Corpus, origin: Origin | None = None
+        self,
+        folder: Path,
+        model: LanguageModel,
+        recipe: ResolvedRecipe,
+        corpus: Corpus,
+        origin: Origin | None = None,
+        line: Line | None = None,
     ) -> None:
         super().__init__(folder, model, recipe, corpus.tokenizer)
         self.model, self.origin = model, origin
@@ -161,9 +177,11 @@ class LanguageWriter(ModelWriter):
         heldout, v = corpus.heldout, corpus.tokenizer.vocabulary_size
         if heldout.tokens:
             self.baselines = {
-                "uniform": baselines.uniform(heldout.ids, v, heldout.characters),
-                "unigram": baselines.unigram(corpus.train.ids, heldout.ids, v, heldout.characters),
+                "held-out, uniform": baselines.uniform(heldout.ids, v, heldout.characters),
+                "held-out, unigram": baselines.unigram(corpus.train.ids, heldout.ids, v, heldout.characters),
             }
+        if line is not None:
+            self.baselines[SPLIT] = line.evaluation
 
     def tables(self) -> dict[str, Any]:
         """Kind, text, and the model that this one started from."""
@@ -190,7 +208,7 @@ class LanguageWriter(ModelWriter):
             report["held-out"] = measured.to_json()
         if not (math.isnan(row.train_loss) or self.over_candidates):  # else it is no perplexity
             report["training"] = loss_figures(row.train_loss)
-        return report | {f"held-out, {name}": baseline.to_json() for name, baseline in self.baselines.items()}
+        return report | {split: baseline.to_json() for split, baseline in self.baselines.items()}
 
     def measured(self, config: dict[str, Any], tensors: dict[str, Any]) -> tuple[dict[str, Any], str]:
         """What int8 weights cost, on up to _INT8_TOKENS held-out tokens, else on text of the model's own."""
