@@ -31,6 +31,7 @@ TASKS = tuple(
 )
 """One task a file in `runs/tasks/`."""
 VOCABULARIES = ("join", "new")
+MIXTURES = ("none", "linear")
 POOLINGS = ("last", "mean", "max")
 _MOST = 2**31 - 1
 """More of anything that is counted is a slip of the keyboard."""
@@ -158,6 +159,11 @@ class ModelSettings(_Checked):
     backend: str = _setting("auto", "implementation of the recurrent layers", among=BACKENDS)
     context: int = _setting(
         0, "a network without hidden state over this many last tokens (0: a recurrent one)", low=0, high=1024
+    )
+    mixture: str = _setting(
+        "none",
+        "keep the mixture of the network with models of counts, where it predicts the held-out text better (language)",
+        among=MIXTURES,
     )
 
     @property

@@ -38,10 +38,6 @@ def place(tmp_path, monkeypatch):
         ),
         ("train one.txt --recipe empty", "no recipe 'empty': Is a directory; give a TOML file or one of"),
         ("score kneser-ney one.txt --precision int8", "a model of kind ngram has no int8 weights"),
-        (
-            "score mixture one.txt --precision int8",
-            "a model of kind mixture has no int8 weights: leave precision at fp32",
-        ),
         ("export lstm --to ostinato -o x", "that ostinato exported: it has no ostinato.json"),
         ("train one.txt", "the text has 19 characters, too few to hold a part out"),
         ("train one.txt -o new/model", "the text has 19 characters, too few to hold a part out"),

@@ -12,8 +12,7 @@ from ostinato.runs import run as running
 from ostinato.runs.overfitting import Overfitting
 from ostinato.settings import apply_overrides, load_recipe, with_budget
 from ostinato.text import open_corpus
-from ostinato.training.metrics import Row
-from ostinato.training.observers import Observer, Observers
+from ostinato.training.observers import Observer, Observers, Row
 
 SMALL = ["model.hidden_size=8", "model.embedding_size=4", "training.batch_size=4", "training.window=16",
          "training.precision=fp32"]  # fmt: skip

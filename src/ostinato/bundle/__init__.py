@@ -26,7 +26,7 @@ from ostinato.bundle.folder import (
     recover_folder,
     write_folder,
 )
-from ostinato.bundle.reading import Bundle, find_bundle, read_bundle, write_bundle
+from ostinato.bundle.reading import Bundle, find_bundle, network_hint, read_bundle, write_bundle
 from ostinato.bundle.snapshot import MAPPED_FROM, Snapshot, read_snapshot, verify_folder
 from ostinato.bundle.tensors import Array, TensorFile, tensor_writer
 
@@ -50,6 +50,7 @@ __all__ = [
     "find_bundle",
     "first_stranger",
     "model_config",
+    "network_hint",
     "read_bundle",
     "read_snapshot",
     "recover_folder",

@@ -29,8 +29,9 @@ from ostinato.ngram import (
     cross_fit,
     fit_ngram,
     fit_weights,
+    middle_of,
 )
-from ostinato.protocols import END_OF_DOCUMENT, StepModel
+from ostinato.protocols import StepModel
 from ostinato.settings import ModelSettings, TextSettings, recorded_settings
 from ostinato.terminal import activity
 from ostinato.text import Corpus
@@ -100,11 +101,8 @@ class Measuring:
 
     @property
     def middle(self) -> int:
-        """Where the second half of the held-out text begins: with a document, if one begins there."""
-        ids = self.corpus.heldout.ids
-        ends = np.flatnonzero(ids == END_OF_DOCUMENT) + 1
-        later = ends[ends >= len(ids) // 2]
-        return int(later[0]) if len(later) and later[0] < len(ids) else len(ids) // 2
+        """Where the second half of the held-out text begins."""
+        return middle_of(self.corpus.heldout.ids)
 
     def ngrams(self) -> list[Measured]:
         """Kneser-Ney of orders 2 .. N."""

@@ -44,7 +44,8 @@ def _train(texts: Sequence[str], plan: Plan, text: TextSettings, recipe: Recipe,
 
     minutes = recipe.training.minutes
     training = dataclasses.replace(recipe.training, minutes=None if minutes is None else minutes * share)
-    recipe = dataclasses.replace(recipe, text=text, training=training)
+    model = dataclasses.replace(recipe.model, mixture="none")  # the comparison mixes it itself
+    recipe = dataclasses.replace(recipe, text=text, training=training, model=model)
     result = train(list(texts), out=plan.out / name, recipe=recipe, device=plan.device, overwrite=plan.overwrite,
                    encoding=plan.encoding, progress=plan.progress, stopping=_STOPPING)  # fmt: skip
     if result.signal:

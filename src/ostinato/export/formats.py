@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from ostinato.bundle import Bundle, read_bundle
+from ostinato.bundle import Bundle, network_hint, read_bundle
 from ostinato.errors import BundleError, UsageError
 
 
@@ -52,7 +52,7 @@ def export(model: str | Path, to: str, out: str | Path | None = None, *, overwri
     if bundle.kind not in chosen.kinds:
         fitting = [name for name, other in FORMATS.items() if bundle.kind in other.kinds]
         instead = f"; it can be exported to {', '.join(fitting)}" if fitting else ""
-        raise UsageError(f"a model of kind {bundle.kind} cannot be exported to {to}{instead}")
+        raise UsageError(f"a model of kind {bundle.kind} cannot be exported to {to}{instead}{network_hint(bundle)}")
     path = Path(out) if out is not None else _beside(Path(model), chosen.ending)
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists: name another path with -o, or replace it with --overwrite")

@@ -16,6 +16,7 @@ from ostinato.ngram.mixture import (
     join_gated,
     join_parts,
     load_mixture,
+    middle_of,
     mix,
 )
 from ostinato.ngram.model import NgramModel
@@ -42,6 +43,7 @@ __all__ = [
     "join_parts",
     "load_mixture",
     "load_ngram",
+    "middle_of",
     "mix",
     "mixed_scores",
     "read_arpa",

@@ -12,7 +12,7 @@ from ostinato.errors import BundleError, UsageError
 from ostinato.ngram.cache import UnigramCache
 from ostinato.ngram.continuous import ContinuousCache, HiddenStates
 from ostinato.ngram.gated import GatedMixture
-from ostinato.protocols import Floats, Ids, State, StepModel, join, read_on, score_many
+from ostinato.protocols import END_OF_DOCUMENT, Floats, Ids, State, StepModel, join, read_on, score_many
 
 Weights = npt.NDArray[np.float64]
 
@@ -124,6 +124,13 @@ def cross_fit(log_probabilities: npt.NDArray[np.float64], middle: int) -> npt.ND
     equal = np.full(len(log_probabilities), 1 / len(log_probabilities))
     first, second = (fit_weights(half) if half.shape[1] else equal for half in halves)
     return np.concatenate([mix(second, halves[0]), mix(first, halves[1])])
+
+
+def middle_of(ids: Ids) -> int:
+    """Where the second half of a text (T,) begins: with a document, if one begins there."""
+    ends = np.flatnonzero(ids == END_OF_DOCUMENT) + 1
+    later = ends[ends >= len(ids) // 2]
+    return int(later[0]) if len(later) and later[0] < len(ids) else len(ids) // 2
 
 
 def _softmax(logits: Floats) -> npt.NDArray[np.float64]:

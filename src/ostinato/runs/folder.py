@@ -24,6 +24,10 @@ MARK = ".run.json"
 """In every folder that a run fills: the files that a run makes there."""
 _COMPARISON = ".comparison"
 """An empty file in every folder that a comparison fills: the networks in it are the comparison's, too."""
+NETWORK = "network"
+"""Where a run whose `model/` is a mixture keeps the network alone, as a comparison does: `network/model`."""
+_PART = ".part-of-mixture"
+"""An empty file in that folder: it is the run's own."""
 _ASIDE, _WAS = ".replaced", ".was.json"
 _SIGNS = (_COMPARISON, "model", "checkpoint", "metrics.jsonl")
 
@@ -114,6 +118,37 @@ def check_folder(out: Path, *, resume: bool | None = False, overwrite: bool = Fa
         raise TrainingError(f"nothing to resume: there is no checkpoint at {out / 'checkpoint'} yet; {instead}")
 
 
+def find_network_folder(out: Path) -> Path | None:
+    """The folder of the network alone in the run folder `out`; None where there is none.
+
+    Raises TrainingError where something lies there that no run with a mixture made.
+    """
+    folder = out / NETWORK
+    if os.path.lexists(folder) and not (folder / _PART).is_file():
+        raise TrainingError(
+            f"{folder} was not made by a run, which keeps the network of its mixture there: move it away, choose "
+            "another folder with -o, or leave the network alone with --set model.mixture=none"
+        )
+    return folder if folder.exists() else None
+
+
+def make_network_folder(out: Path) -> Path:
+    """The same, made where there is none. Raises TrainingError as well where that cannot be."""
+    folder = find_network_folder(out) or out / NETWORK
+    try:
+        folder.mkdir(exist_ok=True)
+        (folder / _PART).touch()
+    except OSError as error:
+        raise TrainingError(f"cannot write to the output folder {out}: {error.strerror}") from None
+    return folder
+
+
+def remove_network(out: Path) -> None:
+    """Remove the network alone, where a run made it: `model/` is the network again."""
+    if (out / NETWORK / _PART).is_file():
+        _remove(out / NETWORK)
+
+
 def _make(out: Path) -> None:
     if not str(out) or str(out).isspace():
         raise UsageError("the name of the output folder is empty: give one with -o")
@@ -188,7 +223,7 @@ def _stranger_inside(folder: Path, name: str) -> str | None:
     if name in _CORPORA:
         known = set(_IN_CORPUS)
     else:
-        known = {*_FILES, *_COMPARED_FILES, *_own_folders(folder), MARK, _COMPARISON, _ASIDE, RUN_LOCK}
+        known = {*_FILES, *_COMPARED_FILES, *_own_folders(folder), MARK, _COMPARISON, _PART, _ASIDE, RUN_LOCK}
     inside = sorted(entry.name for entry in folder.iterdir() if not _is_left_over(entry.name))
     unknown: str | None = next((entry for entry in inside if entry not in known), None)
     return unknown if unknown or name in _CORPORA else _stranger(folder)
@@ -202,7 +237,7 @@ def _is_left_over(name: str) -> bool:
 def _own_folders(out: Path) -> list[str]:
     """The names of folders that the run in `out` makes; networks and tokenizers go where a comparison made them."""
     if not (out / _COMPARISON).exists():
-        return [*_SAVED, "text"]
+        return [*_SAVED, "text", *([NETWORK] if (out / NETWORK / _PART).is_file() else [])]
     return [*_SAVED, *_CORPORA, *_RUNS, *(name for name in TOKENIZERS if (out / name / _COMPARISON).exists())]
 
 
@@ -308,7 +343,7 @@ def _remove(path: Path) -> None:
         elif (path / MANIFEST).is_file():
             discard_folder(path)
         else:
-            for name in (*_IN_CORPUS, *_FILES, *_COMPARED_FILES, MARK, _WAS, _COMPARISON, RUN_LOCK):
+            for name in (*_IN_CORPUS, *_FILES, *_COMPARED_FILES, MARK, _WAS, _COMPARISON, _PART, RUN_LOCK):
                 (path / name).unlink(missing_ok=True)
             for entry in sorted(path.iterdir()):
                 if entry.name in (*_SAVED, *_CORPORA, *_RUNS, *TOKENIZERS, _ASIDE):

@@ -124,8 +124,13 @@ class NetworkTask(Task):
             run.seen.noted(f"resumed at step {trainer.position.step}")
         with stop_on_signals(trainer, lambda: run.seen.noted(run.stopping)) as received:
             outcome = trainer.train()
+        notes = self.finish(run, settled, built)
         result = _result(run, outcome, received[0] if received else 0)
-        return dataclasses.replace(result, notes=(*result.notes, *self.remarks(result.evaluation)))
+        return dataclasses.replace(result, notes=(*result.notes, *notes, *self.remarks(result.evaluation)))
+
+    def finish(self, run: Run, settled: Settled, built: Built) -> Sequence[str]:
+        """What follows training; returns what is to be said of it."""
+        return ()
 
     def remarks(self, evaluation: Mapping[str, Any]) -> Sequence[str]:
         """What is to be said of the saved model's figures when training is over."""

@@ -3,8 +3,7 @@
 import math
 from itertools import pairwise
 
-from ostinato.training.metrics import Row
-from ostinato.training.observers import Observer, Observers
+from ostinato.training.observers import Observer, Observers, Row
 
 IN_A_ROW = 3
 """Evaluations, each worse than the one before: fewer happen by chance."""

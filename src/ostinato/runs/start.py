@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.bundle import Bundle, read_bundle
+from ostinato.bundle import Bundle, network_hint, read_bundle
 from ostinato.errors import BundleError, TextError, UsageError
 from ostinato.evaluation import Evaluation
 from ostinato.protocols import END_OF_DOCUMENT, Ids
@@ -40,7 +40,10 @@ def read_start(path: Path) -> Bundle:
     """The saved network to start from. Raises UsageError for another kind, BundleError as `read_bundle`."""
     bundle = read_bundle(path)
     if bundle.kind != "recurrent":
-        raise UsageError(f"{path} is a model of kind {bundle.kind}: training can start from a recurrent network alone")
+        raise UsageError(
+            f"{path} is a model of kind {bundle.kind}: training can start from a recurrent network alone"
+            f"{network_hint(bundle)}"
+        )
     return bundle
 
 

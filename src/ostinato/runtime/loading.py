@@ -1,9 +1,10 @@
 """From a bundle of any kind to the model in it."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ostinato.bundle import AnyConfig, Bundle, MixtureConfig, model_config, read_bundle
 from ostinato.errors import BundleError, UsageError
@@ -75,10 +76,25 @@ def _context_mixing(bundle: Bundle, choice: _Choice) -> StepModel:
 def _mixture(bundle: Bundle, choice: _Choice) -> StepModel:
     from ostinato.ngram import load_mixture
 
-    kinds = {part["kind"] for part in model_config(MixtureConfig, bundle).parts}
-    if kinds & {"ngram", "window", "context-mixing"}:
-        choice.refuse_precision("mixture")
-    return load_mixture(bundle, lambda part: load(part, **dataclasses.asdict(choice)))
+    parts = model_config(MixtureConfig, bundle).parts
+    if not _WITH_INT8 & {_kind(part) for part in parts}:
+        choice.refuse_precision("mixture without a recurrent network")
+
+    def load_part(part: Bundle) -> StepModel:
+        own = choice if part.kind in _WITH_INT8 else dataclasses.replace(choice, precision="fp32")
+        return load(part, **dataclasses.asdict(own))
+
+    return load_mixture(bundle, load_part)
+
+
+def _kind(part: Mapping[str, Any]) -> Any:
+    """That of a part of a mixture, or of the network that a continuous cache belongs to."""
+    own = part["model"].get("of", part)
+    return own.get("kind") if isinstance(own, Mapping) else None
+
+
+_WITH_INT8 = {"recurrent"}
+"""Kinds with weights that can be int8; the other parts of a mixture are as they are."""
 
 
 _LOADERS: dict[str, Callable[[Bundle, _Choice], StepModel]] = {

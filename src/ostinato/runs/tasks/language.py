@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ostinato.batching import Minibatches, minibatches
@@ -22,7 +23,9 @@ from ostinato.models.step import TorchStepModel
 from ostinato.models.window_mlp import build_language_model
 from ostinato.protocols import Ids
 from ostinato.runs.defaults import CorpusSize, machine_speed, resolve
+from ostinato.runs.folder import find_network_folder
 from ostinato.runs.line_to_beat import SPLIT, Line, find_line, verdict
+from ostinato.runs.mixture import mixed_with_counts
 from ostinato.runs.network import Built, NetworkTask, Settled
 from ostinato.runs.picture import LossPicture
 from ostinato.runs.samples import sample_text
@@ -87,6 +90,9 @@ class LanguageTask(NetworkTask):
         counts = baselines.token_counts(data.train.ids, model.vocabulary_size)
         if run.start is None:
             start_output_bias(model.head.bias, counts, recipe.model.initialisation)
+        # a resumed run whose model is a mixture goes on with the network beside it
+        beside = find_network_folder(run.out) if recipe.model.mixture != "none" else None
+        folder = (beside if beside is not None and run.resume else run.out) / "model"
         origin = None
         if run.start is not None:
             start = read_start(run.start)
@@ -102,9 +108,16 @@ class LanguageTask(NetworkTask):
             model,
             LanguageData(model, data.train.ids, data.heldout.ids, training),
             _headline(data, model, settled),
-            [LanguageWriter(run.out / "model", model, recipe, data, origin, line),
+            [LanguageWriter(folder, model, recipe, data, origin, line),
              Samples(run.seen, data, model, run.out)],
         )  # fmt: skip
+
+    def finish(self, run: Run, settled: Settled, built: Built) -> Sequence[str]:
+        """Mix the network with models of counts, where the recipe says so."""
+        if settled.recipe.model.mixture == "none" or (run.team is not None and run.team.rank):
+            return ()
+        writer = next(observer for observer in built.observers if isinstance(observer, LanguageWriter))
+        return mixed_with_counts(run.out, writer.folder, writer.corpus, writer.extra, writer.token_scores)
 
     def remarks(self, evaluation: Mapping[str, Any]) -> Sequence[str]:
         """That the network did not beat the n-gram model, where that is so."""
@@ -145,11 +158,15 @@ class LanguageData:
         return _mean_loss(self.model, self.settings, self.heldout_ids), {}
 
 
-def _mean_loss(model: LanguageModel, settings: ResolvedTraining, ids: Ids) -> float:
-    """Nats per token of `ids`, read as rows side by side."""
-    scorer = TorchStepModel(model, precision=settings.precision)
+def _token_scores(model: LanguageModel, settings: ResolvedTraining, ids: Ids) -> npt.NDArray[np.float64]:
+    """ln P of each token, (T,), read as rows side by side."""
     rows = min(max(len(ids) // _TOKENS_A_ROW, 1), _ROWS)
-    return float(-np.mean(scorer.score_rows(ids, rows=rows)))
+    return TorchStepModel(model, precision=settings.precision).score_rows(ids, rows=rows)
+
+
+def _mean_loss(model: LanguageModel, settings: ResolvedTraining, ids: Ids) -> float:
+    """Nats per token of `ids`."""
+    return float(-np.mean(_token_scores(model, settings, ids)))
 
 
 def _evaluate(model: LanguageModel, settings: ResolvedTraining, ids: Ids, characters: int) -> Evaluation:
@@ -182,6 +199,11 @@ class LanguageWriter(ModelWriter):
             }
         if line is not None:
             self.baselines[SPLIT] = line.evaluation
+
+    def token_scores(self, tensors: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+        """ln P of each held-out token, (T,), under these weights, which the network keeps."""
+        self.model.load_tensors(tensors)
+        return _token_scores(self.model, self.recipe.training, self.corpus.heldout.ids)
 
     def tables(self) -> dict[str, Any]:
         """Kind, text, and the model that this one started from."""
