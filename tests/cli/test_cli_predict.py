@@ -130,6 +130,7 @@ def test_bad_data_is_one_clear_line(task, name, text, options, message, tmp_path
     ("table", "message"),
     [
         ({"labels": None}, "does not describe a task's model (there is no 'labels')"),
+        ({"features": -1}, "does not describe a task's model ("),
         ({"pooling": "most"}, "holds no [task] settings that can be read (recorded: task.pooling must be one of"),
     ],
 )

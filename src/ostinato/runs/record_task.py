@@ -278,7 +278,7 @@ def load_task_model(bundle: Bundle) -> TaskModel[Any]:
         loaded: TaskModel[Any] = named_task(task.name).model(task, model, bundle.tokenizer, labels, features)
     except BundleError:  # of recorded settings, which says where
         raise
-    except (AttributeError, KeyError, TypeError, ValueError, OstinatoError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OstinatoError) as error:
         what = f"there is no {error}" if isinstance(error, KeyError) else error
         raise BundleError(f"{where} does not describe a task's model ({what})") from None
     loaded.network.load_tensors(bundle.tensors)

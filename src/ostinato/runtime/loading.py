@@ -32,7 +32,7 @@ def load(
             "use it with `ostinato predict`"
         )
     raise BundleError(
-        f"{bundle.path} holds a model of kind {bundle.kind!r}, which this version cannot write or score with"
+        f"{bundle.path} holds a model of kind {bundle.kind!r:.60}, which this version cannot write or score with"
     )
 
 
