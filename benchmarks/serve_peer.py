@@ -7,9 +7,9 @@ which is Starlette with a validation layer that costs more, not less. One thread
 not pay at these sizes.
 """
 
+import asyncio
 import json
 import sys
-import threading
 
 import torch
 import uvicorn
@@ -41,25 +41,31 @@ class Language(torch.nn.Module):
 
 model = Language().eval()
 model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in saved.tensors.items()})
-lock = threading.Lock()
+lock = asyncio.Lock()
 
 
-def tokens(prompt, count):
-    """Server-sent events, a token each."""
-    with lock, torch.inference_mode():
-        ids, state = [0, *saved.tokenizer.encode(prompt).tolist()], None
-        for token_id in ids:
-            logits, state = model(torch.tensor([token_id]), state)
+@torch.inference_mode()
+def step(ids, state):
+    """Logits and the state after one token."""
+    return model(torch.tensor(ids), state)
+
+
+async def tokens(prompt, count):
+    """Server-sent events, a token each; the next request waits until this one is finished."""
+    async with lock:
+        state = None
+        for token_id in [0, *saved.tokenizer.encode(prompt).tolist()]:
+            logits, state = step([token_id], state)
         for _ in range(count):
-            drawn = torch.multinomial(torch.softmax(logits, -1), 1)[:, 0]
-            text = saved.tokenizer.decode([int(drawn)])
+            drawn = int(torch.multinomial(torch.softmax(logits, -1), 1))
+            text = saved.tokenizer.decode([drawn])
             yield f"data: {json.dumps({'choices': [{'text': text, 'index': 0}]})}\n\n"
-            logits, state = model(drawn, state)
+            logits, state = step([drawn], state)
     yield "data: [DONE]\n\n"
 
 
 async def complete(request):
-    """The endpoint; the generator runs in Starlette's threads."""
+    """The endpoint."""
     body = await request.json()
     return StreamingResponse(tokens(body["prompt"], body["max_tokens"]), media_type="text/event-stream")
 
