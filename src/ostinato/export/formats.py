@@ -31,7 +31,9 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    "html": Format("ostinato.export.html", ("recurrent",), ".html", "one HTML file that writes offline"),
+    "html": Format(
+        "ostinato.export.html", ("recurrent", "ngram", "mixture"), ".html", "one HTML file that writes offline"
+    ),
     "onnx": Format("ostinato.export.onnx", ("recurrent",), "-onnx", "a folder with two ONNX graphs"),
     "huggingface": Format("ostinato.export.huggingface", ("recurrent",), "-huggingface", "a folder for transformers"),
     "arpa": Format("ostinato.export.arpa", ("ngram",), ".arpa", "an ARPA file"),

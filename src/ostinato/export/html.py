@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.bundle import Bundle
-from ostinato.errors import BundleError, MissingExtraError
+from ostinato.errors import BundleError, MissingExtraError, UsageError
 from ostinato.form.lexicon import Lexicon, language_of_vocabulary
 from ostinato.kernels.shape import Shape, check_tensor
 from ostinato.kernels.twin import quantize
+from ostinato.ngram import NgramModel, from_arrays
 from ostinato.text.known_words import WORDS_FILE, read_words
 from ostinato.text.sounds import Sounds, language_of
 
@@ -29,6 +30,7 @@ _FILES = Path(__file__).parent / "files"
 SCRIPTS = (
     "kernels.js",
     "recurrent.js",
+    "ngram.js",
     "tokenizers.js",
     "sampling.js",
     "writing.js",
@@ -47,7 +49,7 @@ def write(bundle: Bundle, path: Path) -> None:
         raise BundleError(
             "a model that reads from right to left cannot be exported to html; export one that reads forward"
         )
-    arrays = dict(_recurrent(bundle.config["model"], bundle.tensors))
+    arrays = dict(_model(bundle.kind, bundle.config["model"], bundle.tensors))
     path.write_text(page(bundle, arrays), "utf-8", newline="\n")
 
 
@@ -65,7 +67,7 @@ def page(bundle: Bundle, arrays: Mapping[str, Array]) -> str:
         "version": version("ostinato"),
         "name": _name(bundle.path),
         "kind": bundle.kind,
-        "model": bundle.config["model"],
+        "model": _described(bundle.kind, bundle.config["model"]),
         "tokenizer": bundle.tokenizer.to_json(),
         "heading": str(text.get("heading", "")),
         "lineDocuments": text.get("documents") == "lines" or text.get("newlines") == "blank",
@@ -87,6 +89,43 @@ def page(bundle: Bundle, arrays: Mapping[str, Array]) -> str:
         name, _, after = part.partition("}}")
         pieces += [parts[name], after]
     return "".join(pieces)
+
+
+def _described(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page needs to know of a model besides its arrays."""
+    if kind == "mixture":
+        parts = [{"kind": part["kind"], "model": _described(part["kind"], part["model"])} for part in config["parts"]]
+        return {"parts": parts, "weights": config["weights"], "vocabulary_size": config["vocabulary_size"]}
+    if kind == "ngram":
+        restart = config["smoothing"] == "add-k"
+        return {"order": config["order"], "vocabulary_size": config["vocabulary_size"], "restart": restart}
+    return {name: config[name] for name in Shape.__dataclass_fields__}
+
+
+def _model(kind: str, config: Mapping[str, Any], tensors: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
+    """The arrays of a model; those of part k of a mixture have `k.` before their names."""
+    if kind == "recurrent":
+        yield from _recurrent(config, tensors)
+    elif kind == "ngram":
+        yield from _ngram(from_arrays(dict(config), tensors))
+    elif kind == "mixture" and "gate" in config:
+        raise UsageError("a mixture with a gate cannot be exported to html; export a linear one, or one of its parts")
+    elif kind == "mixture":
+        for k, part in enumerate(config["parts"]):
+            own = {name.removeprefix(f"{k}."): tensors[name] for name in tensors if name.startswith(f"{k}.")}
+            yield from ((f"{k}.{name}", array) for name, array in _model(part["kind"], part["model"], own))
+    else:
+        raise UsageError(f"a mixture with a part of kind {kind} cannot be exported to html; leave the part out")
+
+
+def _ngram(model: NgramModel) -> Iterator[tuple[str, Array]]:
+    """The trie and the interpolations of an n-gram model; shares and weights as float32."""
+    for n, (words, level) in enumerate(zip(model.words, model.levels, strict=True)):
+        yield f"words_{n}", words
+        yield f"share_{n}", level.share.astype(np.float32)
+        yield f"weight_{n}", level.weight.astype(np.float32)
+    for n, children in enumerate(model.children):
+        yield f"children_{n}", children.astype(np.uint32)
 
 
 def _recurrent(config: Mapping[str, Any], tensors: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:

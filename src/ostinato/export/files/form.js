@@ -89,9 +89,9 @@ class Composition {
   *#line(cursor, at, failed) {
     const { model } = this.writer, group = this.#group(at), line = this.#automaton(at, group), found = [];
     if (!line) return null;
-    const state = Float32Array.from(cursor.state);
+    const state = model.copy(cursor.state);
     cursor.unread.forEach((id) => model.step(id, state));
-    const logits = Float32Array.from(model.logits), limit = TOKENS_A_UNIT * line.plan.high + TOKENS_BESIDE + line.plan.given.length;
+    const logits = model.logits.slice(), limit = TOKENS_A_UNIT * line.plan.high + TOKENS_BESIDE + line.plan.given.length;
     for (let n = 0; n < CANDIDATES * (failed ? 2 : 1); ++n) {
       const candidate = this.#draw(line, state, logits, limit);
       if (candidate && this.#fine(candidate)) found.push(candidate);
@@ -136,7 +136,7 @@ class Composition {
 
   // A line drawn under the mask, or null where it runs into a dead end. weight: log of what the masks left of the probability.
   #draw(line, from, logits, limit) {
-    const { model, scores } = this.writer, state = Float32Array.from(from), ids = [];
+    const { model, scores } = this.writer, state = model.copy(from), ids = [];
     let track = line.start(), weight = 0;
     for (;;) {
       const allowed = line.allowed(track);

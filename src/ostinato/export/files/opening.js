@@ -12,13 +12,20 @@ function fromBase64(text) {
 
 const TYPES = { int8: Int8Array, uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, float32: Float32Array, float64: Float64Array };
 
+function openModel(kind, config, arrays, kernels) {
+  if (kind === "ngram") return new NgramModel(config, arrays);
+  if (kind !== "mixture") return new RecurrentModel(config, arrays, kernels);
+  const parts = config.parts.map((part, k) => openModel(part.kind, part.model, (name) => arrays(`${k}.${name}`), kernels));
+  return new MixtureModel(parts, config.weights);
+}
+
 // page: the description of the model. weights, kernels: its arrays and the compiled kernels (null: JavaScript alone), bytes.
 function openWriter(page, weights, kernels) {
   const arrays = (name) => {
     const { type, at, size } = page.arrays[name];
     return new TYPES[type](weights.buffer, weights.byteOffset + at, size);
   };
-  const writer = new Writer(page, new RecurrentModel(page.model, arrays, kernels));
+  const writer = new Writer(page, openModel(page.kind, page.model, arrays, kernels));
   writer.lexicon = page.form && page.form.words ? new Lexicon(writer.tokenizer, page.form) : null;
   return writer;
 }

@@ -71,7 +71,7 @@ class Page {
     if (!this.writer) return;
     const kind = this.model.kind === "recurrent" ? this.model.model.cell.toUpperCase() : this.model.kind;
     const size = this.size < 1 ? `${Math.ceil(1000 * this.size)} KB` : `${this.size.toFixed(1)} MB`;
-    this.at("about").textContent = this.words.about(kind, this.writer.tokenizer.size.toLocaleString(), size, this.writer.model.wasm);
+    this.at("about").textContent = this.words.about(kind, this.writer.tokenizer.size.toLocaleString(), size, this.writer.model.wasm !== false);
   }
 
   // The request as the fields have it. Throws UsageError.

@@ -94,6 +94,8 @@ class RecurrentModel {
     return new Float32Array(this.layers.length * this.hidden * (this.config.cell === "lstm" ? 2 : 1));
   }
 
+  copy(state) { return state.slice(); }
+
   // Read token `id` after `state`, in place; `logits` has the scores of the next one, unless they are not wanted.
   step(id, state, wanted = true) {
     const { kernels, floats, hidden, layers } = this, cell = CELLS[this.config.cell];
