@@ -64,7 +64,7 @@ def work(
             named = "process" in str(error) and "\n" not in str(error)
             counts[f"{what}: refused, another process named" if named else f"{what}: FAILED {error}"] += 1
         except TrainingError as error:
-            held = "holds a run already" in str(error)
+            held = "already holds a run" in str(error)
             counts[f"{what}: refused, the folder holds a run" if held else f"{what}: FAILED {error}"] += 1
         except (OstinatoError, AssertionError, OSError) as error:
             counts[f"{what}: FAILED {type(error).__name__} {error}"] += 1

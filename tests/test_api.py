@@ -234,7 +234,7 @@ def test_what_cannot_be_resumed(verses, tmp_path):
 
 
 def test_a_missing_model_is_a_missing_file_and_a_bad_value_a_bad_value(tmp_path, model):
-    with pytest.raises(FileNotFoundError, match="there is no such folder"):
+    with pytest.raises(FileNotFoundError, match="the folder does not exist"):
         ostinato.load(tmp_path / "nothing")
     with pytest.raises(ValueError, match="lines must be"):
         model.write(lines=0)

@@ -35,7 +35,7 @@ class StepModel(Protocol):
     def step(self, ids: Ids, state: State) -> tuple[Floats, State]:
         """Read one token a row. `ids`: (batch,). Returns logits (batch, V), float32 or float64, and the new state.
 
-        Logits are natural-log scores up to a constant a row: softmax(logits) is the next token's distribution.
+        Logits are natural-log scores up to a constant per row: softmax(logits) is the next token's distribution.
         """
         ...
 

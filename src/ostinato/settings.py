@@ -29,12 +29,12 @@ PRECISIONS = ("auto", "fp32", "bf16")
 TASKS = tuple(
     module.name.replace("_", "-") for module in pkgutil.iter_modules([str(Path(__file__).parent / "runs" / "tasks")])
 )
-"""One task a file in `runs/tasks/`."""
+"""One task per file in `runs/tasks/`."""
 VOCABULARIES = ("join", "new")
 MIXTURES = ("none", "linear")
 POOLINGS = ("last", "mean", "max")
 _MOST = 2**31 - 1
-"""More of anything that is counted is a slip of the keyboard."""
+"""Larger counts are taken for typing errors."""
 SMOOTHINGS = ("none", "kneser-ney", "add-k", "maximum-likelihood", "context-mixing")
 
 
@@ -145,14 +145,14 @@ class ModelSettings(_Checked):
     layers: int = _setting(1, "recurrent layers", low=1, high=16)
     hidden_size: int | None = _setting(None, "units per layer", low=1, high=16384)
     embedding_size: int | None = _setting(None, "size of the token embedding (0: one-hot input)", low=0, high=16384)
-    tied: bool = _setting(False, "output weights are the embedding's")
+    tied: bool = _setting(False, "the output layer uses the weights of the embedding")
     dropout: float | None = _setting(None, "dropout of layer inputs and outputs", low=0.0, high=0.95)
     embedding_dropout: float = _setting(0.0, "share of vocabulary whose embedding is dropped", low=0.0, high=0.95)
     locked_dropout: bool = _setting(True, "one dropout mask for all time steps (variational dropout)")
     weight_drop: float | None = _setting(
         None, "dropout of the hidden-to-hidden weights (DropConnect; auto: by passes)", low=0.0, high=0.95
     )
-    initialisation: str = _setting("default", "how weights start", among=INITIALISATIONS)
+    initialisation: str = _setting("default", "initial weights", among=INITIALISATIONS)
     forget_bias: float | None = _setting(
         None, "initial bias of the LSTM's forget gate (auto: as initialised)", low=-1e3, high=1e3
     )
@@ -190,7 +190,7 @@ class TrainingSettings(_Checked):
     sampling: str = _setting("consecutive", "how minibatches are drawn", among=SAMPLINGS)
     batch_size: int | None = _setting(None, "rows of a minibatch", low=1, high=65536)
     window: int | None = _setting(None, "time steps of a minibatch (truncated BPTT)", low=1, high=65536)
-    stride: int = _setting(1, "distance of neighbouring windows (sampling = windows)", low=1, high=_MOST)
+    stride: int = _setting(1, "distance between neighbouring windows (sampling = windows)", low=1, high=_MOST)
     optimizer: str = _setting("adamw", "optimizer", among=OPTIMIZERS)
     learning_rate: float | None = _setting(None, "peak learning rate", low=0.0, high=1e6)
     weight_decay: float | None = _setting(
@@ -215,7 +215,7 @@ class TrainingSettings(_Checked):
     )
     candidates: int | None = _setting(
         None,
-        "tokens a training step's softmax is over (auto: 4,096 where there are many more; 0: all)",
+        "tokens in the softmax of a training step (auto: 4,096 for much larger vocabularies; 0: all)",
         low=0,
         high=_MOST,
     )
@@ -247,9 +247,9 @@ class NgramSettings(_Checked):
     section = "ngram"
 
     smoothing: str = _setting("none", "how unseen n-grams get their probability", among=SMOOTHINGS)
-    order: int = _setting(5, "tokens of the longest n-grams", low=1, high=10)
+    order: int = _setting(5, "length of the longest n-grams in tokens", low=1, high=10)
     k: float = _setting(1.0, "what add-k adds to every count", low=0.0, high=1e9)
-    prune: int = _setting(0, "n-grams of 3 tokens and more that occur so often or less are dropped", low=0, high=_MOST)
+    prune: int = _setting(0, "drop n-grams of 3 or more tokens that occur at most this often", low=0, high=_MOST)
 
 
 @dataclass(frozen=True)
@@ -263,15 +263,15 @@ class TaskSettings(_Checked):
     pooling: str = _setting("mean", "how a sequence becomes one vector (classify)", among=POOLINGS)
     attention: bool = _setting(True, "look back at the source for every token (translate, next-line)")
     beam: int = _setting(4, "hypotheses kept while decoding (1: greedy; translate, next-line)", low=1, high=256)
-    length_penalty: float = _setting(1.0, "power of the length a score is divided by (0: none)", low=0.0, high=4.0)
+    length_penalty: float = _setting(1.0, "scores are divided by the length to this power (0: not)", low=0.0, high=4.0)
     label: str = _setting("label", "name of the column or field with the class (classify)")
     column: str = _setting("auto", "name of the column with the series (auto: the last; forecast)")
     history: int = _setting(24, "values read to make a forecast", low=2, high=65536)
-    horizon: int = _setting(12, "values a forecast has", low=1, high=65536)
+    horizon: int = _setting(12, "values that a forecast predicts", low=1, high=65536)
     season: int = _setting(
-        0, "values a season has; forecasts correct the last season's (0: the last value)", low=0, high=65536
+        0, "values per season; forecasts correct the last season (0: the last value)", low=0, high=65536
     )
-    logarithm: bool = _setting(False, "forecast the logarithm: for series that grow in proportion")
+    logarithm: bool = _setting(False, "forecast the logarithm, for series that grow by percentages")
 
 
 @dataclass(frozen=True)

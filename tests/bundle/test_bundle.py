@@ -87,7 +87,7 @@ def test_missing_files_and_folders_are_named(bundle, tmp_path):
     (bundle / "tokenizer.json").unlink()
     with pytest.raises(BundleError, match=r"tokenizer\.json is missing"):
         read_bundle(bundle)
-    with pytest.raises(BundleError, match="there is no such folder; train one with"):
+    with pytest.raises(BundleError, match="the folder does not exist; train one with"):
         read_bundle(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
     with pytest.raises(BundleError, match=r"it holds no config\.json"):

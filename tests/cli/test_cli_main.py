@@ -192,7 +192,7 @@ def test_bad_settings(verses, tmp_path, capsys):
 
 def test_bad_models(model, tmp_path, capsys):
     code, line = failing(capsys, "write", tmp_path / "none")
-    assert (code, "no such folder; train one with" in line) == (1, True)
+    assert (code, "the folder does not exist; train one with" in line) == (1, True)
     copy = tmp_path / "copy"
     import shutil
 
@@ -259,7 +259,7 @@ def test_resume_through_the_command_line(verses, tmp_path):
     assert first.returncode == 0, first.stderr
     refused = run("train", verses, "-o", tmp_path / "m", "--steps", 5, "--quiet", *options)
     assert refused.returncode == 1
-    assert "holds a run already" in refused.stderr
+    assert "already holds a run" in refused.stderr
     resumed = run("train", verses, "-o", tmp_path / "m", "--steps", 9, "--resume", "--quiet", "--json")
     assert json.loads(resumed.stdout)["steps"] == 9
 

@@ -221,7 +221,7 @@ class TestNextLines:
         assert all(len(line) == 7 for line in propose(["# 夜", "一二"], count=2))
         assert propose.wanted(["# 夜"]) == ("夜",)
         assert [propose.ends_stanza(["# 夜", "一二", "三四"][:n]) for n in range(1, 4)] == [False, False, True]
-        with pytest.raises(UsageError, match="the prompt has a title already"):
+        with pytest.raises(UsageError, match="the prompt already has a title"):
             Proposer(*zh, form, heading="# ", title="雨")(["# 夜"])
 
     def test_wrong_use(self, zh):

@@ -69,7 +69,7 @@ def test_templates():
         ({"lines": 0}, "lines must be 1 or more, got 0"),
         ({"lines": 10_000}, "at most 1000 lines, got 10000"),
         ({"stanzas": 0}, "stanzas must be 1 or more, got 0"),
-        ({"length": "x"}, "length must be characters a line from 1 to 60"),
+        ({"length": "x"}, "length must be characters per line from 1 to 60"),
         ({"length": "9-5"}, "got '9-5'"),
         ({"length": 0}, "got 0"),
         ({"length": 100}, "got 100"),

@@ -96,5 +96,5 @@ def test_limits_and_wrong_use():
 
 
 def test_a_title_cannot_be_given():
-    with pytest.raises(UsageError, match="finds the title last: leave the title '分开' out"):
+    with pytest.raises(UsageError, match="would read the title last: leave the title '分开' out"):
         write_backward(Reader(CHARACTERS), CHARACTERS, title="分开", heading="# ")

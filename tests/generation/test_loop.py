@@ -275,7 +275,7 @@ class TestTitles:
         [
             ({"title": "x"}, "this model's texts have no titles"),
             ({"title": "x\ny", "heading": "# "}, "a title is one line, got 'x\\ny'"),
-            ({"title": "x", "heading": "# ", "prompt": "# y"}, "the prompt has a title already"),
+            ({"title": "x", "heading": "# ", "prompt": "# y"}, "the prompt already has a title"),
         ],
     )
     def test_titles_that_cannot_stand_there(self, options, message):

@@ -113,5 +113,5 @@ def test_refuses(ids, order, message):
 @pytest.mark.parametrize("thresholds", [(), (1,), (0, 2, 1), (0, 0, 0, 0)])
 def test_refuses_thresholds(thresholds):
     counts = count_ngrams(np.array([1, 2, 0], dtype=np.uint16), 3, 3)
-    with pytest.raises(UsageError, match="start with 0 and never fall"):
+    with pytest.raises(UsageError, match="starting at 0, never decreasing"):
         prune(counts, thresholds)

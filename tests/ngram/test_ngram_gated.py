@@ -107,7 +107,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
     write_bundle(
         tmp_path / "n", config={"kind": "mixture", "model": broken}, tokenizer=tokenizer, tensors=tensors, card=""
     )
-    with pytest.raises(BundleError, match="no whole mixture"):
+    with pytest.raises(BundleError, match="not a complete mixture"):
         load(read_bundle(tmp_path / "n"))
 
 

@@ -171,5 +171,5 @@ def test_a_damaged_mixture_is_refused(damage):
         bundle.config["model"]["weights"] = [0.5, 0.1]
     else:
         del bundle.config["model"]["parts"]
-    with pytest.raises(BundleError, match=r"no whole mixture|model\.parts cannot be None"):
+    with pytest.raises(BundleError, match=r"not a complete mixture|model\.parts cannot be None"):
         load_mixture(bundle, load_part)

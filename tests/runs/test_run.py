@@ -76,7 +76,7 @@ def test_the_saved_model_is_the_best_one_and_its_figure_is_true(verses, tmp_path
 def test_a_run_is_not_overwritten_by_accident(verses, tmp_path):
     train(verses, tmp_path)
     before = (tmp_path / "model" / "model.safetensors").read_bytes()
-    with pytest.raises(TrainingError, match="holds a run already: --resume goes on with it, --overwrite replaces it"):
+    with pytest.raises(TrainingError, match="already holds a run: --resume continues it, --overwrite replaces it"):
         train(verses, tmp_path)
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
     train(verses, tmp_path, "training.seed=2", overwrite=True)

@@ -53,7 +53,7 @@ def test_a_run_is_replaced_only_by_a_model(tmp_path):
     out = tmp_path / "run"
     a_run(out)
     before = contents(out)
-    with pytest.raises(TrainingError, match="holds a run already: --resume goes on with it, --overwrite replaces it"):
+    with pytest.raises(TrainingError, match="already holds a run: --resume continues it, --overwrite replaces it"):
         a_run(out, "new")
     with pytest.raises(TrainingError, match="diverged"):
         a_run(out, "new", overwrite=True, fail="early")
@@ -94,7 +94,7 @@ def test_a_killed_replacement_is_finished_or_undone(tmp_path, moment):
     if moment == "checkpoint":  # the new run can go on
         with run_folder(tmp_path, resume=True):
             assert (tmp_path / "checkpoint" / "card.md").read_text() == "new"
-    with pytest.raises(TrainingError, match="holds a run already"), run_folder(tmp_path):
+    with pytest.raises(TrainingError, match="already holds a run"), run_folder(tmp_path):
         pass
     assert not (tmp_path / ".replaced").exists()
     if moment == "before":
@@ -109,7 +109,7 @@ def test_what_no_run_made_is_named_and_left_alone(tmp_path, name, options):
     fill(tmp_path, name)
     first = "text/a" if name == "text/a/b" else name
     with (
-        pytest.raises(TrainingError, match=f"{tmp_path / first} was not made by a run"),
+        pytest.raises(TrainingError, match=f"{tmp_path / first}was not made by ostinato"),
         run_folder(tmp_path, **options),
     ):
         pass
@@ -120,7 +120,7 @@ def test_a_file_in_a_saved_model_is_found_before_training(tmp_path):
     a_run(tmp_path)
     fill(tmp_path, "model/thesis.txt")
     with (
-        pytest.raises(TrainingError, match=r"model/thesis\.txt was not made by a run"),
+        pytest.raises(TrainingError, match=r"model/thesis\.txtwas not made by ostinato"),
         run_folder(tmp_path, overwrite=True),
     ):
         pass
@@ -160,14 +160,14 @@ def test_resume_and_its_opposite_do_not_contradict_each_other(tmp_path):
         run_folder(tmp_path, resume=True),
     ):
         pass
-    with pytest.raises(TrainingError, match=r"holds a run already: --overwrite replaces it, -o"), run_folder(tmp_path):
+    with pytest.raises(TrainingError, match=r"already holds a run: --overwrite replaces it, -o"), run_folder(tmp_path):
         pass
 
 
 def test_a_comparison_is_known_from_its_beginning(tmp_path):
     with run_folder(tmp_path, resume=None, comparison=True):
         save(tmp_path / "network" / "model")
-        with pytest.raises(TrainingError, match="holds a run already: --overwrite replaces it, -o names another"):
+        with pytest.raises(TrainingError, match="already holds a run: --overwrite replaces it, -o names another"):
             check_folder(tmp_path, resume=None)
 
 

@@ -111,10 +111,10 @@ def test_a_tuned_run_resumes_without_the_model_it_started_from(tune, tmp_path, c
 @pytest.mark.parametrize(
     ("options", "start", "message"),
     [
-        ((), "kneser-ney", "training can start from a recurrent network alone"),
+        ((), "kneser-ney", "training can only start from a recurrent network"),
         (("--set", "model.cell=gru"), "lstm", "model.cell is gru, but the model to start from has lstm"),
         (("--set", "text.tokenizer=word"), "lstm", "text.tokenizer is word, but the model to start from has character"),
-        (("--resume",), "lstm", "leave --from (start=) out"),
+        (("--resume",), "lstm", "leave out --from (start=)"),
         (("--recipe", "kneser-ney"), "lstm", "only a recurrent language model can start"),
         (("--set", "training.layer_rates=0.5", "--set", "training.optimizer=sgd"), "lstm", "need training.optimizer"),
     ],

@@ -184,7 +184,7 @@ def test_what_cannot_be_drawn(small, isa, tmp_path):
     nothing = np.zeros(VOCABULARY, np.bool_)
     asked = {"samplers": [Sampler()], "u": np.zeros((1, 3)), "lengths": [3], "recent": [[]], "stops": [nothing]}
     state = model.initial_state(1)
-    with pytest.raises(GenerationError, match="no token is allowed"):
+    with pytest.raises(GenerationError, match="the request allows no token"):
         model.decode_block(np.array([1]), state, forbidden=[np.ones(VOCABULARY, np.bool_)], **asked)
     with pytest.raises(UsageError, match="token ids must lie in 0"):
         model.decode_block(np.array([VOCABULARY], np.uint32), state, forbidden=[nothing], **asked)

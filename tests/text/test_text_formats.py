@@ -68,7 +68,7 @@ def test_a_page_in_the_encoding_that_it_names(tmp_path: Path) -> None:
         ("[1]", "line 2 must be a JSON object, got \\[1\\]"),
         ("{", "line 2 is not JSON"),
         ("[" * 100_000, "line 2 is JSON nested too deeply"),
-        ('{"text": "a\\ud800"}', "line 2 has a lone surrogate U\\+D800, which is no character: remove it"),
+        ('{"text": "a\\ud800"}', "line 2 has a lone surrogate U\\+D800, which is not a character: remove it"),
         (json.dumps({"text": ["x" * 9_000_000]}), "line 2: 'text' is .{0,70}, not a text"),
     ],
 )
@@ -256,7 +256,7 @@ def test_folders_of_runs_are_passed_over_with_a_note_and_other_peoples_manifests
         write(tmp_path / folder / "song.txt", folder)
     assert texts(tmp_path) == ["app"]
     assert read_texts([tmp_path]).notes == (
-        f"{tmp_path}/run was passed over: it is the output of a run, no text to learn from",
+        f"{tmp_path}/run was passed over: it is the output of a run, not a text to learn from",
         f"{tmp_path}: 1 file was passed over, by its ending no text (.json)",
     )
 

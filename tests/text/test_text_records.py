@@ -43,7 +43,7 @@ def test_tags(file):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.tsv", "hello\tohlo\n", "line 1 has 5 tokens and 4 tags: give one tag a token"),
+        ("a.tsv", "hello\tohlo\n", "line 1 has 5 tokens and 4 tags: give one tag per token"),
         ("a.tsv", "hello\n", "line 1 has 1 columns: write text TAB tags"),
         ("a.tsv", "\t\n\tx\n", "line 2 is empty: give a text and its tags"),
         ("a.jsonl", [{"tokens": "ab", "tags": ["x"]}], 'must be {"tokens": \\[texts\\]'),
@@ -226,6 +226,6 @@ def test_blank_lines_keep_their_place(file):
 
 def test_lone_surrogates_are_named_with_their_line(file):
     with pytest.raises(
-        TextError, match=r"a.jsonl line 2 has a lone surrogate U\+D83D, which is no character: remove it"
+        TextError, match=r"a.jsonl line 2 has a lone surrogate U\+D83D, which is not a character: remove it"
     ):
         read_labelled(file("a.jsonl", '{"text": "x \\ud83d\\ude00", "label": 1}\n{"text": "\\ud83d", "label": 2}\n'))

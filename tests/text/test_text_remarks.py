@@ -69,7 +69,7 @@ def test_a_run_from_before_keeps_its_division_and_its_blanks(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("form", "kind"), [("NFD", "where keyboards type composed ones"), ("both", "others are composed")]
+    ("form", "kind"), [("NFD", "while keyboards type composed ones"), ("both", "others are composed")]
 )
 def test_decomposed_accents_are_noted(tmp_path: Path, form: str, kind: str) -> None:
     text = unicodedata.normalize("NFD", FRENCH) + (FRENCH if form == "both" else "")

@@ -111,7 +111,7 @@ def test_minutes_end_a_run(tmp_path):
     outcome = t.train()
     assert outcome.reason == "finished"
     assert outcome.position.seconds >= 0.6
-    with pytest.raises(TrainingError, match="no end is set"):
+    with pytest.raises(TrainingError, match="no budget is set"):
         trainer(tmp_path, steps=None)
 
 

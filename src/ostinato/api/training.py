@@ -154,7 +154,7 @@ def _as_files(text: str | Iterable[str]) -> Iterator[tuple[list[str], bool]]:
 def _trained(sources: "list[str] | Records", recipe: Recipe, out: str | Path | None, **options: Any) -> Model:
     """Run, and read the model. Raises what a signal means to the process when one ended the run."""
     if options["resume"] and out is None:
-        raise UsageError("resume=True goes on with the run in a folder: name it with out=")
+        raise UsageError("resume=True continues the run in a folder: name it with out=")
     if out is not None and not str(out):
         raise UsageError("the name of the output folder is empty: give another with out=")
     from ostinato.runs.denormals import denormals_kept

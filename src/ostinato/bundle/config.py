@@ -99,13 +99,13 @@ class MixtureConfig:
     def __post_init__(self) -> None:
         weights = [1.0] * len(self.parts) if self.weights is None else self.weights
         if not 1 <= len(self.parts) <= 64 or len(weights) != len(self.parts):
-            raise ValueError("it is no whole mixture: model.parts must be 1 to 64, with a weight for each")
+            raise ValueError("it is not a complete mixture: model.parts must be 1 to 64, with a weight for each")
         if not all(type(weight) in (int, float) and 0 <= weight <= 1 for weight in weights):
-            raise ValueError("it is no whole mixture: model.weights must be numbers from 0 to 1")
+            raise ValueError("it is not a complete mixture: model.weights must be numbers from 0 to 1")
         for part in self.parts:
             kind, model = (part.get("kind"), part.get("model")) if isinstance(part, dict) else (None, None)
             if not isinstance(kind, str) or not isinstance(model, dict) or kind == "mixture":
-                raise ValueError("it is no whole mixture: every one of model.parts needs a kind and a model")
+                raise ValueError("it is not a complete mixture: every one of model.parts needs a kind and a model")
 
 
 C = TypeVar("C", RecurrentConfig, WindowConfig, NgramConfig, MixtureConfig, AnyConfig)

@@ -86,7 +86,7 @@ def find_bundle(path: Path) -> Path:
         if (bundled := base_folder(str(path))) is not None:
             return bundled
         raise MissingModelError(
-            f"no model at {path}: there is no such folder; train one with `ostinato train TEXT -o {path}`"
+            f"no model at {path}: the folder does not exist; train one with `ostinato train TEXT -o {path}`"
         )
     what = "it holds no config.json" if path.is_dir() else "it is a file, and a model is a folder"
     raise MissingModelError(f"no model at {path}: {what}; give a folder that `ostinato train -o` made")

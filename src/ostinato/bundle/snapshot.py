@@ -110,7 +110,7 @@ class _Folder:
             try:
                 self._handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except FileNotFoundError:
-                raise BundleError(f"{path} is not a saved model: there is no such folder") from None
+                raise BundleError(f"{path} is not a saved model: the folder does not exist") from None
             except OSError as error:
                 raise BundleError(f"{path} cannot be read ({error.strerror or error})") from None
             stack.callback(os.close, self._handle)

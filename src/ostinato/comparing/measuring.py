@@ -237,7 +237,7 @@ class Measuring:
             )
         )
 
-    @activity("measuring the network as it learns on (--no-dynamic leaves it out)")
+    @activity("measuring the network as it keeps learning (--no-dynamic skips this)")
     def dynamic(self, network: Measured) -> Measured | None:
         """The network learning on; None, and a note why, where that cannot be."""
         if not self.plan.dynamic or network.saved is None or network.saved.kind != "recurrent":
@@ -257,7 +257,7 @@ class Measuring:
                 self.measured[place] = dataclasses.replace(one, longest_copy=self._copied(one.model, training))
         own = self._longest(self.corpus.heldout.ids[:_WRITTEN], training)
         self.notes.append(
-            f"the longest copy is of {_WRITTEN} tokens that each model wrote; of as many held-out tokens it is {own}"
+            f"each model wrote {_WRITTEN} tokens for the longest copy; in as many held-out tokens it is {own}"
         )
 
     def _copied(self, model: StepModel, training: TrainingText) -> int | None:

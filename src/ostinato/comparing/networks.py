@@ -16,7 +16,7 @@ from ostinato.settings import ModelSettings, Recipe, TextSettings, recorded_sett
 from ostinato.terminal import activity
 
 _WINDOW_SHARE = 0.25
-"""Of the minutes for both networks, what the one without a hidden state gets: it sees more tokens a second."""
+"""Of the minutes for both networks, what the one without a hidden state gets: it sees more tokens per second."""
 
 _STOPPING = "stopping: what was measured is kept (a second Ctrl-C stops at once)"
 
@@ -69,6 +69,6 @@ def learning_on(network: Measured, heldout: Ids, train: Ids) -> Measured:
     scores: npt.NDArray[np.float64] = dynamic_scores(model, heldout, train)
     elapsed = time.perf_counter() - started
     if not np.isfinite(scores).all():
-        raise TrainingError("it diverged, which happens to networks that have learnt little")
+        raise TrainingError("it diverged, as networks that have learnt little sometimes do")
     name = f"{network.name}, dynamic evaluation"
     return Measured(name, ADAPTING, scores, network.seconds, elapsed, network.parameters, network.bytes)

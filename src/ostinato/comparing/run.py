@@ -41,7 +41,7 @@ def refuse_to_replace(model: Path | None, out: Path | None, *, overwrite: bool) 
     """Raise UsageError where a model that is to be measured would be replaced."""
     if overwrite and model is not None and out is not None and model.resolve().is_relative_to(out.resolve()):
         raise UsageError(
-            f"--model {model} lies in {out}, where --overwrite replaces what is there: copy the model to "
+            f"--model {model} lies in {out}, which --overwrite would replace: copy the model to "
             "another folder, or name another one with -o"
         )
 
@@ -50,7 +50,7 @@ def _compare(texts: Sequence[str], plan: Plan, given: Model | None) -> Compariso
     corpus, own_vocabulary, notes = _prepare(texts, plan, given)
     heldout = corpus.heldout
     if not heldout.tokens or not heldout.characters:
-        raise TextError("nothing of the text is held out, so nothing can be compared: set text.heldout above 0")
+        raise TextError("no text is held out, so nothing can be compared: set text.heldout above 0")
     measuring, received = Measuring(plan, corpus, own_vocabulary, notes), 0
     try:
         measuring.everything(given, texts)

@@ -29,7 +29,7 @@ def figure(value: float | None) -> str:
 class Evaluation:
     """The cost of a text: `nats` = -log P of its `tokens` tokens, ends of documents included; `characters` it has.
 
-    `split` says which text it was, such as "held-out" or "training". A token that the model holds for impossible
+    `split` says which text it was, such as "held-out" or "training". A token to which the model gives probability 0
     makes every figure infinite. Raises TextError where there is nothing to measure or the cost is not a number.
     """
 

@@ -114,7 +114,7 @@ def compose(
 
     The work is bounded: STARTS · (SPARE_TRIES + 3 · lines) tries for a line, each of at most 2 · particles candidates
     of at most TOKENS_A_UNIT · length + TOKENS_A_LINE tokens. Raises UsageError for a form that is unclear or
-    contradicts itself, and GenerationError, with what could not be met, when that work was in vain.
+    contradicts itself, and GenerationError, which says what could not be met, if none of these tries succeed.
     """
     text_model = TextModel(model, tokenizer, heading, backward, line_documents, words=lambda: words)
     request = WriteRequest(
@@ -291,7 +291,7 @@ class Composing:
         spec = self._outline.lines[number]
         lines = self._automata(spec, include, group, count)
         if not lines:
-            self._note(number, f"a length of {spec.low} to {spec.high} with what it must hold")
+            self._note(number, f"a length of {spec.low} to {spec.high} with the words it must contain")
             return []
         limit = TOKENS_A_UNIT * spec.high + TOKENS_A_LINE
         if self._search == "beam":
@@ -364,7 +364,7 @@ class Composing:
             keys &= given.get(spec.rhyme, keys if spec.keys is None else spec.keys)
             if not keys:
                 raise UsageError(
-                    "contradictory form: there is no rhyme among words that end with the letters asked for"
+                    "contradictory form: the words that end with the letters asked for have no rhyme in common"
                 )
             given[spec.rhyme] = keys
         return given

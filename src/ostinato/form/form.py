@@ -18,11 +18,11 @@ USUAL_LENGTH: dict[Language, tuple[int, int]] = {"zh": (3, 14), "en": (3, 16)}
 class Form:
     """The form of a text. What comes out has it, or `compose` raises GenerationError and says what could not be met.
 
-    lines: lines a stanza (default: as many as the rhyme scheme, the lengths or the acrostic have, else 4); stanzas.
+    lines: lines per stanza (default: as many as the rhyme scheme, the lengths or the acrostic have, else 4); stanzas.
     length: of each line in characters (Chinese) or syllables (English): 7, "5-9", or one a line, "7,7,5,5", repeated.
     rhyme: a scheme such as "AABA" (X rhymes with nothing), a rhyme for every line such as "ang" or "night", or both,
     "AABA,A=ang"; a stanza's letters are its own unless they are given so. scheme, tones: how Chinese rhymes.
-    acrostic, acrostic_end: what the first and the last characters of the lines spell, a letter a line in English.
+    acrostic, acrostic_end: what the first and the last characters of the lines spell; in English one letter per line.
     include, ban: words that must stand in the text, words and phrases that must not. repeat: lines may repeat.
     template: a text with blanks, see `infill`; it sets the lines. language: zh or en (None: the model's).
     """
@@ -164,7 +164,7 @@ def _lengths(length: int | str | None, language: Language) -> list[tuple[int, in
         if not 1 <= low <= high <= LONGEST_LINE:
             unit = "characters" if language == "zh" else "syllables"
             raise UsageError(
-                f"length must be {unit} a line from 1 to {LONGEST_LINE}, such as 7, 5-9 or 7,7,5,5; got {length!r}"
+                f"length must be {unit} per line from 1 to {LONGEST_LINE}, such as 7, 5-9 or 7,7,5,5; got {length!r}"
             )
         lengths.append((low, high))
     return lengths

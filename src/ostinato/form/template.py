@@ -78,7 +78,7 @@ def _merge(parts: list[str | Blank]) -> list[str | Blank]:
 
 
 def _without_blanks(parts: list[str | Blank], line: str) -> list[str | Blank]:
-    """English words bring the blank before them along, so a given text ends without one."""
+    """English words include the space before them, so given texts must not end with one."""
     out: list[str | Blank] = []
     for i, part in enumerate(parts):
         if isinstance(part, Blank):

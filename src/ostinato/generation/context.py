@@ -40,7 +40,7 @@ def open_context(model: TextModel, prompt: str, title: str | None = None) -> Con
         return Context(start + ids(prompt), prompt)
     if prompt.startswith(heading):
         if title is not None:
-            raise UsageError(f"the prompt has a title already: leave out the {heading!r} in it, or the title {title!r}")
+            raise UsageError(f"the prompt already has a title: leave out the {heading!r} in it, or the title {title!r}")
         first, newline, rest = prompt.removeprefix(heading).partition("\n")
         return Context(start + ids(prompt), rest, first, not newline, (), heading)
     if title is not None:

@@ -314,7 +314,7 @@ def bytes_before(continuation: tuple[int, ...]) -> list[tuple[int, int]]:
 def open_drafts(model: TextModel, request: WriteRequest, first_row: int, masks: Masks) -> list[Draft]:
     """The drafts of a request for free writing. Raises UsageError for what cannot be asked of this model."""
     if request.form is not None:
-        raise UsageError("a form is written by form.stream: free writing cannot keep one")
+        raise UsageError("a form needs form.stream: free writing cannot follow one")
     size = model.tokenizer.vocabulary_size
     for token_id, _ in request.sampler.bias:
         if token_id >= size:
@@ -324,7 +324,7 @@ def open_drafts(model: TextModel, request: WriteRequest, first_row: int, masks: 
         return [ForwardDraft(first_row + i, i, request, model, context, masks) for i in range(request.count)]
     if request.title is not None:
         raise UsageError(
-            f"a model that reads from right to left finds the title last: leave the title {request.title!r} out"
+            f"a model that reads from right to left would read the title last: leave the title {request.title!r} out"
         )
     if request.stop.texts:
         raise UsageError("a model that reads from right to left cannot stop at a text: ask for lines or tokens")

@@ -179,5 +179,5 @@ class TextModel:
     def restriction(self, max_copy: int) -> Restriction:
         """What keeps a text from copying more than `max_copy` tokens. Raises UsageError where that cannot be known."""
         if self.restrict is None:
-            raise UsageError("max_copy= needs the model's training text, which is not at hand: leave it out")
+            raise UsageError("max_copy= needs the model's training text, which is not available: leave it out")
         return self.restrict(max_copy)

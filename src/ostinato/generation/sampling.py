@@ -8,7 +8,7 @@
 7. `draw`: inverse of the cumulative weights in id order.
 
 Logits are float64 before anything else, sums run in the order stated, and ties go to the lower id: a plain loop in
-another language does the same arithmetic, down to the last bit of `exp`. Every array has a row a text: (B, V).
+another language does the same arithmetic, down to the last bit of `exp`. Every array has one row per text: (B, V).
 """
 
 from collections.abc import Sequence
@@ -155,7 +155,7 @@ def likeliest(logits: Weights) -> Weights:
 def _largest(logits: Weights) -> Weights:
     largest: Weights = logits.max(axis=1, keepdims=True)
     if np.isneginf(largest).any():
-        raise GenerationError("nothing can be written here: no token is allowed by what was asked for")
+        raise GenerationError("nothing can be written here: the request allows no token")
     if not np.isfinite(largest).all():
         raise GenerationError("the model's scores are not finite numbers: it cannot write")
     return largest

@@ -278,7 +278,7 @@ def _error(status: int, what: str) -> OstinatoError:
     if status == _BAD_SCORES:
         return GenerationError("the model's scores are not finite numbers: it cannot write")
     if status == _NOTHING_ALLOWED:
-        return GenerationError("nothing can be written here: no token is allowed by what was asked for")
+        return GenerationError("nothing can be written here: the request allows no token")
     return BundleError(f"the kernels cannot take {what}")
 
 

@@ -12,7 +12,7 @@ from ostinato.kernels.twin import NumpyRecurrent
 __all__ = ["CELLS", "PRECISIONS", "Array", "FloatArray", "IdArray", "Recurrent", "Shape", "build", "default_threads"]
 
 WORTH_SHARING = 256 << 10
-"""Bytes of weights a token from which a second thread pays (measured: docs/runtime.md)."""
+"""Bytes of weights per token from which a second thread pays (measured: docs/runtime.md)."""
 
 
 def default_threads(shape: Shape, precision: str) -> int:

@@ -76,7 +76,7 @@ class Shape:
         return shapes
 
     def token_weights(self) -> int:
-        """How many weights a token goes through, the first input product (mostly looked up) left out."""
+        """How many weights a token goes through, without the first input product (mostly looked up)."""
         cells = self.gates * self.hidden_size**2 * (2 * self.layers - 1)
         output = self.embedding_size if self.tied else self.hidden_size
         projection = output * self.hidden_size if self.tied and output != self.hidden_size else 0

@@ -121,7 +121,7 @@ def _lstm(gx: FloatArray, gh: FloatArray, c: FloatArray) -> FloatArray:
 
 
 class _Matrix:
-    """Weights (R, K) and their product with vectors; if int8, as whole numbers from -127 to 127 and a scale a row."""
+    """Weights (R, K) and their product with vectors; int8: whole numbers from -127 to 127 and one scale per row."""
 
     def __init__(self, weights: FloatArray, int8: bool) -> None:
         self._scale: FloatArray | None = None

@@ -18,7 +18,7 @@ _WHOLE = ("folded", "classes", "ranks", "maps", "weights", "final_weights", "apm
 
 def to_tensors(model: MixingModel) -> dict[str, Array]:
     """What `from_tensors` needs besides the settings. Of the tables, and of the final probabilities by the last tokens,
-    only the rows in use, with a bit a row for where they are."""
+    only the rows in use, with one bit per row for where they are."""
     a = model.arrays
     tensors = {"tree": a.tree.children, **{name: getattr(a, name) for name in _WHOLE}}
     used = {"records": a.records[:, 0] & 15 > 0, "slots": a.slots[:, 0] > 0}
@@ -39,7 +39,9 @@ def from_tensors(settings: Mapping[str, Any], tensors: Mapping[str, Array]) -> M
         arrays["apm_last"] = _spread(tensors, "apm_last", MixingArrays.straight_apm())
         model = MixingModel(MixingArrays(Tree.of(np.asarray(tensors["tree"])), **arrays), dict(settings))
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise BundleError(f"this is no whole context-mixing model ({error}); train or copy the model again") from None
+        raise BundleError(
+            f"this is not a complete context-mixing model ({error}); train or copy the model again"
+        ) from None
     if model.vocabulary_size != settings["vocabulary_size"]:
         raise BundleError(
             f"the context-mixing model has {model.vocabulary_size} tokens, its config says "

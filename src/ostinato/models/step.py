@@ -20,7 +20,7 @@ StepState: TypeAlias = NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[
 """h, or (h, c) for an LSTM: (layers, batch, H) each."""
 
 TOKENS_AT_ONCE = 4096
-"""How many tokens a call of the recurrent layers reads while scoring."""
+"""Tokens per call of the recurrent layers while scoring."""
 
 
 class TorchStepModel:

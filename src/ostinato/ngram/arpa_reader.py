@@ -212,4 +212,4 @@ class _Reader:
         raise self._error("the file ends too early")
 
     def _error(self, message: str) -> TextError:
-        return TextError(f"{self._path}, line {self._number}: {message}; it is damaged or no ARPA file")
+        return TextError(f"{self._path}, line {self._number}: {message}; it is damaged or not an ARPA file")

@@ -101,7 +101,7 @@ def prune(counts: NgramCounts, thresholds: tuple[int, ...]) -> NgramCounts:
     if not allowed or len(thresholds) > counts.order:
         given = " ".join(map(str, thresholds))
         raise UsageError(
-            f"prune needs at most {counts.order} counts, one an order, that start with 0 and never fall, got: {given}"
+            f"prune needs at most {counts.order} counts, one per order, starting at 0, never decreasing, got: {given}"
         )
     words, children = [counts.words[0]], []
     occurrences, continuations = [counts.occurrences[0]], [counts.continuations[0]]

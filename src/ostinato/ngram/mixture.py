@@ -93,7 +93,7 @@ def fit_weights(
     """The weights (K,) under which a mixture finds a text likeliest, by expectation maximisation.
 
     log_probabilities: (K, T), what each part gives each token of a text that none was trained on. Stops when no weight
-    moves by more than `tolerance`. Tokens that every part holds for impossible are passed over. Raises UsageError for
+    moves by more than `tolerance`. Tokens to which every part gives probability 0 are skipped. Raises UsageError for
     no tokens.
     """
     probabilities = np.exp(log_probabilities)
@@ -206,7 +206,7 @@ def load_mixture(bundle: Bundle, load: Callable[[Bundle], StepModel]) -> Mixture
             return GatedMixture(tuple(parts), np.array(model["gate"], dtype=np.float64), int(model["newline"]))
         return Mixture(tuple(parts), np.array(model["weights"], dtype=np.float64))
     except (KeyError, TypeError, ValueError, UsageError) as error:
-        raise BundleError(f"{bundle.path} is no whole mixture ({error}); train or copy the model again") from None
+        raise BundleError(f"{bundle.path} is not a complete mixture ({error}); train or copy the model again") from None
 
 
 def _load_cache(model: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> UnigramCache:

@@ -95,7 +95,7 @@ _active: dict[tuple[str, int], RunFolder] = {}
 def check_folder(out: Path, *, resume: bool | None = False, overwrite: bool = False) -> None:
     """Make the output folder; nothing in it is touched. Raises as `run_folder`."""
     if resume and overwrite:
-        raise UsageError("--resume goes on with a run and --overwrite replaces it: give one of them")
+        raise UsageError("--resume continues a run and --overwrite replaces it: give only one of them")
     _make(out)
     for name in _SAVED:
         recover_folder(out / name)
@@ -105,17 +105,17 @@ def check_folder(out: Path, *, resume: bool | None = False, overwrite: bool = Fa
         raise TrainingError(f"the output folder {out} cannot be read: {error.strerror or error}") from None
     if stranger is not None:
         raise TrainingError(
-            f"{out / stranger} was not made by a run, which would replace it: move it away, or choose another folder "
-            "with -o"
+            f"{out / stranger} was not made by ostinato, and the run would replace it: move it away, or choose another "
+            "folder with -o"
         )
     held = any((out / name).exists() for name in _SIGNS)
     can_go_on = resume is not None and (out / "checkpoint").exists()
     if held and not (resume or overwrite):
-        goes_on = "--resume goes on with it, " if can_go_on else ""
-        raise TrainingError(f"{out} holds a run already: {goes_on}--overwrite replaces it, -o names another")
+        goes_on = "--resume continues it, " if can_go_on else ""
+        raise TrainingError(f"{out} already holds a run: {goes_on}--overwrite replaces it, -o names another")
     if resume and not can_go_on:
         instead = "--overwrite starts it anew" if held else "leave out --resume to start one"
-        raise TrainingError(f"nothing to resume: there is no checkpoint at {out / 'checkpoint'} yet; {instead}")
+        raise TrainingError(f"nothing to resume: no checkpoint at {out / 'checkpoint'} yet; {instead}")
 
 
 def find_network_folder(out: Path) -> Path | None:
@@ -266,7 +266,7 @@ def _set_aside(out: Path) -> None:
 
 
 def _link(corpus: Path, target: Path) -> bool:
-    """Give the files of a corpus a second name in `target`: they are replaced, never changed. False without links."""
+    """Hard-link the files of a corpus into `target` (they are replaced, never changed). False if links fail."""
     try:
         target.mkdir()
         for name in _IN_CORPUS:

@@ -169,7 +169,7 @@ def resumed_recipe(recipe: Recipe, recorded: Mapping[str, Any], same_recipe: boo
                     continue
                 raise TrainingError(
                     f"cannot resume with another recipe: {section}.{key} was {value}, now {new[section][key]}; "
-                    "leave --recipe and --set out to go on with the recorded one, or start anew with -o"
+                    "leave out --recipe and --set to continue with the recorded one, or start a new run with -o"
                 )
     given = {k: getattr(recipe.training, k) for k in _BUDGET}
     if any(value is not None for value in given.values()):

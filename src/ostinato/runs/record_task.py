@@ -267,7 +267,7 @@ def load_task_model(bundle: Bundle) -> TaskModel[Any]:
     """The model in a bundle, on the CPU. Raises BundleError for another kind and for what does not fit."""
     if bundle.kind != KIND:
         raise BundleError(
-            f"{bundle.path} is a language model ({bundle.kind}), there is nothing to predict: write with it "
+            f"{bundle.path} is a language model ({bundle.kind}) and predicts nothing: write with it "
             "(ostinato write) or score a text (ostinato score)"
         )
     where = str(bundle.path / "config.json")

@@ -124,9 +124,9 @@ def _auto_start(
 
 def _check_start(recipe: Recipe, resume: bool) -> None:
     if resume:
-        raise UsageError("a run that is resumed has its start already: leave --from (start=) out")
+        raise UsageError("a resumed run already has its start: leave out --from (start=)")
     if recipe.task.name != "language" or recipe.ngram.smoothing != "none" or recipe.model.context:
-        raise UsageError("only a recurrent language model can start from another: leave --from (start=) out")
+        raise UsageError("only a recurrent language model can start from another: leave out --from (start=)")
 
 
 def _as_before(recipe: Recipe, out: Path) -> Recipe:

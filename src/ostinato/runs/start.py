@@ -41,7 +41,7 @@ def read_start(path: Path) -> Bundle:
     bundle = read_bundle(path)
     if bundle.kind != "recurrent":
         raise UsageError(
-            f"{path} is a model of kind {bundle.kind}: training can start from a recurrent network alone"
+            f"{path} is a model of kind {bundle.kind}: training can only start from a recurrent network"
             f"{network_hint(bundle)}"
         )
     return bundle

@@ -43,7 +43,9 @@ class Run:
     def paths(self) -> Sequence[str]:
         """The files. Raises UsageError where records were given, which this task cannot learn from."""
         if not isinstance(self.sources, Sequence):
-            raise UsageError(f"task.name is {self.recipe.task.name}, which learns from texts: name the records' task")
+            raise UsageError(
+                f"task.name is {self.recipe.task.name}, which learns from texts: name the task of the records"
+            )
         return self.sources
 
 

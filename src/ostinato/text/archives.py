@@ -60,11 +60,11 @@ class Archive:
             if member.file_size > max(RATIO_FROM, MAX_RATIO * member.compress_size):
                 ratio = member.file_size // max(1, member.compress_size)
                 raise TextError(f"{self.path}: {member.filename} would unpack to {ratio} times its size, more than "
-                                f"{MAX_RATIO}: unpack it first if it is no zip bomb")  # fmt: skip
+                                f"{MAX_RATIO}: unpack it first if you trust it")  # fmt: skip
         size = self.path.stat().st_size
         if total > max(SUM_FROM, MAX_RATIO * size):
             raise TextError(f"{self.path} would unpack to {total // max(1, size)} times its size, more than "
-                            f"{MAX_RATIO}: unpack it first if it is no zip bomb")  # fmt: skip
+                            f"{MAX_RATIO}: unpack it first if you trust it")  # fmt: skip
 
     def members(self) -> list[zipfile.ZipInfo]:
         """The members that are files or links, in the order of their names; of one name, in that of the zip."""

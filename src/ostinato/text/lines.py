@@ -71,7 +71,7 @@ def json_value(line: str, where: str) -> object:
     except RecursionError:
         raise TextError(f"{where} is JSON nested too deeply: no record needs that") from None
     if "\\u" in line and (found := _surrogate(value)):
-        raise TextError(f"{where} has a lone surrogate U+{ord(found):04X}, which is no character: remove it")
+        raise TextError(f"{where} has a lone surrogate U+{ord(found):04X}, which is not a character: remove it")
     return value
 
 

@@ -47,7 +47,7 @@ class Records:
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     filled: list[bool] = field(default_factory=list)
-    """For each line of files with a record a line: whether it has one, or is blank."""
+    """For each line of files with one record per line: whether it has a record or is blank."""
 
     @property
     def fingerprint(self) -> str:
@@ -64,7 +64,7 @@ Record: TypeAlias = tuple[Any, Any]
 
 
 def read_tagged(paths: Sequence[str], *, answers: bool = True, encoding: str | None = None) -> Records:
-    """Lines `text TAB tags`, a tag a character; or JSONL {"tokens": [...], "tags": [...]}. Raises TextError."""
+    """Lines `text TAB tags`, one tag per character; or JSONL {"tokens": [...], "tags": [...]}. Raises TextError."""
 
     filled: list[bool] = []
 
@@ -86,7 +86,7 @@ def read_tagged(paths: Sequence[str], *, answers: bool = True, encoding: str | N
         if answers and not tokens:
             raise TextError(f"{where} is empty: give a text and its tags, or leave the line out")
         if tags is not None and len(tags) != len(tokens):
-            raise TextError(f"{where} has {len(tokens)} tokens and {len(tags)} tags: give one tag a token")
+            raise TextError(f"{where} has {len(tokens)} tokens and {len(tags)} tags: give one tag per token")
 
     return _collect(paths, read, check, encoding, filled)
 
@@ -96,7 +96,7 @@ def read_labelled(
 ) -> Records:
     """CSV or TSV with a header that names `text` and `label`; JSONL {"text" or "features", label}; or `.ts`.
 
-    Where no answers are needed, standard input and `.txt` have a text a line. Raises TextError.
+    Where no answers are needed, standard input and `.txt` have one text per line. Raises TextError.
     """
 
     filled: list[bool] = []

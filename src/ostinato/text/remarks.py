@@ -19,7 +19,7 @@ UNKNOWN = 0.2
 
 
 class Watch:
-    """Sees a text's documents go by: a key of each, and how its accents are written. 8 bytes a document are kept."""
+    """Sees a text's documents go by: a key of each, and how its accents are written. 8 bytes per document are kept."""
 
     def __init__(self) -> None:
         self._keys = array("q")
@@ -62,7 +62,7 @@ class Watch:
         if self._decomposed:
             composed = len(unicodedata.normalize("NFD", self.sample)) > len(self.sample)
             how = "others are composed (NFC): to a model they are different letters" if composed else (
-                "where keyboards type composed ones (NFC), which the model will not know")  # fmt: skip
+                "while keyboards type composed ones (NFC), which the model will not know")  # fmt: skip
             count = f"{self._decomposed:,} accents stand apart from their letters (NFD)"
             found.append(f"{count}, {how}; convert the text to NFC")
         keys = self.copies
@@ -102,7 +102,7 @@ def unfamiliar(tokenizer: BaseTokenizer, text: str) -> str | None:
     letters = "".join(dict.fromkeys(c for c in text if not c.isspace() and c not in known))[:5]
     return (
         f"{share:.0%} of the characters (such as {letters}) did not occur in the text that the model learnt: it spells "
-        "them in bytes, and knows nothing of such a text"
+        "them in bytes and knows nothing about such texts"
     )
 
 

@@ -39,7 +39,7 @@ def _tone_convert() -> Any:
 
 @lru_cache(maxsize=1)
 def _readings() -> tuple[dict[str, list[list[str]]], dict[int, str]]:
-    """Readings of phrases, a list a character; readings of characters, with commas between, the usual one first."""
+    """Readings of phrases, one list per character; readings of characters, with commas between, the usual one first."""
     _tone_convert()
     from pypinyin.phrases_dict import phrases_dict
     from pypinyin.pinyin_dict import pinyin_dict

@@ -308,7 +308,7 @@ def _in_folder(folder: Path, notes: list[str]) -> Iterator[tuple[str, Opener]]:
     for root, folders, files in os.walk(folder, onerror=fail):
         here = Path(root)
         for name in [name for name in folders if not name.startswith(".") and is_output(here / name)]:
-            notes.append(f"{here / name} was passed over: it is the output of a run, no text to learn from")
+            notes.append(f"{here / name} was passed over: it is the output of a run, not a text to learn from")
             folders.remove(name)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for file in (here / name for name in sorted(files) if not name.startswith(".")):

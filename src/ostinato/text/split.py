@@ -81,7 +81,7 @@ def plan_split(documents: int, characters: int, share: float) -> SplitPlan:
 def _chosen(documents: int, count: int) -> npt.NDArray[np.bool_]:
     """(documents,) bool with `count` True: those that draw the smallest numbers, the same in any NumPy.
 
-    Draws have 16 bits, which takes 5 bytes a document in all; equal ones go by order.
+    Draws have 16 bits, which takes 5 bytes per document in all; equal ones go by order.
     """
     generator = np.random.PCG64(SEED)
     block = 1 << 20

@@ -80,7 +80,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint. Raises TrainingError when there is none, BundleError when it is damaged."""
     recover_folder(folder)
     if not folder.exists():
-        raise TrainingError(f"nothing to resume: there is no checkpoint at {folder}; start without --resume")
+        raise TrainingError(f"nothing to resume: no checkpoint at {folder}; start without --resume")
     snapshot = read_snapshot(folder, required=(STATE, TENSORS))
     document = snapshot.document(STATE, limit=_STATE_LIMIT)
     try:

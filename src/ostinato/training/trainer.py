@@ -118,7 +118,7 @@ class Trainer:
             steps = by_epochs if steps is None else min(steps, by_epochs)
         self.budget = Budget(steps, 60.0 * settings.minutes if settings.minutes is not None else None)
         if steps is None and settings.minutes is None:
-            raise TrainingError("no end is set: give minutes, epochs or steps")
+            raise TrainingError("no budget is set: give minutes, epochs or steps")
         every = settings.evaluate_every if settings.evaluate_every else 1.0
         self.evaluate_steps = max(1, round(every * self.steps_per_epoch))
 

@@ -44,7 +44,7 @@ struct Vectors {
   int64_t stride = 0;
   bool int8 = false;
   Buffer<float> values, scale;
-  Buffer<uint8_t> quantized;  // 2 * stride bytes a row
+  Buffer<uint8_t> quantized;  // 2 * stride bytes per row
 
   Vectors() = default;
   Vectors(int64_t rows, int64_t columns, bool int8);

@@ -1,4 +1,4 @@
-// Threads that share the chunks of a short piece of work, some thousand times a second.
+// Threads that share the chunks of a short piece of work, some thousand times per second.
 #pragma once
 #include <cstdint>
 

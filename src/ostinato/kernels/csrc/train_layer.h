@@ -1,4 +1,4 @@
-// Recurrent layers over time, on any engine of matrix products.
+// Recurrent layers over time, on any engine E of matrix products (train_product.h says what an engine must have).
 //
 // Units are handled in blocks of 16. Inside, a row of gates is [block][slot][16], so that a block's gates lie side by side;
 // slots are torch's gates in order, and for a GRU W_hn h + b_hn in a fourth. Within a time step threads take blocks; each
@@ -89,6 +89,7 @@ struct CellLayer {
   Backward backward_memory(void* start) const {
     Arena arena(start);
     Backward b;
+    // 32 rows: the bfloat16 engine uses a record as a left operand, which it reads in pairs of tiles of 16 rows.
     const int64_t gates = s.panel_width(), record = round_up(s.rows, 32) * E::record_stride(gates);
     const bool gru = kCell == kGru;
     b.w_ih = arena.take<Element>(call.w_ih ? ceil_div(s.I, kBlock) * E::panel(gates) : 0);
@@ -194,7 +195,8 @@ struct CellLayer {
       }
   }
 
-  // The gates of a group of tiles are computed while the next one's products are: see `product`.
+  // The gates of one group of tiles are computed while the products of the next one run, from the other half of the
+  // double-buffered scratch: see `product`.
   void forward_step(int64_t i, Range blocks, const Forward& f, float* gates) const {
     alignas(64) float scratch[2][kGroupRows<E> * 4 * kBlock];
     int turn = 0;

@@ -2,6 +2,33 @@
 //
 // A group is kGroup tiles by kWide panels, whose sums lie in the L1 or L2 cache while an engine goes through the depth. The
 // order of every sum is fixed by the engine, whatever slice or thread computes it.
+//
+// The concept of an engine E (train_float.h and train_bfloat.h define the two that exist). All members are static.
+//
+//   Element            type of an operand's numbers; sums are always float32
+//   Operands           the left operand is m rows in tiles of kRows rows; the right one is panels of 16 (kBlock) columns.
+//                      Both run over a common depth k and are packed once, then used by many products.
+//   kRows              rows of a whole tile                      kPanels   panels that one register tile spans
+//   kTiles             tiles that one register tile spans        kGroup    tiles per group (see `product`)
+//   kWide              panels per group                          kKept     bytes of exponentials that a head may keep
+//   kUneven            whether the tiles of a time step may differ by one row (else all have the same, the last padded)
+//   depth(k)           k as stored, padded to whole steps of the unit
+//   stride(k)          elements from one row of a left operand to the next (with tiles of kRows rows: on average)
+//   panel(k)           elements of one panel of a right operand
+//   left_size(m, k)    elements that a left operand takes, padding included
+//   slice_tiles(k), slice_panels(k)   how much of each operand fits into a core's L2 cache for one slice of a team
+//   configure(rows), release()        set the thread's tile unit to tiles of `rows` rows, and free it (class Tiles)
+//   group(left, tiles, full, rows, right, panels, k, c, apart)
+//                      c[row][16 · panels] = left · right for `tiles` tiles, the first `full` of `rows` rows (the others have one
+//                      less if kUneven); rows of c lie `apart` floats from each other. The order of each sum depends on the
+//                      engine and k alone, never on the slice or the thread.
+//   put(left, first, rows, k, column, values)   write 16 columns of one tile into a left operand
+//   pack_left, pack_left_transposed, pack_right, pack_right_transposed
+//                      pack an operand from float32 rows; row(i) may be null for rows of zeros
+//   Records            keep the gates' gradients of all time steps for the products after the loop: record_stride(columns),
+//                      put_record and get_record (16 columns of one row); pack_record and pack_record_transposed make left
+//                      operands of it. Without kPacksRecords a record already is a left operand: pack_record does nothing.
+//   put_strip          the head's gradient strip as a left and as a right operand at once
 #pragma once
 #include "train_team.h"
 
@@ -24,8 +51,9 @@ class Tiles {
 };
 
 // For every group of left[tiles] · right[panels] over depth k, on this thread: use(row, rows, panel, panels, c), c with kColumns
-// floats a row. Rows of the last tile may reach past the matrix: `use` gets rows cut to `m`. A group is used while the
-// next one is computed: what the tile unit has just stored cannot be read at once.
+// floats per row. Rows of the last tile may reach past the matrix: `use` gets rows cut to `m`. The scratch is double-buffered:
+// a group's sums are used only after the next group has been issued into the other half. The tile unit (AMX) stores its
+// sums with a long delay, and reading them at once would wait for it; this way the products of one group hide the delay of the other.
 template <class E, class Use>
 void product(const typename E::Element* left, int64_t m, Range tiles, const typename E::Element* right, Range panels, int64_t k, Use use) {
   const Tiles<E> on(E::kRows);

@@ -319,7 +319,7 @@ def _started(origin: Origin) -> str:
 
 def _headline(corpus: Corpus, model: LanguageModel, settled: Settled) -> str:
     m, t = settled.recipe.model, settled.training
-    softmax = f"softmax over {t.candidates:,} tokens and the targets a step, " if t.candidates else ""
+    softmax = f"softmax over {t.candidates:,} tokens and the targets per step, " if t.candidates else ""
     return (
         f"{corpus.train.documents:,} documents, {corpus.train.tokens:,} tokens to learn from, "
         f"{corpus.heldout.tokens:,} held out, vocabulary {model.vocabulary_size:,}\n"

@@ -144,5 +144,5 @@ def refuse_surrogates(text: str, error: UnicodeEncodeError) -> TextError:
     """The error for a text that has no UTF-8 form."""
     at = error.start
     return TextError(
-        f"the text has a lone surrogate U+{ord(text[at]):04X} at character {at}, which is no character: remove it"
+        f"the text has a lone surrogate U+{ord(text[at]):04X} at character {at}, which is not a character: remove it"
     )
