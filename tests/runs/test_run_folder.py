@@ -109,7 +109,7 @@ def test_what_no_run_made_is_named_and_left_alone(tmp_path, name, options):
     fill(tmp_path, name)
     first = "text/a" if name == "text/a/b" else name
     with (
-        pytest.raises(TrainingError, match=f"{tmp_path / first}was not made by ostinato"),
+        pytest.raises(TrainingError, match=f"{tmp_path / first} was not made by ostinato"),
         run_folder(tmp_path, **options),
     ):
         pass
@@ -120,7 +120,7 @@ def test_a_file_in_a_saved_model_is_found_before_training(tmp_path):
     a_run(tmp_path)
     fill(tmp_path, "model/thesis.txt")
     with (
-        pytest.raises(TrainingError, match=r"model/thesis\.txtwas not made by ostinato"),
+        pytest.raises(TrainingError, match=r"model/thesis\.txt was not made by ostinato"),
         run_folder(tmp_path, overwrite=True),
     ):
         pass
