@@ -214,7 +214,7 @@ def test_folders_that_cannot_be_used(tmp_path):
     fill(tmp_path, "file")
     with pytest.raises(TrainingError, match="is a file; choose another with -o"), run_folder(tmp_path / "file"):
         pass
-    with pytest.raises(UsageError, match="give one of them"), run_folder(tmp_path, resume=True, overwrite=True):
+    with pytest.raises(UsageError, match="give only one of them"), run_folder(tmp_path, resume=True, overwrite=True):
         pass
     write_folder(tmp_path / "m", {"config.json": b"{}"})
     with pytest.raises(TrainingError, match="is a saved model, not the folder of a run"), run_folder(tmp_path / "m"):
