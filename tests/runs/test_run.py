@@ -167,7 +167,7 @@ def test_overwriting_begins_when_everything_was_read(verses, tmp_path):
     with pytest.raises(TextError, match="does not exist"):
         train(tmp_path / "typo.txt", tmp_path / "out", overwrite=True)
     assert (tmp_path / "out" / "model" / "model.safetensors").read_bytes() == before
-    with pytest.raises(UsageError, match="give one of them"):
+    with pytest.raises(UsageError, match="give only one of them"):
         train(verses, tmp_path / "out", overwrite=True, resume=True)
 
 
