@@ -19,8 +19,7 @@ import numpy as np
 from ostinato.api import Model
 from ostinato.errors import GenerationError
 from ostinato.form import Form, compose
-from ostinato.form.checking import Group, fault
-from ostinato.form.form import outline
+from ostinato.form.form import Group, fault, outline
 from ostinato.form.lexicon import language_of_vocabulary
 from ostinato.generation import Sampler, Stop, write
 

