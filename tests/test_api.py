@@ -143,7 +143,7 @@ def test_a_backward_model_writes_towards_its_prompt(verses):
     settings = {**SMALL, "text.direction": "backward"}
     model = ostinato.train(verses, steps=10, settings=settings, progress=False)
     assert model.write("等你", tokens=6, seed=1).endswith("等你")
-    with pytest.raises(ostinato.UsageError, match="finds the title last"):
+    with pytest.raises(ostinato.UsageError, match="would read the title last"):
         model.write("等你", title="风")
     folder = model.path.parents[1]
     assert folder.exists()
@@ -305,5 +305,5 @@ def test_a_recipe_and_a_task_have_a_door_at_the_top(tmp_path):
 
 
 def test_a_language_model_does_not_predict(model):
-    with pytest.raises(ostinato.BundleError, match="there is nothing to predict"):
+    with pytest.raises(ostinato.BundleError, match="and predicts nothing"):
         model.predict(["x"])

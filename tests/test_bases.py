@@ -61,9 +61,9 @@ def test_a_folder_of_that_name_goes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(Path(__file__).parent / "old" / "lstm", tmp_path / "base-en")
     assert find_bundle(Path("base-en")) == Path("base-en/model")
-    with pytest.raises(MissingModelError, match="no such folder"):
+    with pytest.raises(MissingModelError, match="the folder does not exist"):
         find_bundle(Path("base-fr"))
-    with pytest.raises(MissingModelError, match="no such folder"):
+    with pytest.raises(MissingModelError, match="the folder does not exist"):
         find_bundle(tmp_path / "base-zh")
 
 

@@ -86,7 +86,9 @@ def test_wrong_overrides_say_what_is_allowed(override, message):
 
 
 def test_wrong_recipe_files(tmp_path):
-    with pytest.raises(SettingsError, match="no recipe 'sonata': give a TOML file or one of base, concise-rnn"):
+    with pytest.raises(
+        SettingsError, match="no recipe 'sonata': file not found; give a TOML file or one of base, concise-rnn"
+    ):
         load_recipe("sonata")
     bad = tmp_path / "bad.toml"
     bad.write_text("[model\n", "utf-8")

@@ -445,7 +445,7 @@ def load_recipe(name_or_file: str) -> Recipe:
         except (OSError, TextError) as error:
             known = ", ".join(recipe_names())
             why = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-            why = "there is no such file" if isinstance(error, FileNotFoundError) else why
+            why = "file not found" if isinstance(error, FileNotFoundError) else why
             raise SettingsError(f"no recipe {name_or_file!r}: {why}; give a TOML file or one of {known}") from None
     try:
         data = tomllib.loads(text)

@@ -34,7 +34,7 @@ def place(tmp_path, monkeypatch):
         ("write empty", "no model at empty: it holds no config.json"),
         (
             "train one.txt --recipe none.toml",
-            "no recipe 'none.toml': there is no such file; give a TOML file or one of",
+            "no recipe 'none.toml': file not found; give a TOML file or one of",
         ),
         ("train one.txt --recipe empty", "no recipe 'empty': Is a directory; give a TOML file or one of"),
         ("score kneser-ney one.txt --precision int8", "a model of kind ngram has no int8 weights"),

@@ -134,7 +134,7 @@ def test_a_softmax_over_candidates_resumes_exactly_and_its_loss_is_no_perplexity
     options = ("training.candidates=10", "training.schedule=constant", "training.evaluate_every=100")
     result = running.train([str(verses)], out=tmp_path / "a", recipe=recipe(*options))
     said = capsys.readouterr().err
-    assert "softmax over 10 tokens and the targets a step" in said
+    assert "softmax over 10 tokens and the targets per step" in said
     assert "(over candidates) · held-out loss" in said
     assert set(result.evaluation) == {"held-out", *BASELINES}
     train(verses, tmp_path / "b", *options, steps=12)
