@@ -4,10 +4,10 @@ import time
 from dataclasses import dataclass
 
 from ostinato.mixing import MixingModel, fit_mixing, to_tensors
-from ostinato.runs.ngram import Settled, evaluate_counts, save_counts
-from ostinato.runs.task import Result, Run, Task
+from ostinato.runs.ngram import CountsTask, Settled, evaluate_counts, save_counts
+from ostinato.runs.task import Result, Run
 from ostinato.terminal import activity
-from ostinato.text import Corpus, prepare
+from ostinato.text import Corpus
 
 
 @dataclass(frozen=True)
@@ -19,24 +19,10 @@ class Mixed:
     seconds: float
 
 
-class MixingTask(Task):
+class MixingTask(CountsTask):
     """Learning counters and how to mix them."""
 
-    writes = True
-    resumable = False
     building = "learning"
-
-    def read(self, run: Run) -> Corpus:
-        """The texts as ids, divided already."""
-        return prepare(run.paths, run.recipe.text, run.out / "text", encoding=run.encoding)
-
-    def divide(self, run: Run, read: Corpus) -> Corpus:
-        """As `prepare` did."""
-        return read
-
-    def settle(self, run: Run, data: Corpus) -> Settled:
-        """As it is."""
-        return Settled(run.recipe)
 
     def build(self, run: Run, settled: Settled, data: Corpus) -> Mixed:
         """Learn. Raises UsageError for a vocabulary that is too large."""

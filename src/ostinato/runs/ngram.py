@@ -37,12 +37,11 @@ class Counted:
     seconds: float
 
 
-class NgramTask(Task):
-    """Counting n-grams."""
+class CountsTask(Task):
+    """What is learnt from a text in one pass: there is nothing to resume, and torch is not needed."""
 
     writes = True
     resumable = False
-    building = "counting n-grams"
 
     def read(self, run: Run) -> Corpus:
         """The texts as ids, divided already."""
@@ -55,6 +54,12 @@ class NgramTask(Task):
     def settle(self, run: Run, data: Corpus) -> Settled:
         """As it is."""
         return Settled(run.recipe)
+
+
+class NgramTask(CountsTask):
+    """Counting n-grams."""
+
+    building = "counting n-grams"
 
     def build(self, run: Run, settled: Settled, data: Corpus) -> Counted:
         """Count."""
