@@ -14,7 +14,7 @@ from ostinato.cli.main import main
 from ostinato.models.language_model import LanguageModel
 from ostinato.runs.start import carried_over, joined
 from ostinato.settings import ModelSettings, apply_overrides, load_recipe
-from ostinato.text import build
+from ostinato.text import build, open_corpus
 from ostinato.training.optimizers import build_optimizer, set_learning_rate
 
 OLD = Path(__file__).parents[1] / "old"
@@ -99,6 +99,17 @@ def test_the_card_says_where_it_came_from(tune):
     assert start["before"]["old text"]["bits_per_character"] > 0
     assert set(start["after"]) == {"old text"}
     assert result["evaluation"]["held-out"]["nats"] > 0
+
+
+def test_what_becomes_of_the_old_text_is_measured_on_the_weights_that_are_saved(tune):
+    """Also where training went on after its best evaluation."""
+    out, result = tune("--steps", "60", "--set", "training.learning_rate=0.3", "--set", "training.evaluate_every=0.05")
+    assert result["best_step"] < result["steps"]
+    model, old = ostinato.load(out), open_corpus(OLD / "lstm" / "text")
+    after = model.config["start"]["after"]["old text"]
+    ids = model.tokenizer.encode_documents([old.tokenizer.decode(old.heldout.ids)])
+    assert after["tokens"] == len(ids)
+    assert after["nats"] == pytest.approx(-model.step_model.score(ids).sum(), rel=0.02)  # bf16 where the CPU has it
 
 
 def test_a_tuned_run_resumes_without_the_model_it_started_from(tune, tmp_path, capsys):

@@ -188,6 +188,7 @@ class LanguageWriter(ModelWriter):
     ) -> None:
         super().__init__(folder, model, recipe, corpus.tokenizer)
         self.model, self.origin = model, origin
+        self._start: dict[str, Any] | None = None
         self.corpus, self.over_candidates = corpus, model.candidates is not None
         self.measures = not recipe.model.context
         self.baselines: dict[str, Evaluation] = {}
@@ -211,15 +212,16 @@ class LanguageWriter(ModelWriter):
         return {
             "kind": kind,
             "text": describe(self.corpus),
-            **({"start": self._start(self.origin)} if self.origin else {}),
+            **({"start": self._start} if self._start is not None else {}),
         }
 
-    def _start(self, origin: Origin) -> dict[str, Any]:
-        """Where the model came from, and what it makes of the old text now."""
-        after = {}
-        if origin.old is not None:
-            after["old text"] = _evaluate(self.model, self.recipe.training, *origin.old).to_json()
-        return origin.table(after)
+    def evaluated(self, row: Row, best: bool) -> None:
+        """Measure the start's old text with the weights that are saved, once, while they are in the model."""
+        if best and self.origin is not None:
+            old = self.origin.old
+            after = {} if old is None else {"old text": _evaluate(self.model, self.recipe.training, *old).to_json()}
+            self._start = self.origin.table(after)
+        super().evaluated(row, best)
 
     def evaluation(self, row: Row) -> dict[str, Any]:
         """The losses and the baselines."""
@@ -260,7 +262,7 @@ class LanguageWriter(ModelWriter):
             f"{c.train.characters:,} characters; held out: {c.heldout.documents:,} documents, "
             f"{c.heldout.tokens:,} tokens",
             f"- training: recipe {self.recipe.name}, {self.how_long(row)}",
-            *([] if self.origin is None else self._origin_lines(self.origin, evaluation)),
+            *([] if self._start is None else _origin_lines(self._start, evaluation)),
             "",
         ]
         if evaluation:
@@ -273,19 +275,6 @@ class LanguageWriter(ModelWriter):
             "",
             "Perplexity on the training text says how well the text was learnt by heart, not how good the model is.",
         ]
-
-    def _origin_lines(self, origin: Origin, evaluation: dict[str, Any]) -> list[str]:
-        """Where the model came from, and both texts before and after."""
-        table = self._start(origin)
-        after = {"new text": evaluation.get("held-out"), **table["after"]}
-        lines = [f"- started from {table['name']}" + (f" ({', '.join(table['texts'])})" if table["texts"] else "")]
-        for name, before in table["before"].items():
-            if (now := after.get(name)) is not None:
-                lines.append(
-                    f"- {name}, held out: {before['bits_per_character']:.3f} bits per character before, "
-                    f"{now['bits_per_character']:.3f} after"
-                )
-        return lines
 
 
 class Samples(Observer):
@@ -309,6 +298,19 @@ class Samples(Observer):
     def finished(self) -> None:
         """The last picture."""
         self._picture.draw(self._sample)
+
+
+def _origin_lines(table: dict[str, Any], evaluation: dict[str, Any]) -> list[str]:
+    """Where the model came from, and both texts before and after."""
+    after = {"new text": evaluation.get("held-out"), **table["after"]}
+    lines = [f"- started from {table['name']}" + (f" ({', '.join(table['texts'])})" if table["texts"] else "")]
+    for name, before in table["before"].items():
+        if (now := after.get(name)) is not None:
+            lines.append(
+                f"- {name}, held out: {before['bits_per_character']:.3f} bits per character before, "
+                f"{now['bits_per_character']:.3f} after"
+            )
+    return lines
 
 
 def _started(origin: Origin) -> str:
