@@ -26,7 +26,7 @@ LONG = {
     "train --recipe kneser-ney": [
         "runs.ngram.prepare", "runs.ngram.fit_ngram", "runs.ngram.evaluate", "runs.ngram.write_bundle",
     ],
-    "train --recipe context-mixing": ["runs.mixing.prepare", "runs.mixing.fit_mixing", "runs.ngram.write_bundle"],
+    "train --recipe context-mixing": ["runs.ngram.prepare", "runs.mixing.fit_mixing", "runs.ngram.write_bundle"],
     "compare": [
         "comparing.run.prepare", "comparing.measuring.fit_ngram", "comparing.measuring.fit_mixing",
         "comparing.measuring.fit_weights", "comparing.measuring.cross_fit", "comparing.measuring.open_training_text",
