@@ -1,3 +1,4 @@
+import csv
 import importlib
 import json
 import math
@@ -11,6 +12,7 @@ import pytest
 
 import ostinato
 from ostinato.cli.main import main
+from ostinato.comparing import save_table
 from ostinato.errors import TrainingError
 
 
@@ -126,13 +128,13 @@ def test_overwriting_leaves_nothing_of_the_run_before(verses, tmp_path, capsys):
     both = ["--tokenizer", "character", "--tokenizer", "byte"]
     compared(capsys, verses, *options, *both)
     assert sorted(path.name for path in out.iterdir()) == [
-        ".comparison", ".run.json", "byte", "character", "compare.png", "compare.svg"
+        ".comparison", ".run.json", "byte", "character", "compare.csv", "compare.json", "compare.png", "compare.svg"
     ]  # fmt: skip
     assert main(["compare", *map(str, [tmp_path / "missing.txt", *options, "--overwrite"])]) == 1
     assert ostinato.load(out / "byte").config["text"]["names"] == ["verses.txt"]
     compared(capsys, other, *options, "--overwrite")
     assert sorted(path.name for path in out.iterdir()) == [
-        ".comparison", ".run.json", "compare.png", "compare.svg", "model", "text"
+        ".comparison", ".run.json", "compare.csv", "compare.json", "compare.png", "compare.svg", "model", "text"
     ]  # fmt: skip
     assert ostinato.load(out).config["text"]["names"] == ["other.txt"]
     assert main(["compare", *map(str, [verses, *options, "--model", out, "--overwrite"])]) == 2
@@ -140,7 +142,7 @@ def test_overwriting_leaves_nothing_of_the_run_before(verses, tmp_path, capsys):
     assert ostinato.load(out).config["text"]["names"] == ["other.txt"]
     compared(capsys, verses, *options, *both, "--overwrite")
     assert sorted(path.name for path in out.iterdir()) == [
-        ".comparison", ".run.json", "byte", "character", "compare.png", "compare.svg"
+        ".comparison", ".run.json", "byte", "character", "compare.csv", "compare.json", "compare.png", "compare.svg"
     ]  # fmt: skip
 
 
@@ -182,6 +184,27 @@ def test_several_tokenizers_and_the_table(verses, capsys):
     assert "(character, vocabulary" in out
     assert "(byte, vocabulary" in out
     assert "Below the line: models that adapt" in out
+
+
+def test_the_table_as_json_and_csv(verses, tmp_path, capsys):
+    out = tmp_path / "c"
+    both = ["--tokenizer", "character", "--tokenizer", "byte"]
+    printed = compared(capsys, verses, "--minutes", 0, "--order", 2, "-o", out, *both)
+    assert json.loads((out / "compare.json").read_text("utf-8"))["comparisons"] == printed
+    with (out / "compare.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    rows = [(comparison, row) for comparison in printed for row in comparison["rows"]]
+    assert [(line["tokenizer"], line["model"]) for line in lines] == [(c["tokenizer"], r["model"]) for c, r in rows]
+    for line, (comparison, row) in zip(lines, rows, strict=True):
+        assert int(line["characters"]) == comparison["characters"]
+        assert float(line["bits_per_character"]) == row["bits_per_character"]
+        assert line["longest_copy"] == ("" if row["longest_copy"] is None else str(row["longest_copy"]))
+
+
+def test_a_table_that_cannot_be_written(verses, tmp_path, capsys):
+    (tmp_path / "compare.csv").mkdir()
+    with pytest.raises(TrainingError, match="cannot write the table of the comparison"):
+        save_table([], tmp_path)
 
 
 def test_standard_input(monkeypatch, verses, capsys):

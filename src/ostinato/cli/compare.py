@@ -19,7 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `compare`."""
     parser.add_argument("text", nargs="+", metavar="TEXT", help="file, folder, zip, -, lyrics-zh or lyrics-en")
     parser.add_argument(
-        "-o", "--out", type=path, metavar="DIR", help="save the mixture, the networks and a picture in DIR"
+        "-o",
+        "--out",
+        type=path,
+        metavar="DIR",
+        help="save the mixture, the networks, the table (compare.json, compare.csv) and a picture in DIR",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the run in DIR")
     parser.add_argument("--order", type=int, default=5, metavar="N", help="the longest n-grams (default: 5)")
@@ -66,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure everything on one held-out split; print a table."""
-    from ostinato.comparing import Plan, compare, draw
+    from ostinato.comparing import Plan, compare, draw, save_table
     from ostinato.comparing.run import refuse_to_replace
     from ostinato.runs.run import nothing_left
 
@@ -120,6 +124,8 @@ def run(args: argparse.Namespace) -> int:
                 for run in outer:
                     run.complete = False
                 break
+        if args.out is not None:
+            save_table(comparisons, args.out)
         drawn = args.out is not None and draw(comparisons, args.out / "compare")
         if args.json:
             say_json({"comparisons": [c.to_json() for c in comparisons]})
@@ -127,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
             say("\n\n".join(map(str, comparisons)))
         if args.out is not None and not comparisons[-1].signal:
             note(
-                f"{args.out}: the mixture{', compare.svg and .png' if drawn else ''}; write with it: "
+                f"{args.out}: the mixture, compare.json and .csv{', .svg and .png' if drawn else ''}; write with it: "
                 f"ostinato write {quoted(args.out / folders[0])}"
             )
     return _interrupted(comparisons[-1].signal, args.out) if comparisons[-1].signal else 0

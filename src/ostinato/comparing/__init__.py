@@ -3,5 +3,6 @@
 from ostinato.comparing.picture import draw
 from ostinato.comparing.plan import Plan
 from ostinato.comparing.run import compare
+from ostinato.comparing.table import save_table
 
-__all__ = ["Plan", "compare", "draw"]
+__all__ = ["Plan", "compare", "draw", "save_table"]

@@ -32,7 +32,7 @@ _ASIDE, _WAS = ".replaced", ".was.json"
 _SIGNS = (_COMPARISON, "model", "checkpoint", "metrics.jsonl")
 
 _FILES = ("recipe.toml", "metrics.jsonl", "loss.svg", "loss.png")
-_COMPARED_FILES = ("compare.svg", "compare.png")
+_COMPARED_FILES = ("compare.json", "compare.csv", "compare.svg", "compare.png")
 _SAVED = ("model", "checkpoint")
 _CORPORA = ("text", "heldout")
 _RUNS = ("window", "network", "adapting")
