@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/ostinato/kernels/csrc/*)
 DEMO := runs/demo
 
-.PHONY: base demo demo-begins tests test check format lint types imports bench soak fuzz wheel sanitize wasm clean help
+.PHONY: base demo demo-begins tests test check format lint types imports bench soak fuzz $(FUZZ) wheel sanitize sanitized wasm clean help
 
 help:
 	@echo "make demo    install into $(VENV), train on the bundled lyrics for two minutes, then write new ones"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench   side by side with other libraries"
 	@echo "make sanitize   the C++ kernels' tests under sanitizers"
 	@echo "make wasm       the exported page's kernels, built again and compared with those that are shipped (clang 14, lld)"
+	@echo "make soak    ten minutes each of processes that train, save, load and overwrite in one folder"
 	@echo "make fuzz    a minute each of spoilt models, texts, recipes, archives and arrays"
 
 demo: demo-begins $(VENV)/.train
@@ -52,9 +53,12 @@ tests: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
-# Ten minutes of processes that train, save, load and overwrite in one folder.
-soak: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python tests/soak_folders.py 10
+# Processes that save, load, count n-grams and overwrite in one folder, then four that train, resume, overwrite and load
+# networks in one, where some are killed: ten minutes of each, or MINUTES=1 make soak.
+MINUTES ?= 10
+soak: soak-folders soak-networks
+soak-%: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/soak_$*.py $(MINUTES)
 
 # The bundled bases again, into runs/: hours. TEXTS is the folder with the texts that docs/base.md names; stopped, it goes
 # on with RESUME=--resume.
@@ -66,10 +70,17 @@ base: $(VENV)/.train
 	  --terms 'public domain' --terms 'public domain' --unseen lyrics-zh --set model.dropout=0.15 --start-rate 0.004 -o runs/base-zh $(RESUME)
 
 # Spoilt bundles, tensors, tokenizers, recipes, forms, records, ARPA files, zips, encodings and arrays: so many seconds of
-# each. FUZZ_TARGETS="bundle zip" tries those alone; FUZZ_SEED=2 tries others. What is found lies in build/fuzz.
-FUZZ_SECONDS ?= 60
-fuzz: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+# each, as in `SECONDS=600 make fuzz`. Whatever reaches the kernels runs under the sanitizers. FUZZ_TARGETS="bundle zip" tries
+# those alone; FUZZ_SEED=2 tries others. What is found lies in build/fuzz. `make -k` goes on after a finding.
+FUZZ_SECONDS ?= $(or $(SECONDS),60)
+FUZZ_TARGETS ?= tensors tokenizer recipe form records arpa zip encodings bundle arrays
+FUZZ := $(addprefix fuzz-,$(FUZZ_TARGETS))
+fuzz: $(FUZZ)
+$(FUZZ): fuzz-%: $(VENV)/.dev
+	$(RUN) $(BIN)/python tests/fuzz $(FUZZ_SECONDS) $*
+$(FUZZ): RUN = OMP_NUM_THREADS=1
+fuzz-arpa fuzz-bundle fuzz-arrays: sanitized
+fuzz-arpa fuzz-bundle fuzz-arrays: RUN = $(SANITIZED_BY)
 
 wheel: $(VENV)/.dev
 	$(BIN)/pip wheel -q --no-deps -w dist .
@@ -78,13 +89,14 @@ wheel: $(VENV)/.dev
 # EXAMPLES=20000 tries that many invalid calls per property (default: 200).
 SANITIZED := tests/kernels tests/runtime tests/mixing tests/ngram/test_ngram_model.py
 EXAMPLES ?= 200
-sanitize: $(VENV)/.dev
+SANITIZED_BY = OSTINATO_LIBRARY=build/sanitize/libostinato.so OMP_NUM_THREADS=1 \
+  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
+  LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)"
+sanitized: $(VENV)/.dev
 	cmake -S . -B build/sanitize -DOSTINATO_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
 	cmake --build build/sanitize --parallel
-	OSTINATO_LIBRARY=build/sanitize/libostinato.so OSTINATO_EXAMPLES=$(EXAMPLES) OMP_NUM_THREADS=1 \
-	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
-	  LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
-	  $(BIN)/python -m pytest $(SANITIZED)
+sanitize: sanitized
+	$(SANITIZED_BY) OSTINATO_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest $(SANITIZED)
 
 # The kernels of `ostinato export --to html`. Another clang may give other bytes: put build/kernels.wasm in place and test it.
 PAGE := src/ostinato/export/files

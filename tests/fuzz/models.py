@@ -10,13 +10,27 @@ from pathlib import Path
 import numpy as np
 from kit import spoil, spoil_json, spoilt_document
 
-from ostinato.bundle import MANIFEST, TensorFile, read_bundle
+from ostinato.bundle import MANIFEST, TensorFile, read_bundle, write_bundle
+from ostinato.mixing import fit_mixing, to_tensors
 from ostinato.runtime import load
+from ostinato.text import build
 from ostinato.text.tokenizers import from_json
 
 OLD = Path(__file__).parents[1] / "old"
 MODELS = ("lstm", "gru-words", "rnn-bytes", "window", "kneser-ney", "mixture", "classify")
 LARGEST = 300_000
+
+
+def _context_mixing() -> dict[str, bytes]:
+    """The files of a small model of that kind, with tables that have few places left."""
+    text = "the wind and the rain\n風と雨\n" * 3
+    tokenizer = build("character", [text])
+    model = fit_mixing(np.append(tokenizer.encode(text), 0), tokenizer)
+    with tempfile.TemporaryDirectory(prefix="ostinato-fuzz-") as name:
+        folder = Path(name) / "model"
+        config = {"kind": "context-mixing", "model": dict(model.settings), "text": {"documents": "files"}}
+        write_bundle(folder, config=config, tokenizer=tokenizer, tensors=to_tensors(model), card="a model\n")
+        return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 class Models:
@@ -29,6 +43,7 @@ class Models:
             for name in MODELS
             if (OLD / name / "model").is_dir()
         }
+        self.files["context-mixing"] = _context_mixing()
 
     def make(self, chance: random.Random) -> bytes:
         """A JSON object: which model, which file, and its new bytes in hexadecimal."""
@@ -66,6 +81,8 @@ class Models:
         ids = np.array([0, model.vocabulary_size - 1], np.int64)
         model.step(ids, model.initial_state(2))
         model.score(ids)
+        if bundle.kind == "context-mixing":
+            model.score_adapting(ids)
 
 
 def tensors(folder: Path) -> tuple[object, object]:

@@ -1,7 +1,9 @@
 """Arrays that do not fit: one clear line each from the kernels and their twins, and the process lives."""
 
 import contextlib
+import dataclasses
 import os
+import re
 
 import numpy as np
 import pytest
@@ -9,14 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from ostinato.errors import OstinatoError, UsageError
+from ostinato.errors import BundleError, OstinatoError, UsageError
 from ostinato.generation import Sampler
-from ostinato.kernels import gateway
+from ostinato.kernels import gateway, mixing
 from ostinato.kernels.load import NUMPY, available
+from ostinato.kernels.mixing_tables import STATE_SIZE
 from ostinato.kernels.ngram import ngram_probabilities
 from ostinato.kernels.recurrent import Shape, build
 from ostinato.kernels.train import AdamCall, HeadCall, LayerCall, train_kernels
+from ostinato.mixing import fit_mixing
 from ostinato.ngram import fit_ngram
+from ostinato.text import build as build_tokenizer
 
 LSTM = Shape("lstm", 2, 20, 8, 30, False)
 EACH_ISA = pytest.mark.parametrize("isa", available())
@@ -218,6 +223,68 @@ def test_ngrams(monkeypatch, isa, name, change, message):
     assert message in str(caught.value)
 
 
+@pytest.fixture(scope="module")
+def mixed():
+    """A context-mixing model of a few tokens."""
+    tokenizer = build_tokenizer("character", ["ab\nba\n"])
+    return fit_mixing(np.array([1, 2, 3, 2, 1, 3, 0, 1, 1, 0], np.uint16), tokenizer).arrays
+
+
+def words(rows=1):
+    return np.zeros((rows, STATE_SIZE), np.uint32)
+
+
+def odd_history(value):
+    states = words()
+    states[0, 3] = value
+    return states
+
+
+@pytest.mark.parametrize("isa", [NUMPY, available()[-1]])
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("ids", [-1], "token ids must lie in 0 .. {last}, got -1"),
+        ("ids", [300], "token ids must lie in 0 .. {last}, got 300"),
+        ("ids", [1.0], "ids must be whole numbers of shape (B,), got float64 (1,)"),
+        ("ids", [[1]], "ids must be whole numbers of shape (B,), got int64 (1, 1)"),
+        ("states", None, "states must be whole numbers of shape (B, 73), got None"),
+        ("states", words()[:, 1:], "states must be whole numbers of shape (B, 73), got uint32 (1, 72)"),
+        ("states", words()[0], "states must be whole numbers of shape (B, 73), got uint32 (73,)"),
+        ("states", words() * 1.0, "states must be whole numbers of shape (B, 73), got float64 (1, 73)"),
+        ("states", odd_history(300), "states must lie in 0 .. {last}, got 300"),
+        ("states", odd_history(1 << 31), "states must lie in 0 .. {last}, got 2147483648"),
+    ],
+)  # fmt: skip
+def test_context_mixing(mixed, monkeypatch, isa, name, change, message):
+    monkeypatch.setenv("OSTINATO_ISA", isa)
+    call = {"ids": [1], "states": words(), name: change}
+    for function in (mixing.read, mixing.advance):
+        with pytest.raises(UsageError) as caught:
+            function(mixed, **call)
+        said = re.sub(r"of shape \(\w+,", "of shape (B,", str(caught.value))
+        assert said == message.format(last=mixed.vocabulary_size - 1)
+
+
+@pytest.mark.parametrize("isa", [NUMPY, available()[-1]])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rates": [40, 40]}, "rates must be whole numbers of shape (1,), got int64 (2,)"),
+        ({"rates": [-1]}, "rates must lie in 0 .. 4095, got -1"),
+        ({"rates": [4096]}, "rates must lie in 0 .. 4095, got 4096"),
+        ({"limit": 256}, "limit must be a whole number from 1 to 255, got 256"),
+        ({"states": words(2)}, "states must be whole numbers of shape (1, 73), got uint32 (2, 73)"),
+    ],
+)
+def test_learning_by_context_mixing(mixed, monkeypatch, isa, changes, message):
+    monkeypatch.setenv("OSTINATO_ISA", isa)
+    call = {"ids": [1], "states": words(), "rates": [40], "counters": True, "limit": 255}
+    with pytest.raises(UsageError) as caught:
+        mixing.learn(mixed.copy(), **{**call, **changes})
+    assert str(caught.value) == message
+
+
 SPECIFICATIONS = ["float32[B", "float32[B] > V", "float32[B] shiny", "B"]
 
 
@@ -287,6 +354,42 @@ def test_any_array_in_an_ngram_model(data):
         elif name != "children":  # what these hold is checked where a model is read
             call[name] = value
     lives(ngram_probabilities, call)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(data=st.data())
+def test_any_array_in_context_mixing(mixed, data):
+    """Reading, learning, a step; any argument exchanged for anything at all, states of any words."""
+    call = {"ids": np.array([1, 2]), "states": words(), "rates": np.array([40, 40])}
+    whole = arrays.arrays(np.uint32, (data.draw(st.integers(0, 3)), STATE_SIZE), elements=st.integers(0, 2**32 - 1))
+    for name in data.draw(st.lists(st.sampled_from(list(call)), min_size=1)):
+        call[name] = data.draw(whole if name == "states" and data.draw(st.booleans()) else ANY_ARRAY)
+    model = mixed.copy()
+    lives(mixing.learn, {"model": model, **call, "counters": True, "limit": data.draw(st.integers(-1, 300))})
+    del call["rates"]
+    lives(mixing.read, {"model": model, **call})
+    lives(mixing.advance, {"model": model, **call})
+    lives(mixing.distribution, {"model": model, "states": call["states"]})
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(data=st.data())
+def test_any_table_in_context_mixing(mixed, data):
+    """A model of other numbers is refused, or reads, learns and writes."""
+    name = data.draw(st.sampled_from(["records", "slots", "maps", "weights", "apm", "folded", "classes", "ranks"]))
+    spoilt = getattr(mixed, name).copy()
+    limits = np.iinfo(spoilt.dtype)
+    for _ in range(data.draw(st.integers(1, 8))):
+        value = data.draw(st.sampled_from([limits.min, limits.max, 0, 1]) | st.integers(limits.min, limits.max))
+        spoilt.reshape(-1)[data.draw(st.integers(0, spoilt.size - 1))] = value
+    try:
+        model = dataclasses.replace(mixed, **{name: spoilt}).copy()
+    except BundleError:
+        return
+    ids = np.array([1, 2, 3, 2, 1, 3, 0, 1], np.uint32)
+    with np.errstate(all="ignore"):
+        mixing.learn(model, ids, words(), rates=np.full(8, 4095), counters=True, limit=255)
+        assert np.isfinite(mixing.distribution(model, mixing.read(model, ids[:3], words())[1])).all()
 
 
 @pytest.mark.skipif(len(available()) == 1, reason="no compiled kernels")

@@ -238,6 +238,13 @@ ADAM = Signature(
     parameter="float32[P?] written", first="float32[P?] written", second="float32[P?] written", gradient="float32[P?]"
 )
 
+# Context mixing (csrc/mixing.h): V tokens in the vocabulary, B rows, S words of a state, of which the first 16 are the
+# last tokens read, T tokens of a text.
+MIXING_STATES = Signature(states="uint32[B?,S]")
+MIXING_HISTORY = Signature(states="uint32[B?,16] < V")
+MIXING_ADVANCE = Signature(ids="uint32[B?] < V")
+MIXING_READ = Signature(ids="uint32[T?] < V", rates="int32[T?] < R optional")
+
 # N-gram models (csrc/ngram.cc): V tokens in the vocabulary, L n-grams of this order, C contexts of the order below.
 NGRAM = Signature(unigram="float64[V]", ids="uint32[T?] < V")
 NGRAM_STEP = Signature(ids="int64[B] < V", state="int64[B,N?]")

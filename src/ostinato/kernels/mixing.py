@@ -9,11 +9,11 @@ from ctypes import c_int32, c_int64, c_uint64, c_void_p
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.errors import UsageError
+from ostinato.kernels import gateway
 from ostinato.kernels import mixing_tables as tables
 from ostinato.kernels import mixing_twin as twin
 from ostinato.kernels.load import NUMPY, choose_isa, find_library
-from ostinato.kernels.mixing_tables import STATE_SIZE, MixingArrays
+from ostinato.kernels.mixing_tables import HISTORY, STATE_SIZE, MixingArrays
 from ostinato.protocols import Ids
 
 States = npt.NDArray[np.uint32]
@@ -23,6 +23,8 @@ _POINTERS = (
     "logarithms",
 )  # fmt: skip
 _LEARNT = ("records", "slots", "maps", "weights", "final_weights", "apm", "apm_last")
+_RATES = 4096
+"""Rates of learning are below it: a weight then moves by less than 2^19 at a time."""
 
 
 class _Model(ctypes.Structure):
@@ -37,17 +39,19 @@ class _Model(ctypes.Structure):
 
 def advance(model: MixingArrays, states: States, ids: Ids) -> States:
     """The states (B, STATE_SIZE) uint32 after one more token each, ids (B,). Raises UsageError."""
-    tokens, after = _tokens(model, ids), _states(states).copy()
+    after = _states(model, states).copy()
+    (tokens,) = gateway.MIXING_ADVANCE.take({"V": model.vocabulary_size, "B": len(after)}, ids)
     library = _library()
     if library is None:
-        return np.array([twin.advance(model, row, int(t)) for row, t in zip(after, tokens, strict=True)], np.uint32)
+        moved = [twin.advance(model, row, int(t)) for row, t in zip(after, tokens, strict=True)]
+        return np.array(moved, np.uint32).reshape(after.shape)
     library.ostinato_mixing_advance(_described(model), c_int64(len(tokens)), _pointer(tokens), _pointer(after))
     return after
 
 
 def distribution(model: MixingArrays, states: States) -> npt.NDArray[np.float64]:
-    """ln p of every token after each state: (B, V) float64."""
-    states, library = _states(states), _library()
+    """ln p of every token after each state: (B, V) float64. Raises UsageError."""
+    states, library = _states(model, states), _library()
     if library is None:
         return np.array([twin.distribution(model, row) for row in states]).reshape(-1, model.vocabulary_size)
     out = np.empty((len(states), model.vocabulary_size))
@@ -68,11 +72,10 @@ def learn(
 ) -> tuple[npt.NDArray[np.float64], States]:
     """`read`, after which `model` has learnt from each token in place.
 
-    rates: (T,) of the mixers and the maps, 0 where they stay as they are; None where nothing is to be predicted (zeros
-    are returned). counters: whether the counters learn; they believe to have seen at most `limit` (1 to 255).
+    rates: (T,) of the mixers and the maps, 0 (they stay as they are) to 4095; None where nothing is to be predicted
+    (zeros are returned). counters: whether the counters learn; they believe to have seen at most `limit` (1 to 255).
     """
-    if not 1 <= limit <= 255:
-        raise UsageError(f"the limit of the counters must be between 1 and 255, got {limit}")
+    gateway.number("limit", limit, 1, 255, whole=True)
     return _read(model, ids, states, rates, counters, limit, 1023, rates is not None)
 
 
@@ -86,10 +89,8 @@ def _read(
     map_limit: int,
     predict: bool,
 ) -> tuple[npt.NDArray[np.float64], States]:
-    tokens, after = _tokens(model, ids), _states(states).copy()
-    if len(after) != 1 or (rates is not None and rates.shape != tokens.shape):
-        raise UsageError("a text is read from one state, and learnt from with one rate for each token")
-    steps = None if rates is None else np.ascontiguousarray(rates, np.int32)
+    after = _states(model, states, rows=1).copy()
+    tokens, steps = gateway.MIXING_READ.take({"V": model.vocabulary_size, "R": _RATES}, ids, rates)
     library = _library()
     if library is None:
         scores, last = twin.read(model, tokens.tolist(), after[0], steps, counters, limit, map_limit, predict)
@@ -117,26 +118,22 @@ def _described(model: MixingArrays) -> "ctypes._CArgObject":
     return ctypes.byref(
         _Model(
             model.vocabulary_size,
-            *(array.ctypes.data for array in fixed),
+            *(gateway.address(array) for array in fixed),
             len(model.records) - 1,
             len(model.slots) - 1,
-            *(array.ctypes.data for array in learnt),
+            *(gateway.address(array) for array in learnt),
         )
     )
 
 
-def _tokens(model: MixingArrays, ids: Ids) -> npt.NDArray[np.uint32]:
-    tokens = np.asarray(ids)
-    if tokens.ndim != 1 or (len(tokens) and not 0 <= int(tokens.min()) <= int(tokens.max()) < model.vocabulary_size):
-        raise UsageError(f"token ids must be (T,) and lie in 0 .. {model.vocabulary_size - 1}")
-    return np.ascontiguousarray(tokens, np.uint32)
-
-
-def _states(states: States) -> States:
-    if states.ndim != 2 or states.shape[1] != STATE_SIZE or states.dtype != np.uint32:
-        raise UsageError(f"states must be uint32 (B, {STATE_SIZE}), got {states.dtype} {states.shape}")
-    return np.ascontiguousarray(states)
+def _states(model: MixingArrays, states: States, rows: int | None = None) -> States:
+    """The states as the kernel reads them, (B, STATE_SIZE): the tokens that they remember are in the vocabulary."""
+    sizes = {"S": STATE_SIZE} | ({} if rows is None else {"B": rows})
+    (taken,) = gateway.MIXING_STATES.take(sizes, states)
+    gateway.MIXING_HISTORY.take({"16": HISTORY, "V": model.vocabulary_size}, taken[:, :HISTORY])
+    dense: States = taken
+    return dense
 
 
 def _pointer(array: npt.NDArray[np.generic]) -> c_void_p:
-    return c_void_p(array.ctypes.data)
+    return c_void_p(gateway.address(array))

@@ -21,6 +21,9 @@ LINE, HISTORY = 24, 16
 STATE_SIZE = HISTORY + 9 + 2 * LINE
 """Words of a state (struct State in csrc/mixing.h)."""
 PROBE = 8
+LEAST_P = 16
+"""Of a counter: probabilities lie between it and 65536 less it."""
+LARGEST_WEIGHT = 1 << 30
 NEWLINE, OTHER, LETTER = 1, 2, 3
 """Classes of tokens; END_OF_DOCUMENT has 0."""
 
@@ -118,6 +121,12 @@ class MixingArrays:
             raise BundleError("the tokens of a context-mixing model are damaged; train or copy the model again")
         if len(tokens) and int(tokens.max()) >= size:
             raise BundleError("the records of a context-mixing model name no token; train or copy the model again")
+        used = self.slots[self.slots[:, 0] > 0, 1]
+        if len(used) and not LEAST_P <= int(used.min()) <= int(used.max()) <= 65536 - LEAST_P:
+            raise BundleError("the counters of a context-mixing model are damaged; train or copy the model again")
+        for weights in (self.weights, self.final_weights):
+            if max(int(weights.max()), -int(weights.min())) > LARGEST_WEIGHT:
+                raise BundleError("the weights of a context-mixing model are damaged; train or copy the model again")
 
     @property
     def vocabulary_size(self) -> int:

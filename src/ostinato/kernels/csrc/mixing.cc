@@ -74,6 +74,11 @@ int64_t make_record(const Model& m, uint32_t hash) {
   return least;
 }
 
+// A weight moves; one that is as large as an int can be wraps around.
+inline void move(int32_t& weight, int64_t by) {
+  weight = static_cast<int32_t>(static_cast<uint32_t>(weight) + static_cast<uint32_t>(by));
+}
+
 // Both layers and the maps move towards `bit`.
 void learn_decision(const Model& m, const Decision& d, int bit, const Rates& r) {
   if (d.alone) return;
@@ -83,14 +88,14 @@ void learn_decision(const Model& m, const Decision& d, int bit, const Rates& r) 
     const int64_t error = static_cast<int64_t>(target - d.set_p[j]) * r.weights;
     for (int i = 0; i < d.count; ++i) {
       const int k = d.kinds[i];
-      w[2 * k] += static_cast<int32_t>((error * d.inputs[i][0]) >> 20);
-      w[2 * k + 1] += static_cast<int32_t>((error * d.inputs[i][1]) >> 20);
+      move(w[2 * k], (error * d.inputs[i][0]) >> 20);
+      move(w[2 * k + 1], (error * d.inputs[i][1]) >> 20);
     }
-    w[2 * kKinds] += static_cast<int32_t>((error * 256) >> 20);
+    move(w[2 * kKinds], (error * 256) >> 20);
   }
   int32_t* w = m.final_weights + d.final_set * kSets;
   const int64_t error = static_cast<int64_t>(target - d.mixed_p) * r.weights;
-  for (int j = 0; j < kSets; ++j) w[j] += static_cast<int32_t>((error * d.layer[j]) >> 22);
+  for (int j = 0; j < kSets; ++j) move(w[j], (error * d.layer[j]) >> 22);
   for (int i = 0; i < d.count; ++i) learn_map(m, m.maps[256 * d.kinds[i] + d.histories[i]], bit, r.maps);
   for (int j = 0; j < 2; ++j) {
     uint16_t* entry = const_cast<uint16_t*>(d.apm[j]) + (d.apm_weight >> 11);
