@@ -2,9 +2,10 @@
 
     python tests/soak_networks.py [MINUTES] [SEED]
 
-Every attempt at training is a process of its own, and a third of them end by SIGKILL at any moment. Prints one JSON object:
-how often each thing was done, killed, or refused because another process was at work, and every other failure, of which
-there must be none: no load fails, no checkpoint is broken, every refusal is one line. The exit code is 1 if there was one.
+Every attempt at training is a process of its own, and a third of them end by SIGKILL at any moment. Prints one JSON
+object: how often each thing was done, killed, or refused because another process was at work, and every other failure,
+of which there must be none: no load fails, no checkpoint is broken, every refusal is one line. The exit code is 1 if
+there was one.
 """
 
 import json
