@@ -5,15 +5,16 @@ BIN := $(VENV)/bin
 BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/ostinato/kernels/csrc/*)
 DEMO := runs/demo
 
-.PHONY: base demo demo-begins tests test check format lint types imports bench soak fuzz $(FUZZ) wheel sanitize sanitized wasm clean help
+.PHONY: arm base demo demo-begins tests test check format lint types imports bench soak fuzz $(FUZZ) wheel sanitize sanitized wasm clean help
 
 help:
 	@echo "make demo    install into $(VENV), train on the bundled lyrics for two minutes, then write new ones"
 	@echo "make test    the tests"
-	@echo "make check   format, lint, types, import rules, tests, sanitizers"
+	@echo "make check   format, lint, types, import rules, tests, sanitizers, ARM64"
 	@echo "make base    the bundled base models again, from the texts in TEXTS (hours)"
 	@echo "make bench   side by side with other libraries"
 	@echo "make sanitize   the C++ kernels' tests under sanitizers"
+	@echo "make arm     the kernels for ARM64, cross-compiled, and their tests under qemu (skipped where its tools are absent)"
 	@echo "make wasm       the exported page's kernels, built again and compared with those that are shipped (clang 14, lld)"
 	@echo "make soak    ten minutes each of processes that train, save, load and overwrite in one folder"
 	@echo "make fuzz    a minute each of spoilt models, texts, recipes, archives and arrays"
@@ -33,7 +34,7 @@ demo-begins:
 
 test: tests
 
-check: format lint types imports tests sanitize
+check: format lint types imports tests sanitize arm
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -97,6 +98,10 @@ sanitized: $(VENV)/.dev
 	cmake --build build/sanitize --parallel
 sanitize: sanitized
 	$(SANITIZED_BY) OSTINATO_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest $(SANITIZED)
+
+# The ARM64 library and its tests under qemu-user; what the tools are: tests/on_arm.sh.
+arm: $(VENV)/.dev
+	PYTHON=$(BIN)/python tests/on_arm.sh
 
 # The kernels of `ostinato export --to html`. Another clang may give other bytes: put build/kernels.wasm in place and test it.
 PAGE := src/ostinato/export/files

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ostinato.errors import UsageError
 
-ISAS = ("portable", "avx2", "avx512", "vnni", "amx")
-"""Instruction sets of the compiled kernels, each including those before it; the index is the C interface's number."""
+ISAS = ("portable", "avx2", "avx512", "vnni", "amx", "neon", "dotprod")
+"""Instruction sets of the compiled kernels; the index is the C interface's number. Each includes those before it of its
+kind of CPU: x86-64 has them up to "amx", ARM64 "neon" (every one) and "dotprod" (ARMv8.2's dot products of bytes)."""
 
 NUMPY = "numpy"
 """The name that stands for the NumPy twin in place of an instruction set."""

@@ -13,8 +13,9 @@ namespace ostinato {
 // Raised whenever an exported function changes; kernels/load.py holds the same number and refuses another one.
 constexpr int32_t kInterfaceVersion = 3;
 
-// Instruction sets, each including those before it. The numbers are those of ISAS in kernels/load.py.
-enum Isa : int32_t { kPortable = 0, kAvx2 = 1, kAvx512 = 2, kVnni = 3, kAmx = 4 };
+// Instruction sets, each including those of its architecture before it: x86-64 up to kAmx, then ARM64. The numbers are those
+// of ISAS in kernels/load.py.
+enum Isa : int32_t { kPortable = 0, kAvx2, kAvx512, kVnni, kAmx, kNeon, kDotprod, kLastIsa = kDotprod };
 
 // Whether this CPU and operating system can run `isa`, and this library holds code for it.
 bool supports(Isa isa);

@@ -8,6 +8,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+#elif defined(__aarch64__)
+#if defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#endif
 #endif
 
 namespace ostinato {
@@ -58,6 +67,25 @@ Isa detect() {
     return kVnni;
   return kAmx;
 }
+#elif defined(__aarch64__)
+// NEON belongs to every ARM64 CPU; the dot products of bytes came with ARMv8.2.
+bool has_dotprod() {
+#if defined(__linux__)
+  constexpr unsigned long kAsimdDp = 1ul << 20;  // HWCAP_ASIMDDP
+  return getauxval(AT_HWCAP) & kAsimdDp;
+#elif defined(__APPLE__)
+  int found = 0;
+  size_t size = sizeof found;
+  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &found, &size, nullptr, 0) == 0 && found;
+#elif defined(_WIN32)
+  constexpr DWORD kDotProducts = 43;  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE
+  return IsProcessorFeaturePresent(kDotProducts);
+#else
+  return false;
+#endif
+}
+
+Isa detect() { return has_dotprod() ? kDotprod : kNeon; }
 #else
 Isa detect() { return kPortable; }
 #endif
@@ -79,6 +107,12 @@ bool built(Isa isa) {
     case kAmx: return true;
 #endif
 #endif
+#if defined(OSTINATO_HAVE_NEON)
+    case kNeon: return true;
+#endif
+#if defined(OSTINATO_HAVE_DOTPROD)
+    case kDotprod: return true;
+#endif
     default: return false;
   }
 }
@@ -91,7 +125,7 @@ bool supports(Isa isa) {
 }
 
 Isa best_isa() {
-  for (int32_t isa = kAmx; isa > kPortable; --isa)
+  for (int32_t isa = kLastIsa; isa > kPortable; --isa)
     if (supports(Isa(isa))) return Isa(isa);
   return kPortable;
 }
@@ -101,7 +135,7 @@ Isa best_isa() {
 OSTINATO_API int32_t ostinato_interface_version() { return ostinato::kInterfaceVersion; }
 
 OSTINATO_API int32_t ostinato_supports(int32_t isa) {
-  return isa >= ostinato::kPortable && isa <= ostinato::kAmx && ostinato::supports(ostinato::Isa(isa));
+  return isa >= ostinato::kPortable && isa <= ostinato::kLastIsa && ostinato::supports(ostinato::Isa(isa));
 }
 
 OSTINATO_API int32_t ostinato_best_isa() { return ostinato::best_isa(); }

@@ -49,5 +49,7 @@ extern const DecodeTable kDecodeAvx2;
 extern const DecodeTable kDecodeAvx512;
 extern const DecodeTable kDecodeVnni;
 extern const DecodeTable kDecodeAmx;
+extern const DecodeTable kDecodeNeon;
+extern const DecodeTable kDecodeDotprod;
 
 }  // namespace ostinato

@@ -30,6 +30,12 @@ const DecodeTable& decode_table(int32_t isa) {
 #if defined(OSTINATO_HAVE_AMX)
     case kAmx: return kDecodeAmx;
 #endif
+#if defined(OSTINATO_HAVE_NEON)
+    case kNeon: return kDecodeNeon;
+#endif
+#if defined(OSTINATO_HAVE_DOTPROD)
+    case kDotprod: return kDecodeDotprod;
+#endif
     default: return kDecodePortable;
   }
 }
@@ -90,7 +96,7 @@ bool Model::valid(const Shape& s) {
   auto within = [](int32_t value, int32_t low, int32_t high) { return value >= low && value <= high; };
   return within(s.cell, kRnn, kLstm) && within(s.layers, 1, 64) && within(s.hidden, 1, 1 << 16) &&
          within(s.embedding, 0, 1 << 16) && within(s.vocabulary, 1, 1 << 28) && within(s.tied, 0, s.embedding > 0) &&
-         within(s.int8, 0, 1) && within(s.isa, kPortable, kAmx) && supports(Isa(s.isa)) && s.table_bytes >= 0;
+         within(s.int8, 0, 1) && within(s.isa, kPortable, kLastIsa) && supports(Isa(s.isa)) && s.table_bytes >= 0;
 }
 
 Model::Model(const Shape& s)

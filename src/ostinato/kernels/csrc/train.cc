@@ -11,8 +11,6 @@ enum Precision : int32_t { kFloat = 0, kBfloat = 1 };
 
 #if defined(__x86_64__) && !defined(_MSC_VER)
 bool has_bfloat() { return __builtin_cpu_supports("avx512bf16"); }
-#else
-bool has_bfloat() { return false; }
 #endif
 
 // The kernels of `precision` at instruction set `isa` or the best below it; null where there are none.
@@ -22,7 +20,7 @@ const Table* table(int32_t precision, int32_t isa) {
 #if defined(OSTINATO_HAVE_AMX)
     if (may(kAmx)) return &kBfloatAmx;
 #endif
-#if defined(OSTINATO_HAVE_VNNI)
+#if defined(OSTINATO_HAVE_VNNI) && defined(__x86_64__) && !defined(_MSC_VER)
     if (may(kVnni) && has_bfloat()) return &kBfloatVnni;
 #endif
     return nullptr;
@@ -32,6 +30,9 @@ const Table* table(int32_t precision, int32_t isa) {
 #endif
 #if defined(OSTINATO_HAVE_AVX2)
   if (may(kAvx2)) return &kFloatAvx2;
+#endif
+#if defined(OSTINATO_HAVE_NEON)
+  if (may(kNeon)) return &kFloatNeon;
 #endif
   return &kFloatPortable;
 }

@@ -44,6 +44,8 @@ inline V square_root(V x) {
   return (V)_mm512_sqrt_ps((__m512)x);
 #elif defined(__AVX2__)
   return (V)_mm256_sqrt_ps((__m256)x);
+#elif defined(OSTINATO_NEON)
+  return (V)vsqrtq_f32((float32x4_t)x);
 #else
   V root;
   for (int lane = 0; lane < kWidth; ++lane) root[lane] = sqrtf(x[lane]);

@@ -14,6 +14,9 @@ struct FloatEngine {
 #elif defined(__AVX2__)
   static constexpr int kRows = 6, kPanels = 1, kGroup = 16;
   static constexpr int64_t kDepth = 256;
+#elif defined(OSTINATO_NEON)
+  static constexpr int kRows = 6, kPanels = 1, kGroup = 16;  // 24 sums, a panel's row and 6 of the left, of 32 registers
+  static constexpr int64_t kDepth = 256;
 #else
   static constexpr int kRows = 4, kPanels = 1, kGroup = 24;
   static constexpr int64_t kDepth = 256;
@@ -147,22 +150,36 @@ struct FloatEngine {
     for (int i = 0; i < kBlock; ++i)
       if (i < columns) _mm512_mask_storeu_epi32(to + i * rows, mask, v[i]);
 #elif defined(__AVX2__)
-    if (rows > 8) return put_columns_by_value(to, rows, columns, values);
-    __m256 v[2][8];
-    for (int r = 0; r < 8; ++r) {
-      const Block b = r < rows ? values(r) : Block{};
-      v[0][r] = (__m256)b.part[0], v[1][r] = (__m256)b.part[1];
-    }
-    transpose(v[0]), transpose(v[1]);
     const int64_t kept = least(columns, kBlock);
-    for (int64_t i = 0; i < kept; ++i) put_column(to + i * rows, rows, v[i / 8][i % 8]);
+    for (int64_t first = 0; first < rows; first += 8) {
+      __m256 v[2][8];
+      for (int r = 0; r < 8; ++r) {
+        const Block b = first + r < rows ? values(first + r) : Block{};
+        v[0][r] = (__m256)b.part[0], v[1][r] = (__m256)b.part[1];
+      }
+      transpose(v[0]), transpose(v[1]);
+      for (int64_t i = 0; i < kept; ++i) put_column(to + i * rows + first, rows - first, v[i / 8][i % 8]);
+    }
+#elif defined(OSTINATO_NEON)
+    for (int64_t first = 0; first < rows; first += 4) {
+      Block b[4];
+      for (int r = 0; r < 4; ++r) b[r] = first + r < rows ? values(first + r) : Block{};
+      for (int i = 0; i < least(columns, kBlock); i += 4) {
+        float32x4_t v[4];
+        for (int r = 0; r < 4; ++r) v[r] = (float32x4_t)b[r].part[i / 4];
+        transpose(v);
+        for (int j = 0; j < least(4, columns - i); ++j) put_column(to + (i + j) * rows + first, rows - first, v[j]);
+      }
+    }
 #else
     put_columns_by_value(to, rows, columns, values);
 #endif
   }
 
 #if defined(__AVX2__) && !defined(__AVX512F__)
+  // At most 8 rows.
   static void put_column(float* to, int64_t rows, __m256 v) {
+    if (rows >= 8) return _mm256_storeu_ps(to, v);
     __m128 part = _mm256_castps256_ps128(v);
     if (rows >= 4) {
       _mm_storeu_ps(to, part);
@@ -176,6 +193,14 @@ struct FloatEngine {
       to += 2, rows -= 2;
     }
     if (rows) _mm_store_ss(to, part);
+  }
+#elif defined(OSTINATO_NEON)
+  // At most 4 rows.
+  static void put_column(float* to, int64_t rows, float32x4_t v) {
+    if (rows >= 4) return vst1q_f32(to, v);
+    if (rows >= 2) vst1_f32(to, vget_low_f32(v));
+    if (rows == 1) vst1q_lane_f32(to, v, 0);
+    if (rows == 3) vst1q_lane_f32(to + 2, v, 2);
   }
 #endif
 

@@ -14,8 +14,14 @@ double peak() {
   double best = 0;
   for (int loop = 0; loop < 10; ++loop) {
     const auto begin = std::chrono::steady_clock::now();
-    for (int turn = 0; turn < kTurns; ++turn)
+    for (int turn = 0; turn < kTurns; ++turn) {
+#if defined(__aarch64__)
+      __asm__ volatile("" : "+w"(factor));  // ARM adds to a sum in place: that the product is always the same must not show
+      for (V& sum : sums) sum += factor * term;
+#else
       for (V& sum : sums) sum = sum * factor + term;
+#endif
+    }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     const double rate = 2.0 * kSums * kWidth * kTurns / seconds / 1e9;
     if (rate > best) best = rate;

@@ -30,6 +30,17 @@ class FlushDenormals {
 
  private:
   unsigned saved_;
+#elif defined(__aarch64__) && defined(__GNUC__)
+  FlushDenormals() {
+    __asm__ volatile("mrs %0, fpcr" : "=r"(saved_));
+    __asm__ volatile("msr fpcr, %0" ::"r"(saved_ | 1ull << 24));
+  }
+  ~FlushDenormals() { __asm__ volatile("msr fpcr, %0" ::"r"(saved_)); }
+  FlushDenormals(const FlushDenormals&) = delete;
+  FlushDenormals& operator=(const FlushDenormals&) = delete;
+
+ private:
+  uint64_t saved_;
 #endif
 };
 

@@ -3,6 +3,9 @@
 #include <cstring>
 
 #include "train_team.h"
+#if defined(OSTINATO_NEON)  // train_neon.cc: what ARM64 can do beyond portable code
+#include <arm_neon.h>
+#endif
 #if defined(__GNUC__) && !defined(__clang__)
 // GCC 12's own intrinsics start from values they leave unset on purpose.
 #pragma GCC diagnostic ignored "-Wuninitialized"
@@ -124,6 +127,15 @@ inline void transpose(__m256 (&r)[8]) {
     t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
   }
   for (int i = 0; i < 8; ++i) r[i] = t[i];
+}
+#elif defined(OSTINATO_NEON)
+// Transposes 4 x 4 floats.
+inline void transpose(float32x4_t (&r)[4]) {
+  const float32x4x2_t t = vtrnq_f32(r[0], r[1]), u = vtrnq_f32(r[2], r[3]);
+  for (int i = 0; i < 2; ++i) {
+    r[i] = vcombine_f32(vget_low_f32(t.val[i]), vget_low_f32(u.val[i]));
+    r[2 + i] = vcombine_f32(vget_high_f32(t.val[i]), vget_high_f32(u.val[i]));
+  }
 }
 #endif
 
