@@ -1,5 +1,6 @@
 """The ASGI application: the endpoints behind the gate."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from ostinato.server import cutting, listing, own
 from ostinato.server.chat import CHAT
 from ostinato.server.completions import COMPLETIONS
 from ostinato.server.endpoint import Call, Endpoint, Json, call_of
-from ostinato.server.gate import Gate
+from ostinato.server.gate import Gate, MayAsk
 from ostinato.server.metrics import Metrics
 from ostinato.server.openapi import document
 from ostinato.server.options import Options
@@ -33,15 +34,7 @@ def build(models: "dict[str, Model]", options: Options, log: Callable[[str], Non
     metrics = Metrics()
     service = Service(models, options, metrics)
     metrics.watch({name: one.engine for name, one in service.served.items()})
-    described = document(ENDPOINTS, keys=bool(options.keys))
-
-    async def openapi(call: Call) -> Response:
-        return Json(described)
-
-    about = Endpoint("GET", "/openapi.json", openapi, "The OpenAPI document", {"type": "object"})
-    app: ASGIApp = Router(service, (*ENDPOINTS, about))
-    public = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.public)
-    app = Gate(app, service, metrics, public, log)
+    app: ASGIApp = assemble(service, ENDPOINTS, log)
     if options.origins:
         app = CORSMiddleware(
             app, allow_origins=options.origins, allow_methods=["GET", "POST"], expose_headers=["x-request-id"],
@@ -50,23 +43,40 @@ def build(models: "dict[str, Model]", options: Options, log: Callable[[str], Non
     return app, service
 
 
+def assemble(
+    service: Service, endpoints: Sequence[Endpoint], log: Callable[[str], None], may_ask: MayAsk | None = None
+) -> ASGIApp:
+    """The endpoints, and the document that lists them, behind the gate. may_ask: see `Gate`."""
+    described = document(endpoints, keys=bool(service.options.keys))
+
+    async def openapi(call: Call) -> Response:
+        return Json(described)
+
+    about = Endpoint("GET", "/openapi.json", openapi, "The OpenAPI document", {"type": "object"})
+    public = frozenset(endpoint.path for endpoint in endpoints if endpoint.public)
+    return Gate(Router(service, (*endpoints, about)), service, public, log, may_ask)
+
+
 class Router:
-    """Finds the endpoint of a request and lets it answer. Raises Problem, and what the endpoint raises."""
+    """Finds the endpoint of a request and lets it answer. Raises Problem, and what the endpoint raises.
+
+    A part of an endpoint's path in braces stands for any one part, `{rest:path}` at the end for all that follow.
+    """
 
     def __init__(self, service: Service, endpoints: Sequence[Endpoint]) -> None:
         self._service = service
-        self._found: dict[str, dict[str, Endpoint]] = {}
+        self._plain: dict[str, dict[str, Endpoint]] = {}
+        self._named: dict[str, tuple[re.Pattern[str], dict[str, Endpoint]]] = {}
         for endpoint in endpoints:
-            self._found.setdefault(endpoint.path.partition("{")[0], {})[endpoint.method] = endpoint
+            if "{" in endpoint.path:
+                pattern = re.compile(_PART.sub(_as_pattern, re.escape(endpoint.path)), re.DOTALL)
+                self._named.setdefault(endpoint.path, (pattern, {}))[1][endpoint.method] = endpoint
+            else:
+                self._plain.setdefault(endpoint.path, {})[endpoint.method] = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        path: str = scope["path"]
-        methods = self._found.get(path)
-        if methods is None:  # the last part may be a name
-            head, _, name = path.rpartition("/")
-            methods = self._found.get(f"{head}/", {}) if name else {}
-            scope["path_params"] = {"name": name}
+        methods = self._find(scope)
         if not methods:
             raise Problem(404, "there is nothing at this address: /openapi.json lists all", code="not_found")
         endpoint = methods.get("GET" if scope["method"] == "HEAD" else scope["method"])
@@ -76,3 +86,19 @@ class Router:
         request = Request(scope, receive, send)
         response = await endpoint.handle(await call_of(self._service, endpoint, request))
         await response(scope, receive, send)
+
+    def _find(self, scope: Scope) -> dict[str, Endpoint] | None:
+        if (methods := self._plain.get(scope["path"])) is not None:
+            return methods
+        for pattern, methods in self._named.values():
+            if (found := pattern.fullmatch(scope["path"])) is not None:
+                scope["path_params"] = found.groupdict()
+                return methods
+        return None
+
+
+_PART = re.compile(r"\\{(\w+)(:path)?\\}")
+
+
+def _as_pattern(part: re.Match[str]) -> str:
+    return f"(?P<{part[1]}>{'.+' if part[2] else '[^/]+'})"

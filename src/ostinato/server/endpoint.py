@@ -71,6 +71,8 @@ async def call_of(service: Service, endpoint: Endpoint, request: Request) -> Cal
     if endpoint.body is not None:
         raw = await _json(request, service)
         body = check(raw, endpoint.body, "")
+        if isinstance(name := body.get("model"), str):
+            await service.prepare(name)
     return Call(service, request, body, record, raw)
 
 

@@ -12,7 +12,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ostinato.engine import StoppedError
 from ostinato.errors import OstinatoError
 from ostinato.server.endpoint import Record, problem_response
-from ostinato.server.metrics import Metrics
 from ostinato.server.options import Options
 from ostinato.server.problems import Problem
 from ostinato.server.service import Service, fault
@@ -42,16 +41,34 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
+def check_host(host: str) -> None:
+    """Raises Problem where the header `Host` does not name this machine as only this machine calls itself."""
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    if name.lower() not in _LOCAL:
+        raise Problem(403, f"this server is for this machine alone, and knows no host {host[:80]!r}")
+
+
+MayAsk = Callable[[Scope], None]
+
+
 class Gate:
     """ASGI middleware; see the top of this file."""
 
     def __init__(
-        self, app: ASGIApp, service: Service, metrics: Metrics, public: frozenset[str], log: Callable[[str], None]
+        self,
+        app: ASGIApp,
+        service: Service,
+        public: frozenset[str],
+        log: Callable[[str], None],
+        may_ask: MayAsk | None = None,
     ) -> None:
-        self._app, self._service, self._metrics = app, service, metrics
+        """public: paths that are open to those without a key. may_ask: raises Problem for a request that may not be
+        made (None: by keys, and by the host's name where only this machine can ask)."""
+        self._app, self._service, self._metrics = app, service, service.metrics
         self._options: Options = service.options
         self._public, self._log = public, log
         self._keys = Keys(service.options.keys)
+        self._may_ask = may_ask or self._check
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""
@@ -70,7 +87,7 @@ class Gate:
             await send(message)
 
         try:
-            self._check(scope)
+            self._may_ask(scope)
             await self._app(scope, receive, numbered)
         except StoppedError as error:
             record.error = str(error)
@@ -104,10 +121,7 @@ class Gate:
                 )
         elif self._options.loopback:
             # a page on the web may give its own name the address 127.0.0.1, and then ask as if it were this machine
-            host = headers.get(b"host", "localhost")
-            name = host if host.endswith("]") else host.rpartition(":")[0] or host
-            if name.lower() not in _LOCAL:
-                raise Problem(403, f"this server is for this machine alone, and knows no host {host[:80]!r}")
+            check_host(headers.get(b"host", "localhost"))
 
     def _note(self, scope: Scope, record: Record, status: int, seconds: float) -> None:
         route = scope.get("ostinato.route", "other")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from ostinato.errors import OstinatoError, UsageError
 from ostinato.server.app import build
@@ -72,12 +73,18 @@ def serve(models: "dict[str, Model]", options: Options, *, workers: int = 1) -> 
 
 def _work(models: "dict[str, Model]", options: Options, listening: socket.socket) -> int:
     app, service = build(models, options)
+    run_app(app, service, listening)
+    return 0
+
+
+def run_app(app: ASGIApp, service: Service, listening: socket.socket) -> None:
+    """Answer what comes to the socket until a signal ends it; what was begun is finished first."""
+    options = service.options
     config = uvicorn.Config(
         app, http="h11", ws="none", loop="asyncio", lifespan="off", log_config=None, access_log=False,
         server_header=False, timeout_graceful_shutdown=max(1, round(options.drain_seconds)), backlog=BACKLOG,
     )  # fmt: skip
     asyncio.run(_run(_Server(config), service, listening))
-    return 0
 
 
 async def _run(server: _Server, service: Service, listening: socket.socket) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,12 +37,15 @@ class Service:
 
     def __init__(self, models: "dict[str, Model]", options: Options, metrics: "Metrics") -> None:
         self.options, self.metrics = options, metrics
-        self.served = {name: Served(name, model, options) for name, model in models.items()}
+        self.served: Mapping[str, Served] = {name: Served(name, model, options) for name, model in models.items()}
         self.stopping = False
         self._paths = sorted(
             ((str(path), name) for name, model in models.items() for path in _paths(model.path)),
             key=lambda p: -len(p[0]),
         )
+
+    async def prepare(self, name: str) -> None:
+        """Called before a request that names a model is answered: `find` is then quick."""
 
     def find(self, name: str | None) -> Served:
         """The model of this name; the only one where none is named. Raises Problem."""
