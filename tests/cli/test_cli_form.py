@@ -12,6 +12,7 @@ from ostinato.cli import suggest
 from ostinato.cli.main import main
 from ostinato.errors import TextError, UsageError
 from ostinato.form import Form
+from ostinato.text.report import rhyme_report
 
 
 def parse(*arguments):
@@ -47,7 +48,7 @@ def test_what_cannot_be_asked_for(tmp_path):
 
 
 def test_rhyme_of_texts():
-    report = form_options.rhyme_report(["月光\n很长\n人心", "光"])
+    report = rhyme_report(["月光\n很长\n人心", "光"])
     assert report == {"lines": 4, "rhyming": 0.5, "couplets": 0.5, "alternate": 0.0}
 
 

@@ -39,7 +39,8 @@ def train(verses, out, *more, steps=20, **options):
 def test_what_a_run_leaves(verses, tmp_path):
     result = train(verses, tmp_path / "out", "text.documents=^# ")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        ".run.json", "checkpoint", "loss.png", "loss.svg", "metrics.jsonl", "model", "recipe.toml", "text"
+        ".run.json", "checkpoint", "loss.png", "loss.svg", "metrics.jsonl", "model", "recipe.toml", "samples.jsonl",
+        "text"
     ]  # fmt: skip
     bundle = read_bundle(tmp_path / "out")
     assert bundle.config["text"]["heading"] == "# "

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ostinato.encodings import read_user_text
-from ostinato.errors import MissingExtraError, TextError, UsageError
+from ostinato.errors import TextError, UsageError
 
 if TYPE_CHECKING:
     from ostinato.form import Form
@@ -84,23 +84,6 @@ def speaking_of_options() -> Iterator[None]:
     except UsageError as error:
         text = _NAMED.sub(lambda match: "--" + (match[1] or match[2]).replace("_", "-"), str(error))
         raise type(error)(text) from None
-
-
-def rhyme_report(texts: "list[str]") -> dict[str, Any] | None:
-    """Rhyme density of texts for `info`; None if the extra `form` is not installed."""
-    from ostinato.text.rhyme import rhyme_density
-    from ostinato.text.sounds import Sounds
-
-    try:
-        found = rhyme_density((line for text in texts for line in [*text.split("\n"), ""]), Sounds())
-    except MissingExtraError:
-        return None
-    return {
-        "lines": found.lines,
-        "rhyming": round(found.density, 4),
-        "couplets": round(found.couplets / max(found.lines, 1), 4),
-        "alternate": round(found.alternate / max(found.lines, 1), 4),
-    }
 
 
 def _words(given: list[str]) -> tuple[str, ...]:

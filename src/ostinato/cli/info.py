@@ -1,17 +1,10 @@
 """`ostinato info [MODEL|TEXT...]`"""
 
 import argparse
-import dataclasses
-import tempfile
 from pathlib import Path
-from typing import Any
 
-from ostinato.cli.form import rhyme_report
-from ostinato.errors import BundleError, TextError
+from ostinato.errors import BundleError
 from ostinato.terminal import activity, note, say, say_json
-
-_RHYMES_UP_TO = 5_000_000
-"""Longer texts (in characters) are not searched for rhymes, which takes about a second per million characters."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,35 +54,15 @@ def _model(folder: Path, args: argparse.Namespace) -> int:
 
 def _text(args: argparse.Namespace) -> int:
     from ostinato.settings import TextSettings, from_mapping
-    from ostinato.text import prepare
+    from ostinato.text.report import report_texts
 
     settings = from_mapping(
         "text", {"tokenizer": args.tokenizer, "documents": args.documents}, TextSettings(), "ostinato info"
     )
-    with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
-        with activity("reading the text"):
-            try:
-                corpus = prepare(args.what, settings, Path(folder), encoding=args.encoding)
-            except TextError as error:
-                if "too few to hold a part out" not in str(error) or "-" in args.what:  # standard input is read once
-                    raise
-                whole = dataclasses.replace(settings, heldout=0.0)
-                corpus = prepare(args.what, whole, Path(folder), encoding=args.encoding)
-        report: dict[str, Any] = {
-            "names": list(corpus.names),
-            "tokenizer": corpus.settings.tokenizer,
-            "documents": corpus.settings.documents,
-            "vocabulary": corpus.tokenizer.vocabulary_size,
-            **{
-                name: {"documents": split.documents, "tokens": split.tokens, "characters": split.characters}
-                for name, split in (("train", corpus.train), ("heldout", corpus.heldout))
-            },
-        }
-        if corpus.train.characters <= _RHYMES_UP_TO:
-            with activity("looking for rhymes"):
-                report["rhyme"] = rhyme_report([*corpus.texts("train"), *corpus.texts("heldout")])
-        for remark in corpus.notes:
-            note(remark)
+    found = report_texts(args.what, settings, args.encoding, doing=activity)
+    report = found.figures
+    for remark in found.notes:
+        note(remark)
     if args.json:
         say_json(report)
         return 0

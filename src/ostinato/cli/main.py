@@ -20,6 +20,7 @@ COMMANDS = {
     "score": "measure how well a model predicts a text",
     "compare": "compare n-grams, a window network, the network and a mixture on one held-out split",
     "serve": "serve models over HTTP: OpenAI's API and more",
+    "studio": "in the browser: train, write, look inside",
     "predict": "predict tags, classes, translations, next lines or forecasts",
     "export": "export a model to another format: ONNX, Hugging Face, ARPA",
     "info": "describe a text, a model or this machine",

@@ -1,6 +1,6 @@
 """Files and folders that others may be using: locks, writing whole or not at all, reading what may be hostile."""
 
-from ostinato.files.locks import hold, refuse_if_held
+from ostinato.files.locks import hold, holder, refuse_if_held
 from ostinato.files.reading import UnsafeFileError, open_regular, parse_json, path, read_regular
 from ostinato.files.writing import NotFlushedError, flush, replacing, sweep, unique, write_file
 
@@ -9,6 +9,7 @@ __all__ = [
     "UnsafeFileError",
     "flush",
     "hold",
+    "holder",
     "open_regular",
     "parse_json",
     "path",

@@ -74,20 +74,39 @@ def hold(lock: Path, *, what: str, place: Path, wait: float = 0.0) -> Iterator[b
 
 def refuse_if_held(lock: Path, *, place: Path) -> None:
     """Raise BusyError where another process holds `lock`; nothing is made or kept."""
+    with _held_by_another(lock) as handle:
+        if handle is not None:
+            raise _busy(handle, place)
+
+
+def holder(lock: Path) -> int | None:
+    """The number of the other process that holds `lock` just now; 0 where it is not known, None where none does."""
+    with _held_by_another(lock) as handle:
+        return None if handle is None else _named(handle)[0] or 0
+
+
+@contextlib.contextmanager
+def _held_by_another(lock: Path) -> Iterator[int | None]:
+    """The lock file, open, where another process holds it; else None."""
     lock = Path(os.path.realpath(lock.parent)) / lock.name
     with _guard:
         if fcntl is None or lock in _held:
+            yield None
             return
     try:
         handle = os.open(lock, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:  # there is none: nobody holds it
+        yield None
         return
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        held = False
     except BlockingIOError:
-        raise _busy(handle, place) from None
+        held = True
     except OSError:  # a file system without locks
-        return
+        held = False
+    try:
+        yield handle if held else None
     finally:
         os.close(handle)
 
@@ -136,12 +155,18 @@ def _is(handle: int, path: Path) -> bool:
     return os.path.samestat(there, os.fstat(handle))
 
 
-def _busy(handle: int, place: Path) -> BusyError:
+def _named(handle: int) -> tuple[int | None, str]:
+    """The process that an open lock file names, and what it does."""
     with contextlib.suppress(OSError):
         os.lseek(handle, 0, os.SEEK_SET)
     number, _, what = os.read(handle, 200).decode("utf-8", "replace").strip().partition(" ")
-    who = f"process {number}" + (f" ({what})" if what else "") if number.isdecimal() else "another process"
-    if number == str(os.getpid()):
+    return int(number) if number.isdecimal() else None, what
+
+
+def _busy(handle: int, place: Path) -> BusyError:
+    number, what = _named(handle)
+    who = "another process" if number is None else f"process {number}" + (f" ({what})" if what else "")
+    if number == os.getpid():
         who = f"another thread of this process ({what})"
     return BusyError(f"{who} is writing in {place}: wait until it has ended, or name another folder")
 

@@ -31,7 +31,7 @@ _PART = ".part-of-mixture"
 _ASIDE, _WAS = ".replaced", ".was.json"
 _SIGNS = (_COMPARISON, "model", "checkpoint", "metrics.jsonl")
 
-_FILES = ("recipe.toml", "metrics.jsonl", "loss.svg", "loss.png")
+_FILES = ("recipe.toml", "metrics.jsonl", "samples.jsonl", "loss.svg", "loss.png")
 _COMPARED_FILES = ("compare.json", "compare.csv", "compare.svg", "compare.png")
 _SAVED = ("model", "checkpoint")
 _CORPORA = ("text", "heldout")
@@ -116,6 +116,16 @@ def check_folder(out: Path, *, resume: bool | None = False, overwrite: bool = Fa
     if resume and not can_go_on:
         instead = "--overwrite starts it anew" if held else "leave out --resume to start one"
         raise TrainingError(f"nothing to resume: no checkpoint at {out / 'checkpoint'} yet; {instead}")
+
+
+def foreign(out: Path) -> str | None:
+    """The first thing in the run folder `out` that no run made there, whatever its name; None where there is none."""
+    known = {*_FILES, *_COMPARED_FILES, *_own_folders(out), MARK, _COMPARISON, _PART, _ASIDE, RUN_LOCK}
+    with contextlib.suppress(FileNotFoundError):
+        for entry in sorted(out.iterdir()):
+            if entry.name not in known and not _is_left_over(entry.name):
+                return entry.name
+    return _stranger(out)
 
 
 def find_network_folder(out: Path) -> Path | None:

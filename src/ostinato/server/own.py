@@ -163,13 +163,17 @@ def _check_length(call: Call, ids: list[int], most: int) -> None:
 # -- /api/write ----------------------------------------------------------------------------------------------------
 
 
-def _request(body: dict[str, Any]) -> WriteRequest:
-    given = dict(body.get("form", {}))
-    form = None
-    if "form" in body:
-        length = given.pop("length", None)
-        include, ban = tuple(given.pop("include", ())), tuple(given.pop("ban", ()))
-        form = Form(length=length, include=include, ban=ban, **given)
+def form_of(given: dict[str, Any]) -> Form:
+    """The form that a body's `form` describes. Raises UsageError."""
+    named = dict(given)
+    length = named.pop("length", None)
+    include, ban = tuple(named.pop("include", ())), tuple(named.pop("ban", ()))
+    return Form(length=length, include=include, ban=ban, **named)
+
+
+def request_of(body: dict[str, Any]) -> WriteRequest:
+    """The request that a body of WRITE describes. Raises UsageError."""
+    form = form_of(body["form"]) if "form" in body else None
     names = ("lines", "tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "title", "search",
              "max_copy")  # fmt: skip
     options: Any = {name: body[name] for name in names if name in body}
@@ -189,7 +193,7 @@ async def write(call: Call) -> Response:
     served = call.service.find(body.get("model"))
     tokens = body.get("tokens")
     check_limits(call, body["count"], tokens)
-    request = _request(body)
+    request = request_of(body)
     ids = served.text_model.encode(request.prompt)
     _check_length(call, list(ids), options.prompt_tokens)
     record_call(call, served, [Prompt(request.prompt, ids)])

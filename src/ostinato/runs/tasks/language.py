@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from ostinato.runs.line_to_beat import SPLIT, Line, find_line, verdict
 from ostinato.runs.mixture import mixed_with_counts
 from ostinato.runs.network import Built, NetworkTask, Settled
 from ostinato.runs.picture import LossPicture
-from ostinato.runs.samples import sample_text
+from ostinato.runs.samples import append_sample, sample_text
 from ostinato.runs.saving import ModelWriter, loss_figures
 from ostinato.runs.start import Origin, carried_over, find_origin, read_start, shaped, start_rate, starting_tokenizer
 from ostinato.runs.task import Run
@@ -282,6 +283,7 @@ class Samples(Observer):
 
     def __init__(self, seen: Observers, corpus: Corpus, model: LanguageModel, out: Path) -> None:
         self._seen, self._corpus, self._model = seen, corpus, model
+        self._out = out
         self._picture = LossPicture(out, seen.noted, title=", ".join(corpus.names))
         self._sample, self._sampled = "", 0.0
 
@@ -293,6 +295,8 @@ class Samples(Observer):
             with activity("writing a sample"):
                 self._sample = sample_text(self._model, self._corpus)
             self._seen.noted("\n".join(f"    {line}" for line in self._sample.splitlines()))
+            with suppress(OSError):  # a sample that is not kept is no reason to end the run
+                append_sample(self._out, step=row.step, seconds=row.seconds, text=self._sample)
             self._picture.draw(self._sample)
 
     def finished(self) -> None:

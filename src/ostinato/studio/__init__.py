@@ -1,0 +1,1 @@
+"""The studio: a page on this machine to train, write and look inside with, and the routes that it asks."""
