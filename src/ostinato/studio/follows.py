@@ -66,4 +66,5 @@ def correlations(units: npt.NDArray[np.float32], feature: Floats) -> Floats:
     f = feature - feature.mean()
     scale = np.sqrt((centred.astype(np.float64) ** 2).sum(axis=0) * (f**2).sum())
     products = centred.T.astype(np.float64) @ f
-    return np.divide(products, scale, out=np.zeros(len(products)), where=scale > 1e-12)
+    found: Floats = np.divide(products, scale, out=np.zeros(len(products)), where=scale > 1e-12)
+    return found

@@ -20,7 +20,8 @@ _GATES = {"rnn": 1, "rnn-relu": 1, "gru": 3, "lstm": 4}
 
 
 def _sigmoid(x: Array) -> Array:
-    return (0.5 * (np.tanh(0.5 * x) + 1)).astype(np.float32)
+    found: Array = 0.5 * (np.tanh(0.5 * x) + 1)
+    return found
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Network:
         """What the first layer's weights give for ids (B, T): W_ih x + b_ih, (B, T, G·H)."""
         w_ih, _, b_ih, _ = self._weights(0)
         if not self.embedding_size:
-            return w_ih.T[ids] + b_ih
+            columns: Array = w_ih.T[ids] + b_ih
+            return columns
         known, which = np.unique(ids, return_inverse=True)
         product: Array = np.asarray(self.tensors["embedding.weight"])[known] @ w_ih.T + b_ih
         return product[which.reshape(ids.shape)]

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 from ostinato.errors import TextError
 from ostinato.server.service import Served
 from ostinato.text import open_corpus
-from ostinato.text.sounds import Language, Sounds
+from ostinato.text.sounds import Sounds
 from ostinato.text.sounds_zh import SCHEMES
 
 _LINES = 50_000
@@ -32,7 +32,7 @@ def sounds_of(language: str, scheme: str, served: Served | None) -> list[dict[st
         return [_sound(name, counted, words, finals=finals[name]) for name in names]
     if not counted:
         for word in _COMMON.split():
-            for key in sounds.named(word, cast(Language, "en")):
+            for key in sounds.named(word, "en"):
                 words.setdefault(key, Counter())[word] += 1
     names = [name for name, _ in counted.most_common(_MOST)] or list(words)
     return [_sound(name, counted, words) for name in names]

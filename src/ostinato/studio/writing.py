@@ -2,7 +2,7 @@
 line by line."""
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -154,7 +154,7 @@ async def _in_thread(work: Any, *arguments: Any) -> Any:
     return await asyncio.to_thread(work, *arguments)
 
 
-def check_length(ids: Sequence[int]) -> None:
+def check_length(ids: Sized) -> None:
     """Raises Problem for a text that is too long to be read as a whole."""
     if len(ids) > MOST_TOKENS:
         raise Problem(400, f"the text may have {MOST_TOKENS:,} tokens, got {len(ids):,}", param="text")
