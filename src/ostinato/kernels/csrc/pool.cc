@@ -1,5 +1,6 @@
 #include "pool.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,11 +19,20 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::microseconds;
 constexpr auto kLinger = microseconds(100);   // a helper without work looks for some this long, then sleeps
+constexpr auto kPatience = microseconds(20);  // after so long without work it offers its core to others
 constexpr auto kStall = microseconds(50);     // a thread that others wait for so long, and longer than for two of their
                                               // own chunks, has lost its core to another process
+constexpr microseconds kLook{1'000};          // how often the calling thread asks how long it was off its core
+constexpr microseconds kDebt{1'000}, kCredit{5'000};
 constexpr microseconds kFirstRest{10'000}, kLongestRest{1'000'000};
-constexpr auto kPatience = microseconds(20);  // after so long without news the core is offered to others
 constexpr int kSpins = 16;                    // looks at memory between two looks at the clock
+
+// Time that the calling thread has run on a core.
+Clock::duration time_on_core() {
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+}
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -75,18 +85,12 @@ class Pool {
       }
       ++helpers_;
     }
-    active_.store(true, std::memory_order_seq_cst);
-    if (sleepers_->count.load(std::memory_order_seq_cst) > 0) {
-      std::lock_guard<std::mutex> lock(sleepers_->mutex);
-      sleepers_->wake.notify_all();
-    }
+    wake_sleepers();  // so that they look for work when there is some
+    fresh_ = true;
     return true;
   }
 
-  void close() {
-    active_.store(false, std::memory_order_relaxed);
-    session_.unlock();
-  }
+  void close() { session_.unlock(); }
 
   void run(int threads, int64_t chunks, bool backward, void (*work)(const void*, int64_t), const void* context) {
     job_.work = work;
@@ -95,19 +99,25 @@ class Pool {
     job_.done.store(0, std::memory_order_relaxed);
     const uint64_t number = ++job_.number;
     const Clock::time_point begin = Clock::now();
+    if (fresh_) {
+      looked_ = begin;
+      on_core_ = time_on_core();
+      fresh_ = false;
+    }
     for (int t = 0; t < threads; ++t) {
       Range& range = job_.ranges[t];
       range.begin = uint32_t(chunks * t / threads);
       range.size = uint32_t(chunks * (t + 1) / threads) - range.begin;
     }
     for (int t = threads; t-- > 0;) {
-      job_.ranges[t].left.store(number << 32 | job_.ranges[t].size, std::memory_order_release);
+      job_.ranges[t].left.store(number << 32 | job_.ranges[t].size, std::memory_order_seq_cst);
     }
+    wake_sleepers();
     const int64_t mine = take(0, uint32_t(number));
-    if (job_.done.load(std::memory_order_acquire) < chunks) {
-      const Clock::time_point end = Clock::now();
-      wait(chunks, end, std::max<Clock::duration>(kStall, 2 * (end - begin) / std::max<int64_t>(mine, 1)));
-    }
+    const Clock::time_point end = Clock::now();
+    if (job_.done.load(std::memory_order_acquire) == chunks) return account(begin, end, end, mine, chunks);
+    wait(chunks, end, std::max<Clock::duration>(kStall, 2 * (end - begin) / std::max<int64_t>(mine, 1)));
+    account(begin, end, Clock::now(), mine, chunks);
   }
 
   // Whether helpers are to be left out for now.
@@ -116,22 +126,52 @@ class Pool {
  private:
   struct Sleepers {
     std::mutex mutex;
-    std::condition_variable wake;
+    std::condition_variable wake, done;
     std::atomic<int> count{0};
+    uint64_t calls = 0;
   };
 
-  // Waits for chunks that helpers have begun. Where cores are contended, a helper that is put aside in the middle of a chunk costs
-  // more than all helpers gain: then work goes on without them, for longer each time it happens again.
+  void wake_sleepers() {
+    if (sleepers_->count.load(std::memory_order_seq_cst) == 0) return;
+    const std::lock_guard<std::mutex> lock(sleepers_->mutex);
+    ++sleepers_->calls;
+    sleepers_->wake.notify_all();
+  }
+
+  // Waits for chunks that helpers have begun: at first by looking, then asleep, so that a helper whose core another process has
+  // taken can go on where this thread was.
   void wait(int64_t chunks, Clock::time_point begin, Clock::duration stall) {
-    for (int spins = 0; job_.done.load(std::memory_order_acquire) < chunks; ++spins) {
+    auto done = [&] { return job_.done.load(std::memory_order_seq_cst) == chunks; };
+    for (int spins = 0; !done(); ++spins) {
       pause();
-      if (spins % kSpins == kSpins - 1 && Clock::now() - begin > kPatience) std::this_thread::yield();
+      if (spins % kSpins < kSpins - 1 || Clock::now() - begin < stall) continue;
+      std::unique_lock<std::mutex> lock(sleepers_->mutex);
+      waiting_.store(true, std::memory_order_seq_cst);
+      sleepers_->done.wait(lock, done);
+      waiting_.store(false, std::memory_order_relaxed);
     }
-    const Clock::time_point end = Clock::now();
-    if (end - begin > stall) {
+  }
+
+  // Whether helpers pay. What they do for the calling thread is its gain; what it waits for them, and what it is off its core while
+  // they are at work, is its loss: on a busy machine they take a core from it as well. Where losses outweigh, work goes on without
+  // helpers, for longer each time; a credit earned before excuses a short disturbance.
+  void account(Clock::time_point begin, Clock::time_point end, Clock::time_point finish, int64_t mine, int64_t chunks) {
+    Clock::duration off{0};
+    if (finish - looked_ >= kLook) {
+      const Clock::duration now = time_on_core();
+      off = std::max<Clock::duration>((finish - looked_) - (now - on_core_), Clock::duration{0});
+      looked_ = finish;
+      on_core_ = now;
+    }
+    const Clock::duration own = std::max<Clock::duration>(end - begin - off, Clock::duration{0});
+    const Clock::duration gain = mine > 0 ? std::min<Clock::duration>(own * (chunks - mine) / mine, finish - begin) : own;
+    balance_ = std::min<Clock::duration>(balance_ + gain - std::max(off, finish - end), kCredit);
+    if (balance_ < -kDebt) {
+      balance_ = Clock::duration{0};
+      fresh_ = true;
       rest_ = std::min(2 * rest_, kLongestRest);
-      rest_until_ = end + rest_;
-    } else if (rest_ > kFirstRest && end - rest_until_ > kLongestRest) {
+      rest_until_ = finish + rest_;
+    } else if (balance_ == kCredit) {
       rest_ = kFirstRest;
     }
   }
@@ -147,7 +187,8 @@ class Pool {
         // The claim holds: the job cannot end, nor its fields change, before this chunk is done.
         const uint32_t left = uint32_t(seen);
         job_.work(job_.context, int64_t(range.begin) + (job_.backward ? left - 1 : range.size - left));
-        job_.done.fetch_add(1, std::memory_order_acq_rel);
+        job_.done.fetch_add(1, std::memory_order_seq_cst);
+        if (self > 0 && waiting_.load(std::memory_order_seq_cst)) tell_waiting();
         ++mine;
         seen = range.left.load(std::memory_order_acquire);
       }
@@ -173,24 +214,35 @@ class Pool {
       if (idle < kLinger) {
         std::this_thread::yield();
       } else {
-        sleep();
+        sleep(self, last);
         idle_since = Clock::now();
       }
     }
   }
 
-  void sleep() {
+  void sleep(int self, uint32_t last) {
     Sleepers& all = *sleepers_;
     std::unique_lock<std::mutex> lock(all.mutex);
+    const uint64_t calls = all.calls;
     all.count.fetch_add(1, std::memory_order_seq_cst);
-    all.wake.wait(lock, [this] { return active_.load(std::memory_order_seq_cst); });
+    // A job that was published before this thread was counted wakes nobody.
+    if (uint32_t(job_.ranges[self].left.load(std::memory_order_seq_cst) >> 32) == last)
+      all.wake.wait(lock, [&] { return all.calls != calls; });
     all.count.fetch_sub(1, std::memory_order_seq_cst);
+  }
+
+  void tell_waiting() {
+    const std::lock_guard<std::mutex> lock(sleepers_->mutex);
+    sleepers_->done.notify_one();
   }
 
   std::mutex session_;
   Job job_;
   Sleepers* sleepers_ = nullptr;
-  std::atomic<bool> active_{false};
+  std::atomic<bool> waiting_{false};  // the calling thread is asleep until all chunks are done
+  bool fresh_ = true;  // nothing is known of the time before the next job
+  Clock::time_point looked_{};
+  Clock::duration on_core_{0}, balance_{0};
   microseconds rest_ = kFirstRest;
   Clock::time_point rest_until_{};
   int helpers_ = 0;
