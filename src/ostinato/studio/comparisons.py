@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from starlette.responses import Response
@@ -33,12 +34,16 @@ _ASK = record(
 )
 
 
+_SEVERAL = "ostinato.studio.several"
+
+
 class Comparisons:
     """The comparisons in the studio's folder. One with several models is a command per model, one after the other."""
 
     def __init__(self, place: Place, library: Library, texts: Texts) -> None:
         self._place, self._library, self._texts = place, library, texts
         self.jobs = Jobs(place.jobs / "comparisons")
+        texts.renamed.append(self.jobs.retext)
 
     def list(self) -> list[dict[str, Any]]:
         """All comparisons, the newest first."""
@@ -57,16 +62,16 @@ class Comparisons:
         return {
             "name": name, "state": state, "text": record_.get("text"), "models": record_.get("models", []),
             "created": created, "message": message, "log": self.jobs.log(name, 5), "table": table,
-            "picture": (folder / "compare.svg").is_file(),
+            "picture": _picture(folder) is not None,
         }  # fmt: skip
 
     def _table(self, name: str) -> Any:
-        content = read_own(self._place.comparison(name) / "compare.json")
-        try:
-            found = json.loads(content).get("comparisons") if content else None
-        except (ValueError, AttributeError, RecursionError):
-            found = None
-        return found or (self.jobs.result(name) or {}).get("comparisons")
+        folder = self._place.comparison(name)
+        found = _comparisons(folder)
+        if found is None and (models := self.jobs.record(name).get("models")):
+            parts = [_comparisons(folder / str(number)) for number in range(1, len(models) + 1)]
+            found = joined([part or [] for part in parts], models)
+        return found or None
 
     def _state(self, name: str, table: Any) -> tuple[str, str | None]:
         if self.jobs.alive(name) or holder(self._place.comparison(name) / RUN_LOCK) is not None:
@@ -89,15 +94,16 @@ class Comparisons:
             folders.append(folder)
         wanted = check_name(body["name"]) if "name" in body else clean_name(os.path.splitext(body["text"])[0])
         name = self._place.free(self._place.comparisons, wanted)
-        arguments = ["compare", path, "-o", str(self._place.comparison(name)), "--json", "--order", str(body["order"])]
-        for folder in folders[:1]:
-            arguments += ["--model", str(folder)]
-        if not folders:
-            arguments += ["--minutes", f"{body['minutes']}", "--window", f"{body['window']}"]
-        if not body["dynamic"]:
-            arguments.append("--no-dynamic")
+        options = ["--json", "--order", str(body["order"]), *([] if body["dynamic"] else ["--no-dynamic"])]
         facts = {"text": body["text"], "models": models, "created": time.time()}
-        await asyncio.to_thread(self.jobs.start, name, arguments, facts)
+        out = self._place.comparison(name)
+        if folders:
+            commands = [["compare", path, "-o", str(out / str(number)), "--model", str(folder), *options]
+                        for number, folder in enumerate(folders, 1)]  # fmt: skip
+            await asyncio.to_thread(self.jobs.start, name, [str(out), json.dumps(commands)], facts, module=_SEVERAL)
+        else:
+            own = ["--minutes", f"{body['minutes']}", "--window", f"{body['window']}"]
+            await asyncio.to_thread(self.jobs.start, name, ["compare", path, "-o", str(out), *own, *options], facts)
         return Json(self.describe(name), status_code=201)
 
     async def show(self, call: Call) -> Response:
@@ -124,7 +130,7 @@ class Comparisons:
 
     async def picture(self, call: Call) -> Response:
         """Its picture."""
-        content = read_own(self._place.comparison(call.request.path_params["name"]) / "compare.svg")
+        content = _picture(self._place.comparison(call.request.path_params["name"]))
         if content is None:
             raise Problem(404, "there is no picture yet", code="not_found")
         return Response(content, media_type="image/svg+xml")
@@ -141,3 +147,48 @@ class Comparisons:
             Endpoint("GET", f"{one}/picture.svg", self.picture, "Its picture", {"type": "string"},
                      media_type="image/svg+xml"),
         )  # fmt: skip
+
+
+def _comparisons(folder: Path) -> list[dict[str, Any]] | None:
+    """The tables that `compare -o` saved; None where there are none (yet)."""
+    content = read_own(folder / "compare.json")
+    try:
+        found = json.loads(content).get("comparisons") if content else None
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return found if isinstance(found, list) else None
+
+
+def joined(parts: list[list[dict[str, Any]]], models: list[str]) -> list[dict[str, Any]]:
+    """One table for all models that cut the text alike: what all of their tables have stands in it once, the rest with
+    the name of its run before it."""
+    by_text: dict[Any, list[tuple[dict[str, Any], str]]] = {}
+    for part, model in zip(parts, models, strict=True):
+        for table in part:
+            by_text.setdefault(tuple(table.get(name) for name in _KEY), []).append((table, model))
+    return [_one_table(tables) for tables in by_text.values()]
+
+
+_KEY = ("tokenizer", "vocabulary", "tokens", "characters")
+_ORDER = ("baseline", "n-gram", "window", "network", "mixture", "adapting")
+
+
+def _one_table(tables: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
+    def figure(row: dict[str, Any]) -> tuple[Any, Any]:
+        return row["model"], row["bits_per_character"]
+
+    everywhere = set.intersection(*({figure(row) for row in table["rows"]} for table, _ in tables))
+    rows: dict[str, dict[str, Any]] = {}
+    for table, model in tables:
+        for row in table["rows"]:
+            own = row["group"] in ("network", "mixture") or figure(row) not in everywhere
+            name = f"{model}: {row['model']}" if own else row["model"]
+            rows.setdefault(name, {**row, "model": name})
+    notes = dict.fromkeys(note for table, _ in tables for note in table["notes"])
+    in_order = sorted(rows.values(), key=lambda row: (*_ORDER, row["group"]).index(row["group"]))
+    return {**tables[0][0], "rows": in_order, "notes": list(notes)}
+
+
+def _picture(folder: Path) -> bytes | None:
+    """The picture of a comparison, or of its first model."""
+    return read_own(folder / "compare.svg") or read_own(folder / "1" / "compare.svg")

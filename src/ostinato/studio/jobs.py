@@ -40,14 +40,16 @@ class Jobs:
         for path in sorted(self._folder.glob("*.json")):
             yield path.name.removesuffix(".json")
 
-    def start(self, name: str, arguments: Sequence[str], facts: dict[str, Any]) -> None:
-        """Run `ostinato ARGUMENTS` in a process that the studio's end does not end. Raises Problem (409) where one of
-        this name is at work, (507) where it cannot be started."""
+    def start(self, name: str, arguments: Sequence[str], facts: dict[str, Any], *, module: str = "ostinato") -> None:
+        """Run `ostinato ARGUMENTS` (or another module) in a process that the studio's end does not end.
+
+        Raises Problem: 409 where one of this name is at work, 507 where it cannot be started.
+        """
         if self.alive(name):
             raise Problem(409, f"{name} is at work already", code="busy")
         self._stopping.discard(name)
         self.begun.discard(name)
-        command = [sys.executable, "-P", "-m", "ostinato", *arguments]
+        command = [sys.executable, "-P", "-m", module, *arguments]
         try:
             with self._path(name, ".out").open("wb") as out, self._path(name, ".log").open("wb") as log:
                 process = subprocess.Popen(
@@ -126,6 +128,12 @@ class Jobs:
     def _last_words(self, name: str) -> str | None:
         said = [line for line in self.log(name, 50) if line.startswith("ostinato: ")]
         return said[-1].removeprefix("ostinato: ") if said else None
+
+    def retext(self, text: str, new: str) -> None:
+        """A text has got another name."""
+        for name in self.names():
+            if self.record(name).get("text") == text:
+                self.note(name, {"text": new})
 
     def rename(self, name: str, new: str) -> None:
         """Its files go with it."""

@@ -55,6 +55,7 @@ class Runs:
     def __init__(self, place: Place, library: Library, texts: Texts) -> None:
         self._place, self._library, self._texts = place, library, texts
         self.jobs = Jobs(place.jobs / "runs")
+        texts.renamed.append(self.jobs.retext)
 
     def names(self) -> list[str]:
         """The runs' names."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ class Texts:
     def __init__(self, place: Place, most: int) -> None:
         self._place, self._most = place, most
         self._reporting = asyncio.Semaphore(1)
+        self.renamed: list[Callable[[str, str], None]] = []
+        """Told of a text's old and new name."""
 
     # -- what there is ---------------------------------------------------------------------------------------------
 
@@ -203,6 +206,8 @@ class Texts:
             raise Problem(409, f"{name} is there already: choose another name", param="name")
         path.rename(target)
         remove(self._place.reports / f"{path.name}.json")
+        for tell in self.renamed:
+            tell(path.name, target.name)
         return Json(self._described(target))
 
     async def delete(self, call: Call) -> Response:
