@@ -2,6 +2,8 @@
 
 import io
 import socket
+import subprocess
+import sys
 import zipfile
 
 import httpx
@@ -195,3 +197,8 @@ def test_a_folder_of_files_stays_inside(studio):
         assert studio.http.post(address, params={"path": path}, **send).status_code == 400, path
     assert [p.name for p in (studio.folder / "texts" / folder).rglob("*.txt")] == ["one.txt"]
     assert studio.http.delete(f"/studio/api/texts/{folder}").status_code == 200
+
+
+def test_the_studio_does_without_torch():
+    code = "import sys, ostinato.studio.running; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -17,7 +17,7 @@ from ostinato.errors import MissingExtraError
 from ostinato.files import holder
 from ostinato.runs.finding import find_task
 from ostinato.runs.folder import foreign
-from ostinato.runs.samples import read_samples
+from ostinato.runs.sample_file import read_samples
 from ostinato.server.endpoint import Call, Endpoint, Json
 from ostinato.server.problems import Problem
 from ostinato.server.schema import either, integer, number, record, text

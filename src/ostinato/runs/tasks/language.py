@@ -29,7 +29,8 @@ from ostinato.runs.line_to_beat import SPLIT, Line, find_line, verdict
 from ostinato.runs.mixture import mixed_with_counts
 from ostinato.runs.network import Built, NetworkTask, Settled
 from ostinato.runs.picture import LossPicture
-from ostinato.runs.samples import append_sample, sample_text
+from ostinato.runs.sample_file import append_sample
+from ostinato.runs.samples import sample_text
 from ostinato.runs.saving import ModelWriter, loss_figures
 from ostinato.runs.start import Origin, carried_over, find_origin, read_start, shaped, start_rate, starting_tokenizer
 from ostinato.runs.task import Run
