@@ -1,11 +1,14 @@
 """`ostinato base`: a run, and the base of it."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 import ostinato
 from ostinato.cli.main import main
+from ostinato.settings import TextSettings
+from ostinato.text import prepare
 
 TINY = ["--set", "model.hidden_size=16", "--set", "model.embedding_size=8", "--set", "training.batch_size=2",
         "--set", "training.window=16", "--quiet"]  # fmt: skip
@@ -42,6 +45,50 @@ def test_a_base_says_what_it_was_made_of_and_can_be_started_from(texts, tmp_path
     assert ostinato.load("m").config["start"]["name"] == "base-xx"
 
 
+def test_what_train_holds_out_of_a_corpus_and_what_is_spared_stay_unseen(texts, capsys):
+    """Neither the songs that `train` holds out nor the first of the others are in what the base read."""
+    arguments = ["base", "verse.txt", "lyrics-en", "-o", "b", "--times", "1", "--times", "2",
+                 "--training-part", "lyrics-en", "--spare", "3000", "--steps", "2", *TINY]  # fmt: skip
+    assert main(arguments) == 0
+    card = capsys.readouterr().out
+    assert "| lyrics-en (the part that `train` learns without its first 3,000 characters, 2 times per pass) |" in card
+    assert "| lyrics-en, what `train` holds out | " in card
+    own = prepare(["lyrics-en"], TextSettings(), "own")
+    learnt = (Path("b-texts") / "2" / "lyrics-en.txt").read_text("utf-8")
+    songs = list(own.texts("train"))
+    spared = [song for song in songs if song not in learnt]
+    assert spared == songs[: len(spared)]
+    assert sum(map(len, spared[:-1])) < 3000 <= sum(map(len, spared))
+    assert all(learnt.count(song) == 2 for song in songs[len(spared) :])
+    assert not any(song in learnt for song in own.texts("heldout"))
+    held, first = ostinato.load("b").config["base"]["unseen"]
+    assert held["measured"]["characters"] == own.heldout.characters
+    assert first["measured"]["characters"] == sum(map(len, spared))
+    assert main([*arguments, "--resume", "--steps", "3"]) == 0
+
+
+def test_a_share_of_a_text_is_spread_over_it(texts, capsys):
+    assert main(["base", *texts, "-o", "b", "--times", "0.3", "--times", "1", "--steps", "2", *TINY]) == 0
+    kept = (Path("b-texts") / "1" / "verse.txt").read_text("utf-8").split("\n\n")
+    assert len(kept) == 18
+    assert kept[0].startswith("The 3 river")
+    assert "| verse.txt (30%) |" in capsys.readouterr().out
+
+
+def test_a_base_goes_on_from_another(texts, capsys):
+    """What the first one learnt is not called held out, as that one has read it."""
+    first = ["base", "verse.txt", "-o", "one", "--set", "text.heldout=0.2", "--steps", "2", *TINY]
+    second = ["base", *texts, "-o", "two", "--set", "text.heldout=0.2", "--steps", "2", "--from", "one", *TINY]
+    assert main(first) == 0
+    assert "| verse.txt | not stated | not measured |" not in capsys.readouterr().out
+    assert main(second) == 0
+    card = capsys.readouterr().out
+    assert "- started from one, which learnt verse.txt" in card
+    assert "| verse.txt | not stated | not measured |" in card
+    assert "| prose.txt | not stated | not measured |" not in card
+    assert main([*second, "--resume", "--steps", "3"]) == 0
+
+
 def test_an_old_base_is_replaced_only_when_asked(texts, capsys):
     arguments = ["base", *texts, "-o", "b", "--steps", "2", *TINY]
     assert main(arguments) == 0
@@ -57,7 +104,16 @@ def test_an_old_base_is_replaced_only_when_asked(texts, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--terms", "CC0"], "2 texts and 1 terms: give one --terms per text"),
+        (["--terms", "CC0"], "2 texts and 1 --terms: give one --terms per text"),
+        (["--times", "1"], "2 texts and 1 --times: give one --times per text"),
+        (["--times", "1", "--times", "0"], "--times must be above 0 and at most 100, got 0"),
+        (["--times", "1", "--times", "nan"], "--times must be above 0 and at most 100, got nan"),
+        (["--times", "1", "--times", "0.001"], "nothing of prose.txt is left to learn: raise --times"),
+        (["--training-part", "other.txt"], "--training-part other.txt is not one of the texts"),
+        (["--spare", "100"], "--spare goes with --training-part"),
+        (["--training-part", "verse.txt", "--spare", "-1"], "--spare must be at least 0, got -1"),
+        (["--training-part", "verse.txt", "--spare", "99999"], "nothing of verse.txt is left to learn"),
+        (["--from", "nowhere"], "no model at nowhere"),
         (["--unseen", "verse.txt"], "verse.txt is learnt, so it is not unseen"),
         (["--unseen", "none.txt"], "none.txt"),
         (["--unseen", "-"], "name files, not -"),

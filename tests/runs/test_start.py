@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import ostinato
-from ostinato.bundle import read_bundle
+from ostinato.bundle import read_bundle, read_snapshot
 from ostinato.cli.main import main
 from ostinato.models.language_model import LanguageModel
-from ostinato.runs.start import carried_over, joined
+from ostinato.runs.start import carried_over, joined, read_start
 from ostinato.settings import ModelSettings, apply_overrides, load_recipe
 from ostinato.text import build, open_corpus
 from ostinato.training.optimizers import build_optimizer, set_learning_rate
@@ -164,3 +164,17 @@ def test_graded_training_runs_and_resumes(tune, tmp_path, capsys):
     assert main([str(a) for a in again]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 8
     shutil.rmtree(out)
+
+
+def test_the_starting_model_is_read_once(tune, monkeypatch):
+    """So what is checked is what is learnt from, whatever becomes of the folder meanwhile."""
+    read = []
+    monkeypatch.setattr("ostinato.runs.run.read_start", lambda path: read.append(path) or read_start(path))
+    snapshots = []
+    monkeypatch.setattr(
+        "ostinato.bundle.reading.read_snapshot",
+        lambda folder, **options: snapshots.append(folder) or read_snapshot(folder, **options),
+    )
+    tune()
+    assert read == [OLD / "lstm"]
+    assert snapshots.count(OLD / "lstm" / "model") == 1

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ostinato.api.base_texts import BaseText, Unseen
 from ostinato.api.model import Model
 from ostinato.bundle import write_bundle
 from ostinato.errors import UsageError
@@ -22,30 +23,30 @@ _TOGETHER = 64
 """Documents scored in one batch."""
 
 
-def check_base(texts: Sequence[str], terms: Sequence[str], others: Sequence[str]) -> None:
+def check_base(texts: Sequence[BaseText], others: Sequence[str]) -> None:
     """What can be said before hours of training. Raises UsageError, and TextError for a text that cannot be read."""
-    if terms and len(terms) != len(texts):
-        raise UsageError(f"{len(texts)} texts and {len(terms)} terms: give one --terms per text, in the same order")
-    if "-" in [*texts, *others]:
+    paths = [text.path for text in texts]
+    if "-" in [*paths, *others]:
         raise UsageError("the texts of a base are read more than once: name files, not -")
-    if both := sorted(set(texts) & set(others)):
+    if both := sorted(set(paths) & set(others)):
         raise UsageError(f"{both[0]} is learnt, so it is not unseen: leave it out of --unseen")
-    read_texts([*texts, *others])
+    read_texts([*paths, *others])
 
 
 def publish_base(
-    run: Path, out: Path, texts: Sequence[str], *, terms: Sequence[str] = (), others: Sequence[str] = (),
-    storage: str = "int8", start_rate: float | None = None, encoding: str | None = None,
+    run: Path, out: Path, texts: Sequence[BaseText], *, read: Sequence[str] | None = None,
+    others: Sequence[str] = (), unseen: Sequence[Unseen] = (), storage: str = "int8", start_rate: float | None = None,
+    encoding: str | None = None,
 ) -> Model:  # fmt: skip
     """Save the model of the training run in `run` as the base `out`, a bundle, and return it.
 
-    texts: what the run learnt from, as it was given them. terms: what each may be used under, in the same order.
-    others: texts that it has not seen, to be measured on. start_rate: the learning rate for runs that start from it
-    (None: the default, for texts near to its own). storage: as for `write_bundle`. The base holds the weights
-    and the words of the texts, not the texts.
-    Raises UsageError where the terms do not fit the texts or the run is gone, TextError and BundleError.
+    texts: what the run learnt from. read: the files that it read of them, in the same order, where they are others
+    (see `write_texts`). others: texts that it has not seen, to be measured on; unseen: documents of that kind.
+    start_rate: the learning rate for runs that start from it (None: the default, for texts near to its own). storage:
+    as for `write_bundle`. The base holds the weights and the words of the texts, not the texts.
+    Raises UsageError where the run is gone, TextError and BundleError.
     """
-    check_base(texts, terms, others)
+    check_base(texts, others)
     trained = Model(run)
     corpus = open_corpus(run / "text")
     if corpus.fingerprint != trained.config.get("text", {}).get("fingerprint"):
@@ -60,27 +61,31 @@ def publish_base(
         return Model(out)
 
     stored = save(trained.config, trained.card)
-    held = _by_source(corpus, texts, encoding)
+    before = trained.config.get("start", {}).get("texts", [])
+    held = _by_source(corpus, [text.path for text in texts] if read is None else read, encoding)
     sources = [
-        {"name": name, "terms": (list(terms) or [""] * len(texts))[at], "heldout": _bits(stored, documents)}
-        for at, (name, documents) in enumerate(held.items())
-    ]
-    unseen = [{"name": Path(other).name, "measured": _bits(stored, _beginning(other, encoding))} for other in others]
-    base = {"sources": sources, "unseen": unseen, **({} if start_rate is None else {"start_rate": start_rate})}
+        {"name": text.name, "terms": text.terms, "read": text.read,
+         # the model that it started from may have learnt what this run holds out
+         "heldout": None if text.name in before else _bits(stored, documents)}
+        for text, documents in zip(texts, held, strict=True)
+    ]  # fmt: skip
+    others_seen = [*unseen, *(Unseen(Path(other).name, tuple(_beginning(other, encoding))) for other in others)]
+    measured = [{"name": one.name, "measured": _bits(stored, one.documents)} for one in others_seen]
+    base = {"sources": sources, "unseen": measured, **({} if start_rate is None else {"start_rate": start_rate})}
     return save(
-        {**trained.config, "base": base}, _card(trained, out.name, storage, sources, unseen, WORDS_FILE in extra)
+        {**trained.config, "base": base}, _card(trained, out.name, storage, sources, measured, WORDS_FILE in extra)
     )
 
 
-def _by_source(corpus: Corpus, texts: Sequence[str], encoding: str | None) -> dict[str, list[str]]:
-    """The held-out documents of each text, by its name: a document is the first text's that has it."""
-    whole = {}
-    for path in texts:
+def _by_source(corpus: Corpus, paths: Sequence[str], encoding: str | None) -> list[list[str]]:
+    """The held-out documents of each text: a document is the first text's that has it."""
+    whole = []
+    for path in paths:
         found = read_texts([path], encoding, field=corpus.settings.field)
-        whole[found.names[0]] = "".join(piece for source in found.sources for piece in source.pieces())
-    held: dict[str, list[str]] = {name: [] for name in whole}
+        whole.append("".join(piece for source in found.sources for piece in source.pieces()))
+    held: list[list[str]] = [[] for _ in whole]
     for document in corpus.texts("heldout"):
-        owner = next((name for name, text in whole.items() if document in text), None)
+        owner = next((at for at, text in enumerate(whole) if document in text), None)
         if owner is not None:
             held[owner].append(document)
     return held
@@ -135,11 +140,12 @@ def _card(
         f"averaging {training['averaging']:g}",
         f"- split: {text['heldout']['documents']:,} of {split.get('documents', 0):,} documents ({text['documents']}) "
         f"held out, {text['heldout']['characters']:,} characters; {text['train']['characters']:,} to learn from",
+        *_start_line(trained),
         "- the texts themselves are not in it" + ("; the list of their words is (words.txt)" if has_words else ""),
         "",
         "| learnt from | terms | held out: bits per character |",
         "|---|---|---|",
-        *(f"| {s['name']} | {s['terms'] or 'not stated'} | {_figure(s['heldout'])} |" for s in sources),
+        *(f"| {_named(s)} | {s['terms'] or 'not stated'} | {_figure(s['heldout'])} |" for s in sources),
     ]
     if unseen:
         lines += ["", "| never seen in training | bits per character |", "|---|---|"]
@@ -147,6 +153,18 @@ def _card(
     return (
         "\n".join([*lines, "", f"Up to {MOST:,} characters of each text were scored, each document by itself."]) + "\n"
     )
+
+
+def _named(source: dict[str, Any]) -> str:
+    """A text, and how much of it was read."""
+    return f"{source['name']} ({source['read']})" if source["read"] else str(source["name"])
+
+
+def _start_line(trained: Model) -> list[str]:
+    start = trained.config.get("start")
+    if not start:
+        return []
+    return [f"- started from {start['name']}, which learnt {', '.join(start['texts'])}; what it learnt is not measured"]
 
 
 def _figure(values: dict[str, Any] | None) -> str:

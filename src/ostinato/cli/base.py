@@ -1,6 +1,7 @@
 """`ostinato base TEXT... -o DIR`"""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from ostinato.bundle.storage import STORAGES
 from ostinato.errors import UsageError
@@ -8,8 +9,11 @@ from ostinato.files import path
 from ostinato.settings import apply_overrides, load_recipe, with_budget
 from ostinato.terminal import note, quoted, say, say_json
 
-RUN = "-run"
-"""The run's folder is called like the base, with this after it."""
+if TYPE_CHECKING:
+    from ostinato.api.base_texts import BaseText
+
+RUN, TEXTS = "-run", "-texts"
+"""The run's folder is called like the base with this after it, and that of what it reads of texts in part."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +28,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what a text may be used under; once per text, in order",
     )
     parser.add_argument(
+        "--times",
+        action="append",
+        type=float,
+        default=[],
+        metavar="N",
+        help="how often a pass reads each document of a text; 0.3: three documents of ten; once per text, in order",
+    )
+    parser.add_argument(
+        "--training-part",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="one of the texts, of which only what `train` learns is learnt: what `train` holds out stays unseen",
+    )
+    parser.add_argument(
+        "--spare", type=int, default=0, metavar="N",
+        help="of --training-part, leave out the first documents with N characters, too",
+    )  # fmt: skip
+    parser.add_argument(
         "--unseen", action="append", default=[], metavar="TEXT", help="a text to measure it on, which it does not learn"
     )
     parser.add_argument("--storage", choices=STORAGES, default="int8", help="how weights are stored (default: int8)")
@@ -31,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--start-rate", type=float, metavar="R",
         help="learning rate of runs that start from it (default: 0.001, for texts near to its own)",
     )  # fmt: skip
+    parser.add_argument(
+        "--from", dest="start", type=path, metavar="MODEL", help="go on from a saved model, such as another base"
+    )
     parser.add_argument("--recipe", metavar="R", default="base", help="a TOML file or a recipe's name (default: base)")
     parser.add_argument("--set", action="append", default=[], metavar="K=V", help="override: --set model.dropout=0.15")
     parser.add_argument("--minutes", type=float, metavar="M", help="train this long")
@@ -45,12 +71,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the base's config as one JSON object")
 
 
+def texts_of(args: argparse.Namespace) -> "list[BaseText]":
+    """The texts with what the options say of each. Raises UsageError."""
+    from ostinato.api.base_texts import BaseText
+
+    for option, given in (("--terms", args.terms), ("--times", args.times)):
+        if given and len(given) != len(args.text):
+            raise UsageError(
+                f"{len(args.text)} texts and {len(given)} {option}: give one {option} per text, in the same order"
+            )
+    if strange := sorted(set(args.training_part) - set(args.text)):
+        raise UsageError(f"--training-part {strange[0]} is not one of the texts: name it among them, too")
+    if args.spare and not args.training_part:
+        raise UsageError("--spare goes with --training-part, which names the text that it spares")
+    terms, times = args.terms or [""] * len(args.text), args.times or [1.0] * len(args.text)
+    return [
+        BaseText(path, its_terms, its_times, path in args.training_part, args.spare * (path in args.training_part))
+        for path, its_terms, its_times in zip(args.text, terms, times, strict=True)
+    ]
+
+
 def run(args: argparse.Namespace) -> int:
     """Train, save the base, and print its card."""
     from ostinato.api.base import check_base, publish_base
+    from ostinato.api.base_texts import write_texts
     from ostinato.runs.run import train
 
-    check_base(args.text, args.terms, args.unseen)
+    texts = texts_of(args)
+    check_base(texts, args.unseen)
     if args.start_rate is not None and not 0 < args.start_rate <= 1:
         raise UsageError(f"--start-rate must be above 0 and at most 1, got {args.start_rate:g}")
     if args.out.exists() and not (args.overwrite or args.resume):
@@ -60,15 +108,16 @@ def run(args: argparse.Namespace) -> int:
     if recipe.task.name != "language" or recipe.ngram.smoothing != "none" or recipe.model.context:
         raise UsageError("a base is a recurrent language model, as training can start from no other: see recipe base")
     folder = args.out.with_name(args.out.name + RUN)
+    read, unseen = write_texts(texts, args.out.with_name(args.out.name + TEXTS), recipe.text, args.encoding)
     result = train(
-        args.text, out=folder, recipe=recipe, resume=args.resume, overwrite=args.overwrite, encoding=args.encoding,
-        progress=not args.quiet, threads=args.threads,
+        read, out=folder, recipe=recipe, resume=args.resume, overwrite=args.overwrite, encoding=args.encoding,
+        progress=not args.quiet, start=None if args.resume else args.start, threads=args.threads,
     )  # fmt: skip
     if result.signal:
         note(f"interrupted; the same command with --resume goes on ({quoted(folder)})")
         return 128 + result.signal
     base = publish_base(
-        folder, args.out, args.text, terms=args.terms, others=args.unseen, storage=args.storage,
+        folder, args.out, texts, read=read, others=args.unseen, unseen=unseen, storage=args.storage,
         start_rate=args.start_rate, encoding=args.encoding,
     )  # fmt: skip
     if args.json:

@@ -91,7 +91,7 @@ class NetworkTask(Task):
         precision = resolve_precision(recipe.training.precision, device, hidden_size=m.hidden_size, cell=m.cell)
         description = {"fingerprint": fingerprint, "requested": to_mapping(run.recipe), "resolved": to_mapping(recipe),
                        "precision": run.recipe.training.precision}  # fmt: skip
-        start = str(run.start) if run.start is not None else (run.recorded or {}).get("start")
+        start = str(run.start.path) if run.start is not None else (run.recorded or {}).get("start")
         if start is not None:
             description["start"] = start
         return Settled(recipe, dataclasses.replace(recipe.training, precision=precision), device, description)

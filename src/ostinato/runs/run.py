@@ -12,6 +12,7 @@ from ostinato.runs.auto_start import choose_start
 from ostinato.runs.finding import find_task
 from ostinato.runs.folder import run_folder
 from ostinato.runs.progress import Progress
+from ostinato.runs.start import read_start
 from ostinato.runs.task import Result, Run, Task
 from ostinato.settings import Recipe, load_recipe, to_toml
 from ostinato.terminal import activity
@@ -66,8 +67,9 @@ def train(
         _check_start(recipe, resume)
     if resume and not task.resumable:
         raise UsageError("an n-gram model is counted anew each time: leave out resume, or overwrite the old one")
+    bundle = None if start is None else read_start(start)
     run = Run(
-        sources, recipe, out, device, resume, same_recipe, overwrite, encoding, start, team, seen, threads=threads
+        sources, recipe, out, device, resume, same_recipe, overwrite, encoding, bundle, team, seen, threads=threads
     )
     if stopping is not None:
         run = dataclasses.replace(run, stopping=stopping)

@@ -11,6 +11,7 @@ from ostinato.settings import Recipe
 from ostinato.training.observers import Observers
 
 if TYPE_CHECKING:
+    from ostinato.bundle import Bundle
     from ostinato.text.records import Records
     from ostinato.training.checkpoint import Position
     from ostinato.training.team import Team
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 class Run:
     """What was asked for. `recorded` describes the run in the checkpoint, if one is resumed: its recipe is in force.
 
-    start: the bundle whose weights and vocabulary a new model takes over. team: None for one process. stopping: what
-    is said when a signal ends training.
+    start: the saved network whose weights and vocabulary a new model takes over, read once. team: None for one process.
+    stopping: what is said when a signal ends training.
     """
 
     sources: "Sequence[str] | Records"
@@ -32,7 +33,7 @@ class Run:
     same_recipe: bool = True
     overwrite: bool = False
     encoding: str | None = None
-    start: Path | None = None
+    start: "Bundle | None" = None
     team: "Team | None" = None
     seen: Observers = field(default_factory=Observers)
     recorded: Mapping[str, Any] | None = None

@@ -32,7 +32,7 @@ from ostinato.runs.picture import LossPicture
 from ostinato.runs.sample_file import append_sample
 from ostinato.runs.samples import sample_text
 from ostinato.runs.saving import ModelWriter, loss_figures
-from ostinato.runs.start import Origin, carried_over, find_origin, read_start, shaped, start_rate, starting_tokenizer
+from ostinato.runs.start import Origin, carried_over, find_origin, shaped, start_rate, starting_tokenizer
 from ostinato.runs.task import Run
 from ostinato.settings import ResolvedRecipe, ResolvedTraining
 from ostinato.terminal import activity
@@ -60,7 +60,7 @@ class LanguageTask(NetworkTask):
             if "start" in run.recorded:
                 tokenizer = open_corpus(run.out / "text").tokenizer
         elif run.start is not None:
-            tokenizer = starting_tokenizer(run, read_start(run.start))
+            tokenizer = starting_tokenizer(run, run.start)
         return prepare(
             run.paths, run.recipe.text, run.out / "text", encoding=run.encoding, tokenizer=tokenizer, expected=expected
         )
@@ -77,8 +77,7 @@ class LanguageTask(NetworkTask):
         """By the size of the corpus, the time given and the machine; the shape of a start is its own."""
         recipe, rate = run.recipe, None
         if run.start is not None and run.recorded is None:
-            start = read_start(run.start)
-            recipe, rate = shaped(recipe, start), start_rate(start)
+            recipe, rate = shaped(recipe, run.start), start_rate(run.start)
         size = CorpusSize(data.train.tokens, data.heldout.tokens, data.tokenizer.vocabulary_size)
         fast = resolve_precision("auto", device, hidden_size=512) == "bf16"
         speed = machine_speed(wanted_threads(run.threads), fast_bf16=fast)
@@ -97,9 +96,10 @@ class LanguageTask(NetworkTask):
         folder = (beside if beside is not None and run.resume else run.out) / "model"
         origin = None
         if run.start is not None:
-            start = read_start(run.start)
-            model.load_tensors(carried_over(start, data.tokenizer, counts))
-            origin = find_origin(start, data.tokenizer, lambda ids, n: _evaluate(model, training, ids, n), data.heldout)
+            model.load_tensors(carried_over(run.start, data.tokenizer, counts))
+            origin = find_origin(
+                run.start, data.tokenizer, lambda ids, n: _evaluate(model, training, ids, n), data.heldout
+            )
             run.seen.noted(_started(origin))
         line = find_line(run, data)
         if line is not None:
