@@ -71,16 +71,16 @@ runs/base-en/config.json: | $(VENV)/.train
 	$(BIN)/ostinato base $(TEXTS)/verse-en.txt $(TEXTS)/prose-en.txt --terms 'public domain in the USA' --terms 'public domain' \
 	  --unseen lyrics-en -o runs/base-en $(call going-on,runs/base-en)
 
-runs/old-zh/config.json: | $(VENV)/.train
+runs/zh/config.json: | $(VENV)/.train
 	$(BIN)/ostinato base $(TEXTS)/novels-zh.txt $(TEXTS)/tang300.txt $(TEXTS)/songci300.txt --terms 'public domain' \
-	  --terms 'public domain' --terms 'public domain' --unseen lyrics-zh --set model.dropout=0.15 -o runs/old-zh $(call going-on,runs/old-zh)
+	  --terms 'public domain' --terms 'public domain' --unseen lyrics-zh --set model.dropout=0.15 -o runs/zh $(call going-on,runs/zh)
 
-runs/base-zh/config.json: runs/old-zh/config.json
-	$(BIN)/ostinato base $(TEXTS)/novels-zh.txt $(TEXTS)/tang300.txt $(TEXTS)/songci300.txt lyrics-zh --from runs/old-zh \
+runs/base-zh/config.json: runs/zh/config.json
+	$(BIN)/ostinato base $(TEXTS)/novels-zh.txt $(TEXTS)/tang300.txt $(TEXTS)/songci300.txt lyrics-zh --from runs/zh \
 	  --times 0.3 --times 1 --times 2 --times 8 --training-part lyrics-zh --spare 20000 --terms 'public domain' \
 	  --terms 'public domain' --terms 'public domain' --terms 'CC0 1.0, of this project' \
 	  --set 'text.documents=^# |^第.{1,8}回|^[^，。:]{1,20}:' --set text.heldout=0 --set model.dropout=0.3 \
-	  --set training.learning_rate=0.003 --epochs 1 --seed 2 -o runs/base-zh $(call going-on,runs/base-zh)
+	  --set training.learning_rate=0.003 --epochs 0.75 --seed 2 -o runs/base-zh $(call going-on,runs/base-zh)
 
 # Spoilt bundles, tensors, tokenizers, recipes, forms, records, ARPA files, zips, encodings and arrays: so many seconds of
 # each, as in `SECONDS=600 make fuzz`. Whatever reaches the kernels runs under the sanitizers. FUZZ_TARGETS="bundle zip" tries
