@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ostinato.errors import UsageError
 from ostinato.generation import BlockModel, Piece, Sampler, Stop, TextModel, WriteRequest, Written, stream
-from ostinato.generation.batch import BLOCK
+from ostinato.generation.batch import BLOCK, Batch
 from ostinato.generation.batch import write as write_requests
 from ostinato.generation.random import uniforms
 from ostinato.protocols import END_OF_DOCUMENT, StepModel
@@ -134,6 +134,40 @@ def test_a_model_with_its_own_loop_writes_the_same(tokenizer):
         plain = write(hashed(tokenizer), tokenizer, "雨", stop=stop, **options)
         assert write(own, tokenizer, "雨", stop=stop, **options) == plain
         assert own.blocks
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=lambda t: t.kind)
+@pytest.mark.parametrize("at_once", [None, 1, 100])
+def test_whole_blocks_give_the_same_texts_in_fewer_pieces(tokenizer, at_once):
+    for stop in (
+        Stop(tokens=2 * BLOCK + 5),
+        Stop(lines=3),
+        Stop(texts=("天", "的桥", "ai")),
+        Stop(tokens=70, texts=("x",)),
+    ):
+        found = []
+        for whole_blocks in (False, True):
+            model, request = asked(
+                hashed(tokenizer, Blocked), tokenizer, "雨", stop=stop, count=3, seed=5, heading="# ", sampler=Sampler()
+            )
+            batch, events = Batch(model, at_once if whole_blocks else None), []
+            batch.admit(request, whole_blocks=whole_blocks)
+            while batch:
+                events += batch.advance()
+            found.append(events)
+        per_token, by_block = found
+        for row in range(3):
+            (plain,), (written,) = ([e for e in events if isinstance(e, Written) and e.row == row] for events in found)
+            assert written == plain
+            assert (written.ids, written.read) == (plain.ids, plain.read)
+            pieces, longer = (
+                [e for e in events if isinstance(e, Piece) and e.row == row and not e.title] for events in found
+            )
+            assert "".join(e.text for e in longer) == "".join(e.text for e in pieces) == written.text
+            assert sum((e.ids for e in longer), ()) + written.rest == sum((e.ids for e in pieces), ()) + plain.rest
+            assert len(longer) <= len(pieces)
+        if tokenizer.kind != "byte" and stop.texts == () and at_once != 1:
+            assert len(by_block) < len(per_token)
 
 
 @settings(max_examples=25, deadline=None)

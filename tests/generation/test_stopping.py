@@ -111,3 +111,27 @@ def test_limits():
 def test_stops_that_cannot_be(options, message):
     with pytest.raises(UsageError, match=message):
         Stop(**options)
+
+
+@given(
+    st.lists(st.integers(1, CHARACTERS.vocabulary_size - 1), max_size=30),
+    st.booleans(),
+    st.sampled_from([{}, {"lines": 2}, {"tokens": 9}, {"texts": ("b", "ab\n")}, {"lines": 1, "fill": False}]),
+    st.integers(1, 7),
+)
+def test_tokens_in_a_row_are_taken_as_one_by_one(ids, end, options, size):
+    ids = [*ids, END_OF_DOCUMENT] if end else ids
+    single, block = (Transcript(CHARACTERS, Stop(**options)) for _ in range(2))
+    shown = ""
+    taken = 0
+    for token_id in ids:
+        if single.reason is None:
+            shown += single.add(token_id)
+            taken += 1
+    together, count = "", 0
+    for start in range(0, len(ids), size):
+        if block.reason is None:
+            text, some = block.add_all(ids[start : start + size])
+            together, count = together + text, count + some
+    assert (together, count, block.reason, block.drawn) == (shown, taken, single.reason, single.drawn)
+    assert block.text == single.text

@@ -19,6 +19,9 @@ from ostinato.errors import OstinatoError, UnavailableError, UsageError
 from ostinato.form import stream
 from ostinato.generation import Batch, Event, Piece, TextModel, WriteRequest
 
+AT_ONCE = 256
+"""Tokens of all rows that are drawn between two looks at the queue: so long a stream waits for its next ones."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -50,12 +53,17 @@ class Engine:
     """
 
     def __init__(
-        self, model: TextModel, limits: Limits = Limits(), fault: Callable[[Exception], None] = lambda error: None
+        self,
+        model: TextModel,
+        limits: Limits = Limits(),
+        fault: Callable[[Exception], None] = lambda error: None,
+        told: Callable[[], None] = lambda: None,
     ) -> None:
-        """fault: told of an error that is nobody's request's fault; all requests of that moment end with it."""
+        """fault: told of an error that is nobody's request's fault; all requests of that moment end with it.
+        told: called in a thread of the engine, when the sinks were told all that happened in a block."""
         self.limits, self.beside = limits, Beside(limits.beside, limits.queue)
-        self._model, self._fault = model, fault
-        self._batch = Batch(model)
+        self._model, self._fault, self._told = model, fault, told
+        self._batch = Batch(model, AT_ONCE)
         self._waiting: deque[Job] = deque()
         self._entering = 0  # rows of a job that is being admitted
         self._running: dict[int, Job] = {}  # by the batch's number of each of their rows
@@ -80,8 +88,10 @@ class Engine:
         """Whether requests are taken."""
         return self._thread.is_alive() and not self._stopping
 
-    def write(self, request: WriteRequest, sink: Sink, *, seconds: float | None = None) -> Job:
-        """Take a request in; its events go to `sink`, those of a text in order.
+    def write(
+        self, request: WriteRequest, sink: Sink, *, seconds: float | None = None, whole_blocks: bool = False
+    ) -> Job:
+        """Take a request in; its events go to `sink`, those of a text in order. whole_blocks: see `Batch.admit`.
 
         What cannot be asked of this model reaches the sink as UsageError, a form that cannot be met as GenerationError.
         Raises UsageError for more texts than there are rows, FullError and StoppingError.
@@ -89,7 +99,7 @@ class Engine:
         if request.count > self.limits.rows:
             raise UsageError(f"at most {self.limits.rows} texts can be asked for at once, got {request.count}")
         longest = self.limits.seconds if seconds is None else min(seconds, self.limits.seconds)
-        job = Job(request, sink, longest, self._wake)
+        job = Job(request, sink, longest, self._wake, whole_blocks=whole_blocks)
         if request.form is not None:
             self.beside.submit(self._write_in_form, job)
             return job
@@ -133,6 +143,7 @@ class Engine:
         try:
             for event in stream(model, job.request):
                 job.deliver([(event.row, event)])
+                self._told()
                 if (error := job.why_not()) is not None and not job.finished:
                     raise error
         except OstinatoError as error:
@@ -142,6 +153,7 @@ class Engine:
             job.end(UnavailableError("the request failed for a fault of the server"))
         finally:
             self._beside.discard(job)
+            self._told()
 
     # -- the thread that owns the batch -----------------------------------------------------------------------------
 
@@ -158,6 +170,7 @@ class Engine:
                     self._advance()
             except Exception as error:
                 self._start_afresh(error)
+            self._told()
 
     def _wait(self) -> bool:
         """Until there is something to do; False when there never will be."""
@@ -194,7 +207,7 @@ class Engine:
                 self._entering = job.request.count
             if error is None:
                 try:
-                    rows = self._batch.admit(job.request)
+                    rows = self._batch.admit(job.request, whole_blocks=job.whole_blocks)
                 except OstinatoError as refusal:
                     error = refusal
             if error is None:
@@ -228,4 +241,4 @@ class Engine:
             with contextlib.suppress(Exception):
                 job.end(UnavailableError("the request failed for a fault of the server"))
         self._running.clear()
-        self._batch = Batch(self._model)
+        self._batch = Batch(self._model, AT_ONCE)

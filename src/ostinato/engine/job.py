@@ -40,9 +40,12 @@ class Job:
     first_row: the number of its first row in the batch. left: its texts that are not finished.
     """
 
-    def __init__(self, request: WriteRequest, sink: Sink, seconds: float, wake: Callable[[], None]) -> None:
-        """seconds: how long the job may take, its time in the queue included. wake: called when it is cancelled."""
-        self.request = request
+    def __init__(
+        self, request: WriteRequest, sink: Sink, seconds: float, wake: Callable[[], None], *, whole_blocks: bool = False
+    ) -> None:
+        """seconds: how long the job may take, its time in the queue included. wake: called when it is cancelled.
+        whole_blocks: see `Batch.admit`."""
+        self.request, self.whole_blocks = request, whole_blocks
         self.first_row = 0
         self.left = request.count
         self._sink, self._wake = sink, wake

@@ -6,8 +6,9 @@ recurrent model is one small array for each row, whatever was read before.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,10 @@ from ostinato.protocols import Ids, State, StepModel, join, read_on
 
 BLOCK = 32
 """Tokens that a model with a loop of its own draws at a time; those beyond a text's end are thrown away."""
+SHORTEST_BLOCK = 4
+"""The fewest tokens of a row's block where rows share a number of tokens, and of a row's first block then."""
+LONGEST_BLOCK = 64
+"""The most tokens of a row's block where rows share a number of tokens."""
 READ_AT_ONCE = 2048
 """Tokens of prompts that one `advance` reads at most: a long prompt does not hold up the other rows for long."""
 MOST_ROWS = 64
@@ -77,26 +82,32 @@ class Batch:
         for event in batch.advance(): ...
     """
 
-    def __init__(self, model: TextModel) -> None:
-        self._model, self._masks = model, Masks(model)
+    def __init__(self, model: TextModel, at_once: int | None = None) -> None:
+        """at_once: about how many tokens of all rows one `advance` draws, so that no row waits long for its next ones
+        (None: BLOCK of each row)."""
+        self._model, self._masks, self._at_once = model, Masks(model), at_once
         self._engine = model.step_model
         self._blocks = self._engine if isinstance(self._engine, BlockModel) else None
         self._opening: list[_Rows] = []
         self._running: list[_Rows] = []
         self._events: list[Event] = []
         self._next_row = 0
+        self._samplers: WeakValueDictionary[Sampler, Sampler] = WeakValueDictionary()
 
     def __len__(self) -> int:
         """Rows that are not finished, or whose last events `advance` has not returned yet."""
         waiting = len({event.row for event in self._events})
         return waiting + sum(len(rows.drafts) for rows in (*self._opening, *self._running))
 
-    def admit(self, request: WriteRequest) -> list[int]:
+    def admit(self, request: WriteRequest, *, whole_blocks: bool = False) -> list[int]:
         """Take a request in; returns the numbers of its rows, which are new in this batch.
 
+        whole_blocks: pieces may be as long as what was drawn at a time (False: a piece per token at most).
         Raises UsageError for what cannot be asked of this model; the batch is then as it was.
         """
-        drafts = open_drafts(self._model, request, self._next_row, self._masks)
+        # equal samplers become the same object: a block is prepared for each once
+        request = replace(request, sampler=self._samplers.setdefault(request.sampler, request.sampler))
+        drafts = open_drafts(self._model, request, self._next_row, self._masks, whole_blocks=whole_blocks)
         self._next_row += len(drafts)
         for draft in drafts:
             self._events += draft.start()
@@ -171,10 +182,7 @@ class Batch:
             return self._draw_apart(rows, error)
         events: list[Event] = []
         for draft, token_ids in zip(rows.drafts, drawn, strict=True):
-            for token_id in token_ids:
-                events += draft.take(token_id)
-                if draft.finished:
-                    break
+            events += draft.take(token_ids)
         kept = [at for at, draft in enumerate(rows.drafts) if not draft.finished and len(draft.unread) == 1]
         for at, draft in enumerate(rows.drafts):
             if not draft.finished and len(draft.unread) > 1:
@@ -226,7 +234,11 @@ class Batch:
     def _draw_block(self, rows: _Rows) -> tuple[list[list[int]], State]:
         drafts = rows.drafts
         assert self._blocks is not None
-        lengths = [draft.room(BLOCK) for draft in drafts]
+        if self._at_once is None:
+            lengths = [draft.room(BLOCK) for draft in drafts]
+        else:
+            most = min(LONGEST_BLOCK, max(SHORTEST_BLOCK, self._at_once // len(drafts)))
+            lengths = [draft.room(most if draft.drawn else SHORTEST_BLOCK) for draft in drafts]
         return self._blocks.decode_block(
             _last(drafts),
             rows.state,

@@ -5,7 +5,8 @@ A draft owns all that its text depends on: seed, sampler, stop, mask. So it is t
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -69,17 +70,23 @@ class Draft(ABC):
         """How many tokens may be drawn, `most` at a time, before the mask can change without a token of `stops`."""
         return 1 if self._restriction is not None or not self._plain else min(most, self._left)
 
-    def take(self, token_id: int) -> Iterator[Event]:
-        """Enter a drawn id; yields what happens, the finished text last."""
-        self._ids.append(token_id)
-        self.unread = [token_id]
-        self._note(token_id)
-        yield from self._enter(token_id)
+    def take(self, token_ids: Sequence[int]) -> Iterator[Event]:
+        """Enter ids drawn in a row, at most `room`; yields what happens, the finished text last.
 
-    def _note(self, token_id: int) -> None:
-        self._recent.append(token_id)
-        self._last.append(token_id)
-        self._since.append(token_id)
+        Those beyond the end of the text are passed over.
+        """
+        for token_id in token_ids:
+            self._ids.append(token_id)
+            self.unread = [token_id]
+            self._note((token_id,))
+            yield from self._enter(token_id)
+            if self.finished:
+                return
+
+    def _note(self, token_ids: Sequence[int]) -> None:
+        self._recent.extend(token_ids)
+        self._last.extend(token_ids)
+        self._since.extend(token_ids)
 
     def _piece(self, text: str, *, title: bool = False) -> Iterator[Event]:
         if text:
@@ -120,14 +127,16 @@ class ForwardDraft(Draft):
     """A title, perhaps, then the prompt, then what is drawn."""
 
     def __init__(
-        self, row: int, index: int, request: WriteRequest, model: TextModel, context: Context, masks: "Masks"
-    ) -> None:
+        self, row: int, index: int, request: WriteRequest, model: TextModel, context: Context, masks: "Masks",
+        whole_blocks: bool,
+    ) -> None:  # fmt: skip
         super().__init__(row, index, request, model, context.read)
         self._model, self._context, self._masks = model, context, masks
         self._utf8 = masks.utf8.copy()
         self._title = Transcript(model.tokenizer, TITLE, context.title or "") if context.title_open else None
         self._body = Transcript(model.tokenizer, request.stop, context.prompt, line_documents=model.line_documents)
         self._limit = request.stop.limit
+        self._whole_blocks = whole_blocks
 
     @property
     def _in_title(self) -> bool:
@@ -135,15 +144,30 @@ class ForwardDraft(Draft):
 
     @property
     def _plain(self) -> bool:
-        return self._utf8.complete and not self._in_title
+        return self._utf8.complete
 
     @property
     def _left(self) -> int:
+        if self._title is not None and self._in_title:
+            return TITLE.limit - self._title.drawn
         return self._limit - self._body.drawn
 
     @property
     def stops(self) -> Mask:
-        return self._masks.stops
+        return self._masks.title_stops if self._in_title else self._masks.stops
+
+    def take(self, token_ids: Sequence[int]) -> Iterator[Event]:
+        if not self._whole_blocks or self._in_title or not self._utf8.complete:
+            yield from super().take(token_ids)
+            return
+        text, count = self._body.add_all(token_ids)
+        taken = token_ids[:count]
+        self._ids += taken
+        self.unread = [taken[-1]]
+        self._note(taken)
+        self._utf8.push(taken[-1])  # those before it are whole characters
+        yield from self._piece(text)
+        yield from self._ended()
 
     def start(self) -> Iterator[Event]:
         context = self._context
@@ -174,7 +198,7 @@ class ForwardDraft(Draft):
         newline = () if newline_read else tuple(self._model.tokenizer.encode("\n").tolist())
         for token_id in (*newline, *self._context.after_title):
             self.unread.append(token_id)
-            self._note(token_id)
+            self._note((token_id,))
         yield from self._piece("\n", title=True)
         yield from self._piece(self._context.prompt)
 
@@ -264,6 +288,15 @@ class Masks:
         self._backward: dict[tuple[tuple[int, ...], bool], Mask] = {}
         self.stops = self._stops(0xC2, 0xF5)  # they begin characters of several bytes
         self.backward_stops = self._stops(0x80, 0xC0)  # they end them
+        self._token = model.tokenizer.token
+
+    @cached_property
+    def title_stops(self) -> Mask:
+        """The same as `stops`, and the tokens with a newline, which end a title."""
+        mask = self.stops.copy()
+        mask[FIRST_BYTE + 0x0A] = True
+        mask[[token_id for token_id in range(FIRST_CHARACTER, self._size) if "\n" in self._token(token_id)]] = True
+        return mask
 
     def _stops(self, low: int, high: int) -> Mask:
         mask = np.zeros(self._size, np.bool_)
@@ -311,8 +344,13 @@ def bytes_before(continuation: tuple[int, ...]) -> list[tuple[int, int]]:
     return [(0xF1, 0xF3), (0xF0, 0xF0) if second >= 0x90 else (0xF4, 0xF4)]
 
 
-def open_drafts(model: TextModel, request: WriteRequest, first_row: int, masks: Masks) -> list[Draft]:
-    """The drafts of a request for free writing. Raises UsageError for what cannot be asked of this model."""
+def open_drafts(
+    model: TextModel, request: WriteRequest, first_row: int, masks: Masks, *, whole_blocks: bool = False
+) -> list[Draft]:
+    """The drafts of a request for free writing. whole_blocks: see `Batch.admit`.
+
+    Raises UsageError for what cannot be asked of this model.
+    """
     if request.form is not None:
         raise UsageError("a form needs form.stream: free writing cannot follow one")
     size = model.tokenizer.vocabulary_size
@@ -321,7 +359,9 @@ def open_drafts(model: TextModel, request: WriteRequest, first_row: int, masks: 
             raise UsageError(f"a bias is given for id {token_id}, but ids lie in 0 .. {size - 1}")
     if not model.backward:
         context = open_context(model, request.prompt, request.title)
-        return [ForwardDraft(first_row + i, i, request, model, context, masks) for i in range(request.count)]
+        return [
+            ForwardDraft(first_row + i, i, request, model, context, masks, whole_blocks) for i in range(request.count)
+        ]
     if request.title is not None:
         raise UsageError(
             f"a model that reads from right to left would read the title last: leave the title {request.title!r} out"

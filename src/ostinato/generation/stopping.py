@@ -1,5 +1,6 @@
 """When a text is finished, and which part of it is certain enough to be shown while it is written."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,12 +75,39 @@ class Transcript:
 
     def add(self, token_id: int) -> str:
         """Take the next drawn id; returns the text that may be shown now. Sets `reason` when the text is finished."""
-        self.drawn += 1
         if token_id == END_OF_DOCUMENT and not self._end_is_newline:
+            self.drawn += 1
             return self._finish("end of document")
         piece = self._stream.push(token_id)
         if token_id == END_OF_DOCUMENT and self._line_open:
             piece += "\n"
+        return self._add(piece)
+
+    def add_all(self, token_ids: Sequence[int]) -> tuple[str, int]:
+        """`add` of ids in a row, END_OF_DOCUMENT at most the last: the text that may be shown, how many were taken.
+
+        Fewer than all are taken where the text is finished before.
+        """
+        end = token_ids[-1] == END_OF_DOCUMENT
+        pieces = self._stream.push_all(token_ids[:-1] if end else token_ids)
+        text = "".join(pieces)
+        shown = ""
+        if self._may_end_in(text) or self.drawn + len(pieces) >= self._stop.limit:
+            for count, piece in enumerate(pieces, 1):
+                shown += self._add(piece)
+                if self.reason is not None:
+                    return shown, count
+        elif pieces:
+            self.drawn += len(pieces)
+            shown = self._take(text)
+        return shown + self.add(END_OF_DOCUMENT) if end else shown, len(token_ids)
+
+    def _may_end_in(self, text: str) -> bool:
+        lines = self._stop.lines is not None and "\n" in text
+        return lines or any(stop in self._held + text for stop in self._stop.texts)
+
+    def _add(self, piece: str) -> str:
+        self.drawn += 1
         shown = self._take(piece)
         if self.reason is None and self.drawn >= self._stop.limit:
             shown += self._finish("limit" if self._stop.tokens is None else "tokens")
@@ -124,5 +152,7 @@ class Transcript:
 
     def _overlap(self, text: str) -> int:
         """Length of the longest end of `text` that begins a stop string."""
-        longest = min(max(map(len, self._stop.texts), default=1) - 1, len(text))
+        if not self._stop.texts:
+            return 0
+        longest = min(max(map(len, self._stop.texts)) - 1, len(text))
         return next((n for n in range(longest, 0, -1) if any(s.startswith(text[-n:]) for s in self._stop.texts)), 0)

@@ -231,7 +231,11 @@ class NativeRecurrent:
                 (last,) = gateway.RECENT.take(self.shape.sizes(), row[len(row) - recents_of :])
                 history[b, remembers - recents_of : remembers] = last
         drawn, counts, after = np.empty((rows, length), np.uint32), np.zeros(rows, np.int64), np.empty_like(state)
-        sampling = (_Sampling * rows)(*(self._sampling(*one) for one in zip(samplers, spans, strict=True)))
+        made: dict[tuple[int, int], _Sampling] = {}  # rows with the same sampler share what is made of it
+        for one, span in zip(samplers, spans, strict=True):
+            if (id(one), span) not in made:
+                made[id(one), span] = self._sampling(one, span)
+        sampling = (_Sampling * rows)(*[made[id(one), span] for one, span in zip(samplers, spans, strict=True)])
         mask_places, end_places = _addresses(masks), _addresses(ends)
         arrays = _Drawing(
             remembers, ctypes.addressof(sampling),

@@ -132,7 +132,7 @@ class Chatting:
 
     async def written(self) -> list[dict[str, Any]]:
         """The choices, when all of them are finished."""
-        writing = Writing(self.call, self.served, [self.request])
+        writing = Writing(self.call, self.served, [self.request], whole_blocks=self.top is None)
         rows = self.continuations()
         try:
             async for happened in writing:
@@ -211,7 +211,7 @@ async def chat(call: Call) -> Response:
     if not call.body["stream"]:
         choices = await unless_gone(call.request, asked.written())
         return Json({**asked.base, "choices": choices, "usage": usage_of(call)})
-    writing = Writing(call, asked.served, [asked.request])
+    writing = Writing(call, asked.served, [asked.request], whole_blocks=asked.top is None)
     return streamed(call, await started(call, writing, asked.streamed(writing)), asked.usage, writing.close)
 
 

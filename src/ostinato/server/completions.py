@@ -167,8 +167,8 @@ class Completing:
     async def written(self) -> list[dict[str, Any]]:
         """The choices, when all of them are finished."""
         requests = self.requests()
-        writing = Writing(self.call, self.served, requests)
         needs = 0 if self.top is None and self.best_of > self.n else self.top
+        writing = Writing(self.call, self.served, requests, whole_blocks=needs is None)
         rows = [[Continuation(self.served, one, needs) for _ in range(one.count)] for one in requests]
         try:
             async for happened in writing:
@@ -276,7 +276,7 @@ async def complete(call: Call) -> Response:
         choices = await unless_gone(call.request, asked.scored())
         pieces = (chunk.piece(c["index"], c["text"], c["logprobs"], c["finish_reason"]) for c in choices)
         return streamed(call, _given(list(pieces)), chunk.usage, lambda: None)
-    writing = Writing(call, asked.served, asked.requests())
+    writing = Writing(call, asked.served, asked.requests(), whole_blocks=asked.top is None)
     return streamed(call, await started(call, writing, asked.streamed(writing, chunk)), chunk.usage, writing.close)
 
 

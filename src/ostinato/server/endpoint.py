@@ -116,9 +116,12 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def to_bytes(value: object) -> bytes:
     """JSON in UTF-8; a lone surrogate, which has no UTF-8 form, as an escape."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    return _encode(value).encode("utf-8", "backslashreplace")
 
 
 class Json(Response):
@@ -166,22 +169,62 @@ class EventStream(Response):
         """Send the parts as they come, until the client goes away or takes nothing for too long."""
         gone = asyncio.ensure_future(_gone(receive))
         gone.add_done_callback(lambda task: None if task.cancelled() else self._close())
+        patience = _Patience(self._seconds)
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             async for part in self._parts:
                 if gone.done():
                     raise StoppedError("the client went away")
-                await self._send(send, part, more=True)
+                patience.begin()
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+                patience.end()
             if gone.done():
                 raise StoppedError("the client went away")
-            await self._send(send, b"", more=False)
+            patience.begin()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except asyncio.CancelledError:
+            patience.check()
+            raise
         finally:
+            patience.close()
             gone.cancel()
             self._close()
 
-    async def _send(self, send: Send, part: bytes, *, more: bool) -> None:
-        try:
-            async with asyncio.timeout(self._seconds):
-                await send({"type": "http.response.body", "body": part, "more_body": more})
-        except TimeoutError:
+
+class _Patience:
+    """Cancels the current task when it spends too long between `begin` and `end`.
+
+    `asyncio.timeout` around each part costs as much as sending it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._loop, self._seconds = asyncio.get_running_loop(), seconds
+        self._task, self._lost = asyncio.current_task(), False
+        self._since: float | None = None
+        self._timer = self._loop.call_later(seconds, self._look)
+
+    def begin(self) -> None:
+        """What may take too long begins."""
+        self._since = self._loop.time()
+
+    def end(self) -> None:
+        """It is over."""
+        self._since = None
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        since = now if self._since is None else self._since
+        if now - since >= self._seconds and self._task is not None:
+            self._lost = self._task.cancel()
+        else:
+            self._timer = self._loop.call_at(since + self._seconds, self._look)
+
+    def check(self) -> None:
+        """Raises StoppedError where it was this that cancelled the task."""
+        if self._lost and self._task is not None:
+            self._task.uncancel()
             raise StoppedError("the client took nothing for too long") from None
+
+    def close(self) -> None:
+        """Look no more."""
+        self._timer.cancel()

@@ -198,11 +198,11 @@ async def write(call: Call) -> Response:
     _check_length(call, list(ids), options.prompt_tokens)
     record_call(call, served, [Prompt(request.prompt, ids)])
     if not body["stream"]:
-        texts = (await unless_gone(call.request, Writing(call, served, [request]).written()))[0]
+        texts = (await unless_gone(call.request, Writing(call, served, [request], whole_blocks=True).written()))[0]
         return Json(
             {"model": served.name, "seed": request.seed, "texts": [_written(i, one) for i, one in enumerate(texts)]}
         )
-    writing = Writing(call, served, [request])
+    writing = Writing(call, served, [request], whole_blocks=True)
     parts = await started(call, writing, _events(call, writing, request.seed))
     return streamed(call, parts, lambda usage: b"", writing.close)
 

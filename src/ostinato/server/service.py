@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ostinato.engine import Engine
 from ostinato.errors import UsageError
 from ostinato.server.options import Options
+from ostinato.server.outbox import Outbox
 from ostinato.server.problems import Problem
 from ostinato.server.tokens import TokenNames
 
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 class Served:
     """One model: its name, and the engine that writes with it."""
 
-    def __init__(self, name: str, model: "Model", options: Options) -> None:
+    def __init__(self, name: str, model: "Model", options: Options, told: Callable[[], None]) -> None:
+        """told: see `Engine`."""
         self.name, self.model = name, model
         self.text_model = model.text_model
-        self.engine = Engine(self.text_model, options.limits, fault)
+        self.engine = Engine(self.text_model, options.limits, fault, told)
 
     @cached_property
     def names(self) -> TokenNames:
@@ -37,7 +39,9 @@ class Service:
 
     def __init__(self, models: "dict[str, Model]", options: Options, metrics: "Metrics") -> None:
         self.options, self.metrics = options, metrics
-        self.served: Mapping[str, Served] = {name: Served(name, model, options) for name, model in models.items()}
+        self.served: Mapping[str, Served] = {
+            name: Served(name, model, options, self.told) for name, model in models.items()
+        }
         self.stopping = False
         self._paths = sorted(
             ((str(path), name) for name, model in models.items() for path in _paths(model.path)),
@@ -46,6 +50,15 @@ class Service:
 
     async def prepare(self, name: str) -> None:
         """Called before a request that names a model is answered: `find` is then quick."""
+
+    def told(self) -> None:
+        """Hand over what happened in a block; see `Engine`."""
+        self.outbox.send()
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """The way from the engines' threads into the event loop, in which this is asked for first."""
+        return Outbox()
 
     def find(self, name: str | None) -> Served:
         """The model of this name; the only one where none is named. Raises Problem."""

@@ -1,14 +1,14 @@
 """From a request on the wire to jobs of the engine, and from their events back to the event loop."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from ostinato.engine import Job
 from ostinato.errors import OstinatoError
-from ostinato.generation import Event, WriteRequest, Written
+from ostinato.generation import Event, Piece, WriteRequest, Written
 from ostinato.server.endpoint import Call
 from ostinato.server.service import Served
 
@@ -20,45 +20,64 @@ Happened = list[tuple[int, int, Event]]
 class Writing:
     """Several requests that are written for one call. `async for happened in writing` until all texts are finished.
 
-    Raises UnavailableError where the engine takes no more (none of the requests goes on then), and whatever ends one
-    of the requests.
+    Each turn gives all that happened since the last one, so a reader that is slow gets more at a time. Raises
+    UnavailableError where the engine takes no more (none of the requests goes on then), and whatever ends one of the
+    requests.
     """
 
-    def __init__(self, call: Call, served: Served, requests: Sequence[WriteRequest]) -> None:
-        self._call, self._loop = call, asyncio.get_running_loop()
-        self._events: asyncio.Queue[tuple[Happened, OstinatoError | None] | None] = asyncio.Queue()
+    def __init__(
+        self, call: Call, served: Served, requests: Sequence[WriteRequest], *, whole_blocks: bool = False
+    ) -> None:
+        """whole_blocks: pieces of text may be of many tokens; see `Batch.admit`."""
+        self._call, self._whole_blocks = call, whole_blocks
+        self._happened: Happened = []
+        self._error: OstinatoError | None = None
+        self._waiter: asyncio.Future[None] | None = None
         self._left = sum(request.count for request in requests)
         self._jobs: list[Job] = []
+        put = call.service.outbox.put
         try:
             for number, request in enumerate(requests):
-                self._jobs.append(served.engine.write(request, self._sink(number)))
+                sink = partial(put, self, number)
+                self._jobs.append(served.engine.write(request, sink, whole_blocks=whole_blocks))
         except OstinatoError:
             self.close()
             raise
 
-    def _sink(self, number: int) -> "_Sink":
-        return _Sink(number, self._loop, self._events)
+    def receive(self, number: int, events: list[tuple[int, Event]], error: OstinatoError | None) -> None:
+        """Take in what happened to request `number`."""
+        self._happened += [(number, row, event) for row, event in events]
+        self._error = self._error or error
+        self._wake()
 
-    def __aiter__(self) -> AsyncIterator[Happened]:
-        return self._run()
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
-    async def _run(self) -> AsyncIterator[Happened]:
+    def __aiter__(self) -> "Writing":
+        return self
+
+    async def __anext__(self) -> Happened:
+        while self._left and not self._happened and self._error is None:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        if self._error is not None and not self._happened:
+            error, self._left = self._error, 0
+            self.close()
+            raise error
+        if not self._left:
+            raise StopAsyncIteration
+        happened, self._happened = self._happened, []
+        if self._whole_blocks and len(happened) > 1:
+            happened = _merged(happened)
         record = self._call.record
-        while self._left:
-            item = await self._events.get()
-            if item is None:
-                return
-            happened, error = item
-            if error is not None:
-                self.close()
-                raise error
-            if record.first is None:
-                record.first = time.perf_counter() - self._call.request.scope["ostinato.begin"]
-            for _, _, event in happened:
-                if isinstance(event, Written):
-                    self._left -= 1
-                    record.completion_tokens += event.tokens
-            yield happened
+        if record.first is None:
+            record.first = time.perf_counter() - self._call.request.scope["ostinato.begin"]
+        for _, _, event in happened:
+            if isinstance(event, Written):
+                self._left -= 1
+                record.completion_tokens += event.tokens
+        return happened
 
     async def written(self) -> list[list[Written]]:
         """The finished texts of each request."""
@@ -81,24 +100,20 @@ class Writing:
             if not job.finished:
                 job.cancel()
         self._left = 0
-        self._events.put_nowait(None)
+        self._wake()
 
 
-class _Sink:
-    """Carries a job's events into the event loop."""
-
-    def __init__(
-        self,
-        number: int,
-        loop: asyncio.AbstractEventLoop,
-        events: "asyncio.Queue[tuple[Happened, OstinatoError | None] | None]",
-    ) -> None:
-        self._number, self._loop, self._events = number, loop, events
-
-    def __call__(self, events: list[tuple[int, Event]], error: OstinatoError | None) -> None:
-        happened = [(self._number, row, event) for row, event in events]
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
-            self._loop.call_soon_threadsafe(self._events.put_nowait, (happened, error))
+def _merged(happened: Happened) -> Happened:
+    """The same, with pieces of a text that follow each other as one."""
+    found: Happened = []
+    for number, row, event in happened:
+        if found and isinstance(event, Piece):
+            last_number, last_row, last = found[-1]
+            if (last_number, last_row) == (number, row) and isinstance(last, Piece) and last.title == event.title:
+                found[-1] = number, row, Piece(event.row, last.text + event.text, event.title, last.ids + event.ids)
+                continue
+        found.append((number, row, event))
+    return found
 
 
 async def beside(call: Call, served: Served, work: Callable[..., T], *arguments: Any) -> T:

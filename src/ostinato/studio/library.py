@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,9 @@ def _identity(bundle: Path) -> tuple[Any, ...]:
 class Shelf(Mapping[str, Served]):
     """Models by the name of their run. Safe for several threads. A name is there as soon as its run has saved one."""
 
-    def __init__(self, place: Place, options: Options, metrics: Metrics) -> None:
-        self._place, self._options, self._metrics = place, options, metrics
+    def __init__(self, place: Place, options: Options, metrics: Metrics, told: Callable[[], None]) -> None:
+        """told: see `engine.Engine`."""
+        self._place, self._options, self._metrics, self._told = place, options, metrics, told
         self._loaded: OrderedDict[str, tuple[tuple[Any, ...], Served]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -74,7 +75,7 @@ class Shelf(Mapping[str, Served]):
                 return known[1]
             model = Model(bundle)
             _refuse_others(model, name)
-            served = Served(name, model, self._options)
+            served = Served(name, model, self._options, self._told)
             self._metrics.watch({name: served.engine})
             self._drop(name)
             self._loaded[name] = (identity or (), served)
@@ -114,7 +115,7 @@ class Library(Service):
         metrics = Metrics()
         super().__init__({}, options, metrics)
         self.place = place
-        self.shelf = Shelf(place, options, metrics)
+        self.shelf = Shelf(place, options, metrics, self.told)
         self.served = self.shelf
 
     async def prepare(self, name: str) -> None:

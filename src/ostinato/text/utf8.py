@@ -4,6 +4,7 @@ Byte tokens have ids 1 .. 256 (id = byte + 1) in every tokenizer; all other toke
 is the table of well-formed sequences (Unicode Standard, table 3-7): E0, ED, F0 and F4 narrow their second byte.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -93,6 +94,7 @@ class TextStream:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
+        self._texts_after = getattr(tokenizer, "texts_after", None)
         self._utf8 = Utf8State(tokenizer)
         self._context: list[int] = []
         self._pending: list[int] = []
@@ -106,6 +108,14 @@ class TextStream:
         self._pending.append(token_id)
         self._utf8.push(token_id)
         return self.flush() if self._utf8.complete else ""
+
+    def push_all(self, token_ids: Sequence[int]) -> list[str]:
+        """`push` of each token: as many texts."""
+        if self._texts_after is None or self._pending or min(token_ids, default=0) < FIRST_CHARACTER:
+            return [self.push(token_id) for token_id in token_ids]
+        texts: list[str] = self._texts_after(self._context[0] if self._context else END_OF_DOCUMENT, token_ids)
+        self._context, self._utf8.state = [token_ids[-1]], 0
+        return texts
 
     def flush(self) -> str:
         """The text still held back; an unfinished character becomes U+FFFD."""

@@ -6,6 +6,7 @@ spelled in characters, what is not among the characters in the bytes of its UTF-
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -85,6 +86,16 @@ class BaseTokenizer:
         Raises UsageError for an id that is not in 0 .. V-1.
         """
         return self._bytes.join(self._checked(ids)).decode("utf-8", "replace")
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        """What each character or word decodes to, by id; "" for the others."""
+        return [""] * FIRST_CHARACTER + [token.decode() for token in self._bytes.tokens[FIRST_CHARACTER:]]
+
+    def texts_after(self, before: int, ids: Sequence[int]) -> list[str]:
+        """The text that each of `ids`, characters or words, adds after the token `before`. Checks nothing."""
+        texts = self._texts
+        return [texts[token_id] for token_id in ids]
 
     def token(self, token_id: int) -> str:
         """A readable name of one token, for tables: its text, `<E4>` for a byte, `<end>` for the reserved one."""

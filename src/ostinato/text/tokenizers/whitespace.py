@@ -97,6 +97,14 @@ class WhitespaceTokenizer(BaseTokenizer):
         checked[1:][words[1:] & words[:-1]] += self.vocabulary_size - self.first_word
         return self._bytes_after_word.join(checked).decode("utf-8", "replace")
 
+    def texts_after(self, before: int, ids: Sequence[int]) -> list[str]:
+        """The text that each of `ids` adds when they follow the token `before`, implied blanks included."""
+        texts = super().texts_after(before, ids)
+        if self.padded:
+            return texts
+        words = [token_id >= self.first_word for token_id in (before, *ids)]
+        return [f" {text}" if a and b else text for text, a, b in zip(texts, words, words[1:], strict=False)]
+
     def to_json(self) -> dict[str, Any]:
         """What `from_json` needs."""
         return super().to_json() | {"padded": self.padded}
