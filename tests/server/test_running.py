@@ -5,29 +5,15 @@ import shutil
 import signal
 import socket
 import threading
-import time
 
 import httpx
 import pytest
-from server_tools import OLD
+from server_tools import OLD, until, waiting
 
 from ostinato.cli.main import main
 
 MODEL = f"lstm={OLD / 'lstm' / 'model'}"
 LONG = {"model": "lstm", "prompt": "风", "max_tokens": 4000, "logit_bias": {"0": -100}, "temperature": 0.5}
-
-
-def waiting(url):
-    """(rows in the batch, requests in the queue)"""
-    lines = dict(line.rsplit(" ", 1) for line in httpx.get(f"{url}/metrics").text.splitlines() if line[0] != "#")
-    return float(lines['ostinato_rows{model="lstm"}']), float(lines['ostinato_waiting{model="lstm"}'])
-
-
-def until(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
 
 
 def test_keys_are_asked_for(start, tmp_path):

@@ -1,5 +1,6 @@
 """The examples of docs/server.md, run as they stand there (but for the port)."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -7,22 +8,56 @@ import sys
 from pathlib import Path
 
 import pytest
+from server_tools import OLD
 
-PAGE = (Path(__file__).parents[2] / "docs" / "server.md").read_text("utf-8")
-EXAMPLES = re.findall(r"<!-- run: (\w+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL)
-PROGRAMS = {"bash": ["bash", "-c"], "python": [sys.executable, "-c"]}
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "server.md").read_text("utf-8")
+EXAMPLES = dict(re.findall(r"<!-- run: (\w+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
+NEEDS = {"bash": "curl", "javascript": "node", "llm": "llm", "lm_eval": "lm_eval"}
+PACKAGES = Path(os.environ.get("OSTINATO_NODE_MODULES", ROOT / "node_modules"))
+"""Where npm has put `openai`."""
 
 
-@pytest.mark.parametrize(("language", "example"), EXAMPLES, ids=[language for language, _ in EXAMPLES])
-def test_the_examples_work(server, language, example):
-    if language == "bash" and not shutil.which("curl"):
-        pytest.skip("curl is not here")
-    program = example.replace("http://127.0.0.1:8000", server.url).replace('{"prompt"', '{"model": "lstm", "prompt"')
-    done = subprocess.run([*PROGRAMS[language], program], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
+@pytest.fixture
+def alone(start):
+    return start(f"my-model={OLD / 'lstm' / 'model'}")
+
+
+def command(language, program, folder):
+    """How to run the example; skips where what it needs is not here."""
+    beside = Path(sys.executable).parent
+    path = os.pathsep.join([str(beside), os.environ.get("PATH", "")])
+    if language in NEEDS and not shutil.which(NEEDS[language], path=path):
+        pytest.skip(f"{NEEDS[language]} is not here")
+    environment = {
+        **os.environ, "PATH": path, "LLM_USER_PATH": str(folder), "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1",
+        "HF_HOME": str(folder),
+    }  # fmt: skip
+    if language == "python":
+        return [sys.executable, "-c", program], environment
+    if language == "javascript":
+        if not (PACKAGES / "openai").is_dir():
+            pytest.skip("openai for JavaScript is not here: npm install openai")
+        (folder / "node_modules").symlink_to(PACKAGES.resolve())
+        (folder / "example.mjs").write_text(program, "utf-8")
+        return ["node", "example.mjs"], environment
+    return ["bash", "-ec", program], environment
+
+
+@pytest.mark.parametrize("language", EXAMPLES)
+def test_the_examples_work(alone, language, tmp_path):
+    program = EXAMPLES[language].replace("http://127.0.0.1:8000", alone.url)
+    arguments, environment = command(language, program, tmp_path)
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path, env=environment
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip()
     assert "error" not in done.stdout
+    asked = [entry for entry in alone.entries() if entry["route"] == "/v1/completions"]
+    assert asked
+    assert {entry["status"] for entry in asked} == {200}
 
 
 def test_there_are_examples():
-    assert [language for language, _ in EXAMPLES] == ["bash", "python"]
+    assert list(EXAMPLES) == ["bash", "python", "javascript", "llm", "lm_eval"]

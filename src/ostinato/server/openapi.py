@@ -43,7 +43,7 @@ def document(endpoints: Sequence[Endpoint], *, keys: bool) -> dict[str, Any]:
 def _operation(endpoint: Endpoint, *, keys: bool) -> dict[str, Any]:
     answer: dict[str, Any] = {endpoint.media_type: {"schema": endpoint.answer}}
     if endpoint.streams:
-        answer["text/event-stream"] = {"schema": {"type": "string"}}
+        answer["text/event-stream"] = {}
     found: dict[str, Any] = {
         "operationId": re.sub(r"\W+", "_", f"{endpoint.method.lower()}{endpoint.path}").strip("_"),
         "summary": endpoint.summary,

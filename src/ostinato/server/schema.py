@@ -83,6 +83,8 @@ def check(value: Any, schema: Schema, name: str) -> Any:
     if "anyOf" in schema:
         return _any(value, schema, name)
     kind = schema.get("type")
+    if kind == "integer" and isinstance(value, float) and value.is_integer():
+        value = int(value)  # 1.0 is an integer in JSON Schema, as in JavaScript
     if kind is not None and not _is(value, kind):
         raise _wrong(name, _WORDS[kind], value)
     if "enum" in schema and value not in schema["enum"]:
