@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ostinato.api import Model
 
 BACKLOG = 1024
+SHORT_LIFE = 1.0
+"""Seconds: a worker that ends sooner is replaced only after as long."""
 
 
 class _Server(uvicorn.Server):
@@ -108,6 +111,7 @@ async def _run(server: _Server, service: Service, listening: socket.socket) -> N
 def _supervise(work: Callable[[], int], count: int) -> int:
     """Run `count` processes that do `work`; one that dies is replaced, and a signal ends them all."""
     children: set[int] = set()
+    begun: dict[int, float] = {}
     stopping = False
 
     def start() -> None:
@@ -116,9 +120,14 @@ def _supervise(work: Callable[[], int], count: int) -> int:
         child = os.fork()
         if child:
             children.add(child)
+            begun[child] = time.monotonic()
+            if stopping:  # the signal came too early for this one
+                os.kill(child, signal.SIGTERM)
             return
         code = 1
         try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
             code = work()
         finally:
             os._exit(code)
@@ -130,10 +139,10 @@ def _supervise(work: Callable[[], int], count: int) -> int:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGTERM)
 
-    for _ in range(count):
-        start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    for _ in range(count):
+        start()
     worst = 0
     while children:
         child, status = os.wait()
@@ -141,7 +150,10 @@ def _supervise(work: Callable[[], int], count: int) -> int:
         code = os.waitstatus_to_exitcode(status)
         if not stopping:
             note(f"ostinato: a worker ended with status {code}; another takes its place")
-            start()
-        elif code:
+            if time.monotonic() - begun.pop(child) < SHORT_LIFE:  # it may not work at all
+                time.sleep(SHORT_LIFE)
+            if not stopping:
+                start()
+        elif code not in (0, -signal.SIGTERM):  # ended by the signal: it had not begun yet
             worst = 1
     return worst
