@@ -34,7 +34,7 @@ def chromium():
 def opened(chromium, studio, address="", **options):
     """The studio's page; fails on anything in the console and on any request that leaves the machine."""
     wrong = []
-    context = chromium.new_context(viewport={"width": 1200, "height": 900}, **{"locale": "en-GB", **options})
+    context = chromium.new_context(**{"viewport": {"width": 1200, "height": 900}, "locale": "en-GB", **options})
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
     page.set_default_timeout(30_000)
@@ -58,13 +58,13 @@ def number(text):
 
 def test_a_journey(chromium, start, tmp_path):
     studio = start(tmp_path / "dir")
-    song = tmp_path / "my <b>songs</b>.txt"
+    song = tmp_path / "my <b>songs.txt"
     song.write_text(VERSES, "utf-8")
     with opened(chromium, studio) as page:
         # a text goes in; what was understood is shown before anything is trained
         page.set_input_files("#file", str(song))
         page.wait_for_selector("dl.facts")
-        assert page.locator("h1").inner_text() == song.name.replace("<", "_").replace(">", "_").replace("/", "_")
+        assert page.locator("h1").inner_text() == "my _b_songs.txt"
         assert "English" in page.locator("dl.facts").inner_text()
         # train for 20 seconds, from nothing
         page.click("text=Train on this")

@@ -110,7 +110,7 @@ def _draw_losses(
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     if axes.lines:
-        axes.legend(frameon=False)
+        axes.legend(loc="upper right", frameon=False)
     if lines:
         figure.supxlabel("\n".join(lines), fontsize=9, ha="left", x=0.08, color="#333333", linespacing=1.5)
 

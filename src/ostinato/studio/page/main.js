@@ -59,7 +59,7 @@ async function render(focus = false) {
   try {
     shown = view(main, names) ?? shown;
   } catch (error) {
-    main.append(h("p", { class: "wrong", role: "alert" }, String(error.message ?? error)));
+    main.append(h("h1", {}, "ostinato"), h("p", { class: "wrong", role: "alert" }, String(error.message ?? error)));
   }
   if (focus) {
     const title = main.querySelector("h1");
@@ -76,5 +76,5 @@ document.getElementById("skip").addEventListener("click", (event) => {
 });
 addEventListener("hashchange", () => render(true));
 open().then(() => render(), (error) => {
-  document.getElementById("main").append(h("p", { class: "wrong", role: "alert" }, error.message));
+  document.getElementById("main").append(h("h1", {}, "ostinato"), h("p", { class: "wrong", role: "alert" }, error.message));
 }).finally(() => (globalThis.studio = { ready: true, store }));
