@@ -20,7 +20,7 @@ WORDS = ["moon", "river", "silver", "night", "garden", "winter", "lantern", "spa
 VERSES = "\n\n".join(
     f"The {a} is over the {b}\nand the {b} is under the light\n"
     f"we sing of the {a} and {c}\ntill the day is deep as the night"
-    for a in WORDS for b in WORDS for c in WORDS[:3] if a != b
+    for a in WORDS for b in WORDS for c in WORDS[:1] if a != b
 )  # fmt: skip
 
 
@@ -73,8 +73,8 @@ def test_a_journey(chromium, start, tmp_path):
         page.fill("form [name=name]", "songs")
         page.click("button.main:has-text('Train')")
         page.wait_for_selector("h1:has-text('songs')")
-        page.wait_for_selector(".uplot canvas", timeout=120_000)
-        page.wait_for_selector(".state:has-text('finished')", timeout=180_000)
+        page.wait_for_selector(".uplot canvas", timeout=240_000)
+        page.wait_for_selector(".state:has-text('finished')", timeout=300_000)
         assert page.locator("section:has(h2:has-text('Samples')) .text").count() >= 1
         assert number(page.locator(".figures b").first.inner_text()) < 4
         # write with rhyme and acrostic
@@ -86,7 +86,7 @@ def test_a_journey(chromium, start, tmp_path):
         page.fill("[name=rhyme]", "AABB")
         page.click("[name=begin]")
         page.wait_for_selector("article button:has-text('Copy')", timeout=90_000)
-        text = page.locator("article .tokens").inner_text()
+        text = page.locator("article .tokens").text_content()
         lines = [line for line in text.splitlines() if line.strip()]
         assert [line.strip()[0].lower() for line in lines] == list("tata")
         # take an alternative and go on from there
@@ -94,15 +94,15 @@ def test_a_journey(chromium, start, tmp_path):
         page.fill("[name=rhyme]", "")
         page.click("[name=begin]")
         page.wait_for_selector("article button:has-text('Copy')", timeout=60_000)
-        before = page.locator("article .tokens").inner_text()
+        before = page.locator("article .tokens").text_content()
         page.locator("article .tokens i").nth(5).click()
         page.wait_for_selector(".beside")
         page.locator(".beside li button:not(.taken):not(:disabled)").first.click()
         page.wait_for_selector("article button:has-text('Undo')")
-        after = page.locator("article .tokens").inner_text()
+        after = page.locator("article .tokens").text_content()
         assert after != before
         page.click("article button:has-text('Undo')")
-        assert page.locator("article .tokens").inner_text() == before
+        assert page.locator("article .tokens").text_content() == before
         # keep it
         page.click("article button:has-text('Keep')")
         page.fill("dialog input", "first verse")
@@ -124,7 +124,7 @@ def test_a_journey(chromium, start, tmp_path):
         page.click("nav a:has-text('Compare')")
         page.fill("[name=order]", "3")
         page.click("form button.main")
-        page.wait_for_selector(".card .state:has-text('finished')", timeout=180_000)
+        page.wait_for_selector(".card .state:has-text('finished')", timeout=300_000)
         assert page.locator("tbody tr").count() >= 4
     assert studio.stop() == 0
 
