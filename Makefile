@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/ostinato/kernels/csrc/*)
 DEMO := runs/demo
 
-.PHONY: arm base demo demo-begins tests test check format lint types imports bench soak fuzz $(FUZZ) wheel sanitize sanitized wasm clean help
+.PHONY: arm base demo demo-begins tests test check format lint types imports bench soak test-browser fuzz $(FUZZ) wheel sanitize sanitized wasm clean help
 
 help:
 	@echo "make demo    install into $(VENV), train on the bundled lyrics for two minutes, then write new ones"
@@ -16,6 +16,7 @@ help:
 	@echo "make sanitize   the C++ kernels' tests under sanitizers"
 	@echo "make arm     the kernels for ARM64, cross-compiled, and their tests under qemu (skipped where its tools are absent)"
 	@echo "make wasm       the exported page's kernels, built again and compared with those that are shipped (clang 14, lld)"
+	@echo "make test-browser   the pages in a real Chromium: the exported one and the studio's"
 	@echo "make soak    ten minutes each of processes that train, save, load and overwrite in one folder"
 	@echo "make fuzz    a minute each of spoilt models, texts, recipes, archives and arrays"
 
@@ -139,3 +140,8 @@ $(VENV)/.dev: $(BUILD_INPUTS) | $(BIN)/python
 
 clean:
 	rm -rf $(VENV) build dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# The pages in Chromium (part of `make test` where it is installed). OSTINATO_AXE=.../axe.min.js (npm pack axe-core) looks for
+# faults of accessibility as well.
+test-browser: $(VENV)/.train
+	$(BIN)/python -m pytest tests/studio/test_page.py tests/export/test_html.py

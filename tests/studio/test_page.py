@@ -229,15 +229,20 @@ def test_names_and_texts_are_never_html(chromium, start, tmp_path):
     hostile = "<img src=x onerror=alert(1)>"
     folder = tmp_path / "dir"
     (folder / "texts").mkdir(parents=True)
-    (folder / "texts" / "<svg onload=alert(1)>.txt").write_text(f"{hostile}\n\n{hostile} again\n" * 30, "utf-8")
+    (folder / "texts" / "&lt;svg onload=alert(1)&gt;.txt").write_text(f"{hostile}\n\n{hostile} again\n" * 30, "utf-8")
+    (folder / "texts" / "<svg onload=alert(2)>.txt").write_text("a name that cannot be asked for", "utf-8")
+    shutil.copytree(OLD / "lstm", folder / "&lt;b&gt;bold")
     shutil.copytree(OLD / "lstm", folder / "<b>bold<b>")
     studio = start(folder)
     with opened(chromium, studio) as page:
         page.on("dialog", lambda dialog: pytest.fail("a script ran"))
-        page.wait_for_selector("text=<svg onload=alert(1)>.txt")
-        page.click("text=<svg onload=alert(1)>.txt")
-        page.wait_for_selector(f"p.text:has-text('{hostile}')")
-        assert page.locator("main img, main svg, main b >> text=bold").count() == 0
+        page.wait_for_selector("tbody tr")
+        assert page.locator("tbody tr").count() == 1
+        assert page.locator("tbody th a").text_content() == "&lt;b&gt;bold"
+        page.click("main a:has-text('svg')")
+        page.wait_for_selector("p.text")
+        assert hostile in page.locator("p.text").first.text_content()
+        assert page.locator("main img, main svg").count() == 0
 
 
 def test_every_module_is_sound():

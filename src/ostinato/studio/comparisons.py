@@ -16,7 +16,7 @@ from ostinato.server.problems import Problem
 from ostinato.server.schema import flag, integer, number, record, several, text
 from ostinato.studio.jobs import Jobs
 from ostinato.studio.library import Library, model_folder
-from ostinato.studio.place import Place, check_name, clean_name, read_own
+from ostinato.studio.place import Place, check_name, clean_name, listed, read_own
 from ostinato.studio.texts import Texts
 
 _ANY = {"type": "object"}
@@ -47,7 +47,7 @@ class Comparisons:
 
     def list(self) -> list[dict[str, Any]]:
         """All comparisons, the newest first."""
-        names = {entry.name for entry in self._place.comparisons.iterdir() if entry.is_dir() and entry.name[0] != "."}
+        names = {entry.name for entry in listed(self._place.comparisons) if entry.is_dir()}
         found = [self.describe(name) for name in sorted(names | set(self.jobs.names()))]
         return sorted(found, key=lambda one: -(one["created"] or 0))
 

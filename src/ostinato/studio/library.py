@@ -14,7 +14,7 @@ from ostinato.server.metrics import Metrics
 from ostinato.server.options import Options
 from ostinato.server.problems import Problem
 from ostinato.server.service import Served, Service
-from ostinato.studio.place import Place
+from ostinato.studio.place import Place, listed
 
 _LOADED = 6
 """Models kept in memory; the one that was not asked for longest goes first."""
@@ -45,9 +45,8 @@ class Shelf(Mapping[str, Served]):
         self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[str]:
-        for entry in sorted(self._place.root.iterdir()):
-            named = not entry.name.startswith(".") and entry.name not in _OWN
-            if named and not entry.is_symlink() and entry.is_dir() and model_folder(entry) is not None:
+        for entry in listed(self._place.root):
+            if entry.name not in _OWN and entry.is_dir() and model_folder(entry) is not None:
                 yield entry.name
 
     def __len__(self) -> int:

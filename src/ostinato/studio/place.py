@@ -40,6 +40,18 @@ def check_name(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def listed(folder: Path) -> list[Path]:
+    """What lies in `folder` under a name that can be asked for, sorted: no links, nothing hidden."""
+
+    def can_be_asked_for(name: str) -> bool:
+        try:
+            return check_name(name) == name
+        except Problem:
+            return False
+
+    return sorted(entry for entry in folder.iterdir() if can_be_asked_for(entry.name) and not entry.is_symlink())
+
+
 def clean_name(name: str) -> str:
     """A name like the one of an uploaded file: what cannot stand in a name becomes `_`. Raises Problem for one that
     leads elsewhere, and where nothing is left."""

@@ -15,7 +15,7 @@ from ostinato.runs.line_to_beat import SPLIT
 from ostinato.settings import Recipe, load_recipe
 from ostinato.studio.jobs import Jobs
 from ostinato.studio.library import model_folder
-from ostinato.studio.place import Place, read_own, size_of
+from ostinato.studio.place import Place, listed, read_own, size_of
 from ostinato.text import CORPORA
 from ostinato.training.metrics import read_metrics
 
@@ -54,9 +54,7 @@ def is_run(folder: Path) -> bool:
 def run_names(place: Place, jobs: Jobs) -> list[str]:
     """Every run, also those that ended before they had a folder."""
     own = {place.texts, place.comparisons, place.writings, place.own}
-    names = {
-        entry.name for entry in place.root.iterdir() if entry not in own and entry.name[0] != "." and is_run(entry)
-    }
+    names = {entry.name for entry in listed(place.root) if entry not in own and is_run(entry)}
     return sorted(names | set(jobs.names()))
 
 

@@ -17,7 +17,7 @@ from ostinato.server.endpoint import Call, Endpoint, Json
 from ostinato.server.problems import Problem
 from ostinato.server.schema import check, record, text
 from ostinato.settings import TextSettings, from_mapping
-from ostinato.studio.place import Place, check_name, clean_name, read_own, remove, size_of
+from ostinato.studio.place import Place, check_name, clean_name, listed, read_own, remove, size_of
 from ostinato.text import CORPORA
 from ostinato.text.report import report_texts
 from ostinato.text.sources import read_texts
@@ -45,9 +45,7 @@ class Texts:
 
     def list(self) -> list[dict[str, Any]]:
         """All texts, the bundled ones last."""
-        entries = sorted(entry for entry in self._place.texts.iterdir() if not entry.name.startswith("."))
-        mine = [self._described(entry) for entry in entries if not entry.is_symlink()]
-        return [*mine, *(_bundled(name) for name in CORPORA)]
+        return [*map(self._described, listed(self._place.texts)), *(_bundled(name) for name in CORPORA)]
 
     def _described(self, path: Path) -> dict[str, Any]:
         size, files = size_of(path)
