@@ -159,7 +159,7 @@ def test_chinese_dark_and_on_a_phone(chromium, studio):
         assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(23, 22, 20)"
         assert page.locator("html").get_attribute("lang") == "zh"
         page.select_option("#choices select >> nth=0", "en")
-        assert page.locator("h1").inner_text() == "Compare"
+        page.wait_for_selector("h1:has-text('Compare')")
 
 
 @pytest.mark.parametrize("room", ROOMS)
