@@ -93,7 +93,7 @@ class Comparisons:
                 raise Problem(404, f"{model} has no model", param="models", code="not_found")
             folders.append(folder)
         wanted = check_name(body["name"]) if "name" in body else clean_name(os.path.splitext(body["text"])[0])
-        name = self._place.free(self._place.comparisons, wanted)
+        name = self._place.free(self._place.comparisons, wanted, self.jobs.alive)
         options = ["--json", "--order", str(body["order"]), *([] if body["dynamic"] else ["--no-dynamic"])]
         facts = {"text": body["text"], "models": models, "created": time.time()}
         out = self._place.comparison(name)

@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -129,13 +129,15 @@ class Place:
             raise Problem(403, f"{name} is a link, and the studio follows none", param="name")
         return path
 
-    def free(self, folder: Path, name: str) -> str:
+    def free(self, folder: Path, name: str, taken: Callable[[str], bool] = lambda name: False) -> str:
         """`name`, or `name 2` and so on where it is taken; an ending stays at the end."""
         stem, ending = os.path.splitext(name)
         if ending[1:].isdigit() or " " in ending:
             stem, ending = name, ""
         number, found = 1, name
-        while os.path.lexists(folder / found) or (folder == self.root and found.casefold() in _RESERVED):
+        while (
+            os.path.lexists(folder / found) or taken(found) or (folder == self.root and found.casefold() in _RESERVED)
+        ):
             number += 1
             found = f"{stem} {number}{ending}"
         return found

@@ -124,7 +124,7 @@ class Runs:
         if "name" in body:
             self._place.run(body["name"])  # refuses what cannot be one
         wanted = check_name(body["name"]) if "name" in body else clean_name(os.path.splitext(body["text"])[0])
-        name = self._place.free(self._place.root, wanted)
+        name = self._place.free(self._place.root, wanted, self.jobs.alive)
         arguments += ["--from", self._start(body["start"])]
         if "encoding" in body:
             arguments.append(f"--encoding={body['encoding']}")
