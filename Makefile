@@ -12,6 +12,7 @@ help:
 	@echo "make test    the tests"
 	@echo "make check   format, lint, types, import rules, tests, sanitizers, ARM64"
 	@echo "make base    the bundled base models again, from the texts in TEXTS (hours)"
+	@echo "make test-browser   the pages in a real Chromium, and what axe-core finds wrong with them"
 	@echo "make bench   side by side with other libraries"
 	@echo "make sanitize   the C++ kernels' tests under sanitizers"
 	@echo "make arm     the kernels for ARM64, cross-compiled, and their tests under qemu (skipped where its tools are absent)"
@@ -51,6 +52,15 @@ imports: $(VENV)/.dev
 
 tests: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# The studio's page and the exported one in a real Chromium; axe-core looks for faults of accessibility where npm is there.
+# `make test` runs them, too, where Chromium is installed; axe-core only once it has been fetched.
+AXE := build/axe/package/axe.min.js
+AXE_VERSION := 4.10.3
+test-browser: $(VENV)/.dev
+	@test -f $(AXE) || { mkdir -p build/axe && cd build/axe && npm pack --silent axe-core@$(AXE_VERSION) >/dev/null \
+	  && tar -xf axe-core-$(AXE_VERSION).tgz; } || echo "axe-core is not fetched (it needs npm): accessibility is not looked at"
+	OSTINATO_AXE=$(AXE) $(BIN)/python -m pytest -rs tests/studio/test_page.py tests/export/test_html.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
