@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import time
 import zipfile
 
@@ -160,6 +161,21 @@ def test_a_model_of_counts_is_made_too(studio):
     answer = studio.http.post("/api/write", json={"model": "counts", "prompt": "风", "tokens": 5, "seed": 1})
     assert answer.json()["texts"][0]["text"].startswith("风")
     studio.http.delete("/studio/api/runs/counts")
+
+
+def test_a_run_of_the_terminal_over_a_failed_one_counts(studio):
+    jobs = studio.folder / ".studio" / "jobs" / "runs"
+    for name, content in (("songs.json", '{"text": "verses.txt", "started": 5}'), ("songs.out", ""),
+                          ("songs.log", "ostinato: no such text\n")):  # fmt: skip
+        (jobs / name).write_text(content)
+        os.utime(jobs / name, (5, 5))
+    assert state_of(studio, "songs") == "finished"
+    later = time.time() + 100
+    os.utime(jobs / "songs.log", (later, later))
+    failed = studio.http.get("/studio/api/runs/songs").json()
+    assert (failed["state"], failed["message"]) == ("failed", "no such text")
+    for name in ("songs.json", "songs.out", "songs.log"):
+        (jobs / name).unlink()
 
 
 def test_settings_are_those_of_the_dataclasses(studio):

@@ -110,6 +110,11 @@ class Jobs:
         except ValueError:
             return {}
 
+    def last_word(self, name: str) -> float:
+        """When it said something last; 0.0 where it never did."""
+        paths = (self._path(name, ".log"), self._path(name, ".out"))
+        return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
+
     def log(self, name: str, lines: int) -> list[str]:
         """The last lines that it said."""
         content = read_own(self._path(name, ".log"))

@@ -20,6 +20,8 @@ from ostinato.text import CORPORA
 from ostinato.training.metrics import read_metrics
 
 _BUDGET = ("minutes", "epochs", "steps")
+_LATER = 5.0
+"""Seconds after the last word of a job of the studio's, from which on what is written in its folder is another's."""
 _KEPT: dict[Path, tuple[Any, Any]] = {}
 """What was read of a file, with what tells this content from another."""
 
@@ -131,6 +133,8 @@ def _state(files: RunFiles, jobs: Jobs, name: str) -> tuple[str, str | None]:
     if alive:
         waiting = "running" if name in jobs.begun else "starting"  # a process that has ended its work is still there
         return ("stopping" if jobs.stopping(name) else waiting), None
+    if (_modified(files.folder) or 0.0) > jobs.last_word(name) + _LATER:  # somebody else trained here since
+        return ("interrupted" if _unfinished(files) else "finished"), None
     result = jobs.result(name)
     if (failure := jobs.failure(name)) is not None:
         interrupted = files.config is not None and failure.startswith("its process")
