@@ -14,7 +14,7 @@ from ostinato.cli.main import main
 TINY = {"model.hidden_size": 16, "training.window": 16, "training.batch_size": 4}
 
 
-def until(condition, seconds=60):
+def until(condition, seconds=120):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "it did not happen"
@@ -89,7 +89,7 @@ def test_what_cannot_be_trained_is_said_at_once(studio, body, said):
     assert said in answer.json()["error"]["message"]
 
 
-def events(studio, name, until_state, seconds=60):
+def events(studio, name, until_state, seconds=120):
     """The events of a run until it is in a state."""
     found, kind = [], ""
     end = time.monotonic() + seconds
@@ -112,9 +112,9 @@ def test_training_is_watched_stopped_continued_and_outlives_the_studio(start, tm
     studio = start(folder)
     text = "".join(f"风{a}在{b}里等{c}\n" for a in "一二三四五" for b in "春夏秋冬" for c in "你我他她它") * 5
     studio.http.post("/studio/api/texts", json={"name": "verse", "text": text})
-    asked = {"text": "verse.txt", "minutes": 3, "start": "none", "settings": {**TINY, "training.evaluate_every": 0.5}}
+    asked = {"text": "verse.txt", "minutes": 30, "start": "none", "settings": {**TINY, "training.evaluate_every": 0.5}}
     run = studio.http.post("/studio/api/runs", json=asked).json()
-    assert (run["name"], run["state"], run["budget"]["minutes"]) == ("verse", "starting", 3)
+    assert (run["name"], run["state"], run["budget"]["minutes"]) == ("verse", "starting", 30)
     busy = studio.http.delete("/studio/api/runs/verse")
     assert (busy.status_code, busy.json()["error"]["code"]) == (409, "busy")
     watched = events(studio, "verse", "running")
