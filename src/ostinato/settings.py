@@ -31,7 +31,7 @@ TASKS = tuple(
 )
 """One task per file in `runs/tasks/`."""
 VOCABULARIES = ("join", "new")
-MIXTURES = ("none", "linear")
+MIXTURES = ("none", "linear", "gated", "best")
 POOLINGS = ("last", "mean", "max")
 _MOST = 2**31 - 1
 """Larger counts are taken for typing errors."""
@@ -66,7 +66,7 @@ def _check(section: str, setting: "dataclasses.Field[Any]", annotation: Any, val
         wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
         names = " or ".join(wanted[k] for k in kinds if k in wanted) + (' or "auto"' if type(None) in kinds else "")
         raise SettingsError(f"{where}{name} must be {names}, got {_shown(value)}")
-    if limits["among"] and value not in limits["among"]:
+    if value is not None and limits["among"] and value not in limits["among"]:
         raise SettingsError(f"{where}{name} must be one of {', '.join(limits['among'])}, got {_shown(value)}")
     if isinstance(value, float) and not math.isfinite(value):
         raise SettingsError(f"{where}{name} must be a finite number, got {value!r}")
@@ -160,9 +160,10 @@ class ModelSettings(_Checked):
     context: int = _setting(
         0, "a network without hidden state over this many last tokens (0: a recurrent one)", low=0, high=1024
     )
-    mixture: str = _setting(
-        "none",
-        "keep the mixture of the network with models of counts, where it predicts the held-out text better (language)",
+    mixture: str | None = _setting(
+        None,
+        "how the network is mixed with models of counts, where that predicts the held-out text better (auto: best, "
+        "whichever of linear, gated and none does; language)",
         among=MIXTURES,
     )
 
@@ -294,6 +295,7 @@ class ResolvedModel(ModelSettings):
     embedding_size: int = field(kw_only=True, metadata=_of(ModelSettings, "embedding_size"))
     dropout: float = field(kw_only=True, metadata=_of(ModelSettings, "dropout"))
     weight_drop: float = field(kw_only=True, metadata=_of(ModelSettings, "weight_drop"))
+    mixture: str = field(kw_only=True, metadata=_of(ModelSettings, "mixture"))
 
 
 @dataclass(frozen=True)
@@ -399,7 +401,10 @@ def with_budget(
     return recipe_from_mapping({"training": given}, "the time or seed given", recipe)
 
 
-_NOT_RECORDED = {"model": {"weight_drop": 0.0}, "training": {"weight_decay": 0.0, "candidates": 0}}
+_NOT_RECORDED: dict[str, dict[str, Any]] = {
+    "model": {"weight_drop": 0.0, "mixture": "none"},
+    "training": {"weight_decay": 0.0, "candidates": 0},
+}
 """What older checkpoints leave out, as it was then."""
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import ostinato
+from ostinato.bundle import network_of, read_bundle, write_bundle
 from ostinato.cli.main import main
 from ostinato.errors import BundleError, UsageError
 from ostinato.export import FORMATS, export
@@ -48,10 +49,26 @@ def test_a_failure_leaves_nothing(model, tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["songs"]
 
 
-@pytest.mark.parametrize(("name", "to"), [("kneser-ney", "onnx"), ("lstm", "arpa"), ("mixture", "huggingface")])
+@pytest.mark.parametrize(("name", "to"), [("kneser-ney", "onnx"), ("lstm", "arpa"), ("mixture", "arpa")])
 def test_a_kind_that_the_format_does_not_have(name, to):
     with pytest.raises(UsageError, match="cannot be exported to"):
         export(OLD / name, to)
+
+
+@pytest.mark.parametrize("to", ["huggingface", "html"])
+def test_of_a_mixture_that_the_format_does_not_take_the_network_is_exported(to, tmp_path, capsys):
+    bundle = read_bundle(OLD / "mixture")
+    network = network_of(bundle)
+    gated = {**bundle.config["model"], "gate": [[1.0] * 7] * 2, "newline": -1}
+    for name, one, model in (("alone", network, network.config["model"]), ("mixture", bundle, gated)):
+        config = {k: v for k, v in one.config.items() if k != "format"} | {"model": model}
+        write_bundle(tmp_path / name, config=config, tokenizer=bundle.tokenizer, tensors=dict(one.tensors), card="")
+    for name in ("alone", "mixture"):
+        assert main(["export", str(tmp_path / name), "--to", to, "-o", str(tmp_path / "out" / name)]) == 0
+    assert "its network alone is exported" in capsys.readouterr().err
+    if to == "huggingface":
+        files = [(tmp_path / "out" / name / "model.safetensors").read_bytes() for name in ("alone", "mixture")]
+        assert files[0] == files[1]
 
 
 def test_unknown_formats_and_missing_models(tmp_path, capsys):

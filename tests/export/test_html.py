@@ -241,11 +241,12 @@ def test_what_a_mixture_may_hold(tmp_path):
     tensors = dict(read_bundle(OLD / "mixture").tensors)
     parts = config["model"]["parts"]
     cache = {"kind": "cache", "model": {"window": 5, "vocabulary_size": config["model"]["vocabulary_size"]}}
-    for model, message in [({"parts": [parts[0], cache]}, "kind cache"), ({"gate": [[0.0]]}, "gate")]:
+    ngrams = next(part for part in parts if part["kind"] == "ngram")
+    for n, model in enumerate([{"parts": [ngrams, cache]}, {"parts": [ngrams], "weights": [1.0], "gate": [[0.0]]}]):
         changed = {**config, "model": {**config["model"], **model}}
-        path = tmp_path / message.replace(" ", "-")
+        path = tmp_path / str(n)
         write_bundle(path, config=changed, tokenizer=read_bundle(OLD / "mixture").tokenizer, tensors=tensors, card="")
-        with pytest.raises(UsageError, match=message):
+        with pytest.raises(UsageError, match="a mixture with a gate, or with other parts than recurrent and ngram"):
             export(path, "html")
 
 

@@ -96,7 +96,9 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
     ids = np.random.default_rng(3).integers(1, 257, 500)
     models = fit_ngram(ids, 257, order=1), fit_ngram(ids, 257, order=3)
     mixture = GatedMixture(models, np.arange(14.0).reshape(2, 7) / 20, 11)
-    model, tensors = join_gated([SavedPart("ngram", m.settings, m.arrays) for m in models], mixture)
+    model, tensors = join_gated(
+        [SavedPart("ngram", m.settings, m.arrays) for m in models], mixture.gate, mixture.newline
+    )
     write_bundle(
         tmp_path / "m", config={"kind": "mixture", "model": model}, tokenizer=tokenizer, tensors=tensors, card=""
     )

@@ -29,7 +29,11 @@ class Heard(Observer):
 
 def train(verses, out, *more, steps=2, **options):
     recipe = with_budget(
-        apply_overrides(load_recipe("default"), [*SMALL, *more]), minutes=None, epochs=None, steps=steps, seed=None
+        apply_overrides(load_recipe("default"), [*SMALL, "model.mixture=none", *more]),
+        minutes=None,
+        epochs=None,
+        steps=steps,
+        seed=None,
     )
     heard = Heard()
     result = running.train([str(verses)], out=out, recipe=recipe, progress=False, observers=[heard], **options)
@@ -84,6 +88,15 @@ def test_nothing_is_counted_without_a_held_out_text_or_for_a_long_one(verses, tm
     result, notes = train(verses, tmp_path / "long")
     assert SPLIT not in result.evaluation
     assert not any("line to beat" in note for note in notes)
+
+
+def test_a_mixture_counts_once(verses, tmp_path, monkeypatch):
+    counted = []
+    monkeypatch.setattr(line_to_beat, "fit_ngram", lambda *a, **k: counted.append(1) or fit_ngram(*a, **k))
+    result, notes = train(verses, tmp_path, "model.mixture=linear")
+    assert len(counted) == 1
+    assert any("the line to beat (counted in" in note for note in notes)
+    assert result.evaluation["held-out"]["nats"] <= result.evaluation[SPLIT]["nats"]
 
 
 def told(training, heldout):

@@ -9,15 +9,15 @@ import pytest
 import ostinato
 from ostinato.bundle import read_bundle
 from ostinato.cli.main import main
-from ostinato.errors import TrainingError, UsageError
-from ostinato.evaluation import from_log_probabilities
-from ostinato.export import export
+from ostinato.errors import TrainingError
+from ostinato.evaluation import Evaluation, from_log_probabilities
 from ostinato.ngram import cross_fit, middle_of
 from ostinato.runs import mixture as mixing
 from ostinato.runs import run as running
+from ostinato.runs.defaults import CorpusSize, resolve
 from ostinato.runs.start import read_start
 from ostinato.runtime import load
-from ostinato.settings import apply_overrides, load_recipe, with_budget
+from ostinato.settings import apply_overrides, decide, load_recipe, recipe_from_mapping, to_mapping, with_budget
 from ostinato.text import open_corpus
 
 SMALL = ["model.hidden_size=16", "model.embedding_size=8", "training.batch_size=4", "training.window=16",
@@ -25,7 +25,7 @@ SMALL = ["model.hidden_size=16", "model.embedding_size=8", "training.batch_size=
 
 
 def train(verses, out, *more, steps=30, **options):
-    recipe = apply_overrides(load_recipe("default"), [*SMALL, "model.mixture=linear", *more])
+    recipe = apply_overrides(load_recipe("default"), [*SMALL, "model.mixture=best", *more])
     recipe = with_budget(recipe, minutes=None, epochs=None, steps=steps, seed=None)
     return running.train([str(verses)], out=out, recipe=recipe, progress=False, **options)
 
@@ -106,6 +106,7 @@ def test_a_network_that_is_better_alone_stays_the_model(run, tmp_path, monkeypat
     text, out, _ = run
     shutil.copytree(out, tmp_path / "out")
     monkeypatch.setattr(mixing, "cross_fit", lambda scores, middle: scores[0] - 1)
+    monkeypatch.setattr(mixing, "cross_fit_gate", lambda heard, gate, middle: heard.scores[0] - 1)
     result = train(text, tmp_path / "out", steps=31, resume=True)
     assert read_bundle(tmp_path / "out").kind == "recurrent"
     assert not (tmp_path / "out" / "network").exists()
@@ -135,24 +136,64 @@ def test_without_a_held_out_text_or_with_a_long_one_there_is_no_mixture(run, tmp
     text, _, _ = run
     result = train(text, tmp_path / "all", "text.heldout=0", steps=2)
     assert "no mixture: nothing is held out" in result.summary()
-    monkeypatch.setattr(mixing, "MOST_TOKENS", 10)
+    monkeypatch.setattr("ostinato.runs.line_to_beat.MOST_TOKENS", 10)
     result = train(text, tmp_path / "long", steps=2)
-    assert "no mixture: the text has more than 10 tokens" in result.summary()
+    assert "tokens, too many to count" in result.summary()
     assert read_bundle(tmp_path / "long").kind == "recurrent"
 
 
 def test_words_are_mixed_with_n_grams_alone(run, tmp_path, monkeypatch):
     text, _, _ = run
-    monkeypatch.setattr("ostinato.mixing.fit.LARGEST_VOCABULARY", 20)
+    monkeypatch.setattr("ostinato.runs.counts.LARGEST_VOCABULARY", 20)
     train(text, tmp_path, "text.tokenizer=word", steps=2)
     kinds = [part["kind"] for part in json.loads((tmp_path / "model" / "config.json").read_text())["model"]["parts"]]
     assert kinds == ["recurrent", "ngram"]
 
 
-def test_what_takes_the_network_alone_says_where_it_is(run):
+def test_what_takes_a_network_takes_that_of_the_mixture(run):
     _, out, _ = run
-    with pytest.raises(UsageError, match=f"its network alone is in {out / 'network'}"):
-        read_start(out)
-    with pytest.raises(UsageError, match=f"its network alone is in {out / 'network'}"):
-        export(out, "onnx")
-    assert read_start(out / "network").kind == "recurrent"
+    network = read_start(out)
+    assert network.kind == "recurrent"
+    alone = read_bundle(out / "network")
+    assert set(network.tensors) == set(alone.tensors)
+    for name in network.tensors:
+        np.testing.assert_array_equal(network.tensors[name], alone.tensors[name])
+    assert network.config["evaluation"]["held-out"] == read_bundle(out).config["evaluation"]["held-out, network"]
+
+
+@pytest.mark.parametrize("how", ["linear", "gated"])
+def test_the_kind_of_mixture_can_be_chosen(run, tmp_path, how):
+    text, _, _ = run
+    train(text, tmp_path, f"model.mixture={how}", steps=5)
+    config = read_bundle(tmp_path).config
+    assert config["kind"] == "mixture"
+    assert ("gate" in config["model"]) == (how == "gated")
+
+
+def test_a_text_too_long_for_a_gate_has_a_linear_mixture(run, tmp_path, monkeypatch):
+    text, _, _ = run
+    monkeypatch.setattr(mixing, "_MOST_GATED", 10)
+    train(text, tmp_path / "best", steps=5)
+    assert "weights" in read_bundle(tmp_path / "best").config["model"]
+    result = train(text, tmp_path / "gated", "model.mixture=gated", steps=5)
+    assert "no mixture: the held-out text is too long to fit a gate on" in result.summary()
+
+
+def test_more_parts_or_a_gate_must_be_worth_it():
+    corpus = [mixing.Mixed((), Evaluation(nats, 10, 10)) for nats in (10.01, 10.0, 9.99)]
+    assert mixing._chosen(corpus, Evaluation(12, 10, 10)) is corpus[0]
+    assert (
+        mixing._chosen([*corpus, mixing.Mixed((), Evaluation(9.0, 10, 10))], Evaluation(12, 10, 10)).evaluation.nats
+        == 9
+    )
+    assert mixing._chosen(corpus, Evaluation(9.9, 10, 10)) is None
+
+
+def test_the_default_is_a_mixture_and_older_checkpoints_are_not():
+    recipe = load_recipe("default")
+    assert recipe.model.mixture is None
+    size = CorpusSize(1000, 100, 300)
+    assert resolve(recipe, size, 1e11).model.mixture == "best"
+    recorded = to_mapping(resolve(recipe, size, 1e11))
+    del recorded["model"]["mixture"]  # as an older version wrote it
+    assert decide(recipe_from_mapping(recorded, "recorded")).model.mixture == "none"

@@ -26,7 +26,8 @@ from ostinato.bundle.folder import (
     recover_folder,
     write_folder,
 )
-from ostinato.bundle.reading import Bundle, find_bundle, network_hint, read_bundle, write_bundle
+from ostinato.bundle.parts import NETWORK_SPLIT, network_of, part_of
+from ostinato.bundle.reading import Bundle, find_bundle, read_bundle, write_bundle
 from ostinato.bundle.snapshot import MAPPED_FROM, Snapshot, read_snapshot, verify_folder
 from ostinato.bundle.tensors import Array, TensorFile, tensor_writer
 
@@ -34,6 +35,7 @@ __all__ = [
     "FORMAT",
     "MANIFEST",
     "MAPPED_FROM",
+    "NETWORK_SPLIT",
     "RUN_LOCK",
     "AnyConfig",
     "Array",
@@ -50,7 +52,8 @@ __all__ = [
     "find_bundle",
     "first_stranger",
     "model_config",
-    "network_hint",
+    "network_of",
+    "part_of",
     "read_bundle",
     "read_snapshot",
     "recover_folder",

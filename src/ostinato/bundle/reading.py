@@ -92,14 +92,6 @@ def find_bundle(path: Path) -> Path:
     raise MissingModelError(f"no model at {path}: {what}; give a folder that `ostinato train -o` made")
 
 
-def network_hint(bundle: Bundle) -> str:
-    """Of a mixture beside whose folder its network alone lies, as a run leaves it: where that is, to end a message."""
-    folder = bundle.path.parent / "network"
-    if bundle.kind == "mixture" and (folder / "model" / CONFIG).is_file():
-        return f"; its network alone is in {folder}"
-    return ""
-
-
 def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
     """Read the bundle at `path` (or in `path`/model), checking it against its manifest unless `verify` is False.
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ostinato.errors import UsageError
-from ostinato.terminal import activity, say
+from ostinato.terminal import activity, note, say
 
 RESTORE = "ostinato"
 """The way back: a Hugging Face folder that ostinato exported becomes a model again."""
@@ -38,6 +38,6 @@ def run(args: argparse.Namespace) -> int:
     from ostinato.export import export
 
     with activity("exporting"):
-        path = export(args.model, args.to, args.out, overwrite=args.overwrite)
+        path = export(args.model, args.to, args.out, overwrite=args.overwrite, noted=note)
     say(str(path))
     return 0

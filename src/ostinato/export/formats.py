@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from ostinato.bundle import Bundle, network_hint, read_bundle
+from ostinato.bundle import Bundle, network_of, read_bundle
 from ostinato.errors import BundleError, UsageError
 
 
@@ -22,6 +22,15 @@ class Format:
     kinds: tuple[str, ...]
     ending: str
     what: str
+    parts: tuple[str, ...] = ()
+    """Kinds of parts that a mixture may have, for a format that takes mixtures; none of them takes a gate."""
+
+    def takes(self, bundle: Bundle) -> bool:
+        """Whether the format has this kind of model."""
+        if bundle.kind != "mixture" or "mixture" not in self.kinds:
+            return bundle.kind in self.kinds
+        model = bundle.config["model"]
+        return "gate" not in model and all(part["kind"] in self.parts for part in model["parts"])
 
     @property
     def write(self) -> Callable[[Bundle, Path], None]:
@@ -32,7 +41,11 @@ class Format:
 
 FORMATS: dict[str, Format] = {
     "html": Format(
-        "ostinato.export.html", ("recurrent", "ngram", "mixture"), ".html", "one HTML file that writes offline"
+        "ostinato.export.html",
+        ("recurrent", "ngram", "mixture"),
+        ".html",
+        "one HTML file that writes offline",
+        ("recurrent", "ngram"),
     ),
     "onnx": Format("ostinato.export.onnx", ("recurrent",), "-onnx", "a folder with two ONNX graphs"),
     "huggingface": Format("ostinato.export.huggingface", ("recurrent",), "-huggingface", "a folder for transformers"),
@@ -40,10 +53,18 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def export(model: str | Path, to: str, out: str | Path | None = None, *, overwrite: bool = False) -> Path:
+def export(
+    model: str | Path,
+    to: str,
+    out: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    noted: Callable[[str], None] = lambda note: None,
+) -> Path:
     """Write the model at `model` in the format `to` as `out`; returns where it is.
 
-    `out` is by default named after the model, beside it. The export appears whole or not at all.
+    `out` is by default named after the model, beside it. The export appears whole or not at all. Of a mixture that the
+    format does not take, the network alone is exported, which `noted` is told.
     Raises UsageError for an unknown format, a kind of model that the format does not have, and a path that exists;
     BundleError for what cannot be read or written; MissingExtraError where a package is missing.
     """
@@ -51,10 +72,16 @@ def export(model: str | Path, to: str, out: str | Path | None = None, *, overwri
     if chosen is None:
         raise UsageError(f"the format must be one of {', '.join(FORMATS)}, got {to!r}")
     bundle = read_bundle(Path(model))
-    if bundle.kind not in chosen.kinds:
-        fitting = [name for name, other in FORMATS.items() if bundle.kind in other.kinds]
+    if not chosen.takes(bundle) and (network := network_of(bundle)) is not None and chosen.takes(network):
+        noted(f"{to} does not take this mixture: its network alone is exported, which predicts less well")
+        bundle = network
+    if not chosen.takes(bundle):
+        fitting = [name for name, other in FORMATS.items() if other.takes(bundle)]
         instead = f"; it can be exported to {', '.join(fitting)}" if fitting else ""
-        raise UsageError(f"a model of kind {bundle.kind} cannot be exported to {to}{instead}{network_hint(bundle)}")
+        what = f"a model of kind {bundle.kind}"
+        if bundle.kind in chosen.kinds:
+            what = f"a mixture with a gate, or with other parts than {' and '.join(chosen.parts)},"
+        raise UsageError(f"{what} cannot be exported to {to}{instead}")
     path = Path(out) if out is not None else _beside(Path(model), chosen.ending)
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists: name another path with -o, or replace it with --overwrite")

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.bundle import Bundle
-from ostinato.errors import BundleError, MissingExtraError, UsageError
+from ostinato.errors import BundleError, MissingExtraError
 from ostinato.form.lexicon import Lexicon, language_of_vocabulary
 from ostinato.kernels.shape import Shape, check_tensor
 from ostinato.kernels.twin import quantize
@@ -108,14 +108,10 @@ def _model(kind: str, config: Mapping[str, Any], tensors: Mapping[str, Array]) -
         yield from _recurrent(config, tensors)
     elif kind == "ngram":
         yield from _ngram(from_arrays(dict(config), tensors))
-    elif kind == "mixture" and "gate" in config:
-        raise UsageError("a mixture with a gate cannot be exported to html; export a linear one, or one of its parts")
-    elif kind == "mixture":
+    else:
         for k, part in enumerate(config["parts"]):
             own = {name.removeprefix(f"{k}."): tensors[name] for name in tensors if name.startswith(f"{k}.")}
             yield from ((f"{k}.{name}", array) for name, array in _model(part["kind"], part["model"], own))
-    else:
-        raise UsageError(f"a mixture with a part of kind {kind} cannot be exported to html; leave the part out")
 
 
 def _ngram(model: NgramModel) -> Iterator[tuple[str, Array]]:

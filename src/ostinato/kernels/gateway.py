@@ -242,6 +242,7 @@ ADAM = Signature(
 # last tokens read, T tokens of a text.
 MIXING_STATES = Signature(states="uint32[B?,S]")
 MIXING_HISTORY = Signature(states="uint32[B?,16] < V")
+MIXING_FREQUENT = Signature(frequent="uint16[N] optional")
 MIXING_ADVANCE = Signature(ids="uint32[B?] < V")
 MIXING_READ = Signature(ids="uint32[T?] < V", rates="int32[T?] < R optional")
 

@@ -15,7 +15,7 @@ kind of CPU: x86-64 has them up to "amx", ARM64 "neon" (every one) and "dotprod"
 NUMPY = "numpy"
 """The name that stands for the NumPy twin in place of an instruction set."""
 
-INTERFACE_VERSION = 3
+INTERFACE_VERSION = 4
 """Of the C interface (csrc/api.h): a library with another number was built from other sources and is not used."""
 
 

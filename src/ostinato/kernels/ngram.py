@@ -100,6 +100,53 @@ def ngram_probabilities_numpy(
     return result
 
 
+class NgramSteps:
+    """`NgramModel.step` of one model in C++: its arrays are checked once. None of them may change."""
+
+    def __init__(
+        self,
+        words: Sequence[Integers],
+        children: Sequence[Integers],
+        shares: Sequence[Weights],
+        weights: Sequence[Weights],
+        unigram: Weights,
+        *,
+        restart: bool,
+    ) -> None:
+        """The arrays of `ngram_probabilities`. Raises UsageError where they do not fit each other."""
+        self._arrays, self._unigram, _ = _taken(words, children, shares, weights, unigram, np.empty(0, np.uint32))
+        library = find_library()[0] if choose_isa().isa != NUMPY else None
+        ours = all(starts.dtype == np.uint32 for starts in self._arrays[1])
+        self._library = library if ours and hasattr(library, "ostinato_ngram_step") else None
+        self._pointers = [_pointers(level) for level in self._arrays]
+        self._restart = restart
+
+    @property
+    def compiled(self) -> bool:
+        """Whether there is a kernel for this model; `take` may be called only then."""
+        return self._library is not None
+
+    def take(self, ids: Integers, nodes: Nodes) -> tuple[Weights, Nodes]:
+        """One more token a row: ids (B,) below V, nodes (B, N-1) int64 of this model, C order, all of them checked.
+
+        Returns probabilities (B, V) float64 and the new nodes.
+        """
+        assert self._library is not None
+        tokens = np.ascontiguousarray(ids, np.uint32)
+        after, out = np.empty_like(nodes), np.empty((len(tokens), len(self._unigram)))
+        words, children, shares, weights = self._pointers
+        self._library.ostinato_ngram_step(
+            ctypes.c_int32(len(self._arrays[0])), words, ctypes.c_int32(self._arrays[0][0].itemsize), children, shares,
+            weights, *_places(self._unigram), ctypes.c_int64(len(self._unigram)), ctypes.c_int32(self._restart),
+            ctypes.c_int64(len(tokens)), *_places(tokens, nodes, after, out),
+        )  # fmt: skip
+        return out, after
+
+
+def _places(*arrays: npt.NDArray[Any]) -> list[ctypes.c_void_p]:
+    return [ctypes.c_void_p(gateway.address(array)) for array in arrays]
+
+
 def _taken(
     words: Sequence[Integers],
     children: Sequence[Integers],

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,11 @@ class MixingModel:
         Raises UsageError for an id outside the vocabulary.
         """
         after = kernel.advance(self.arrays, state, ids)
-        return kernel.distribution(self.arrays, after), after
+        return kernel.distribution(self.arrays, after, self._frequencies), after
+
+    @cached_property
+    def _frequencies(self) -> npt.NDArray[np.uint16]:
+        return kernel.frequencies(self.arrays)
 
     def select(self, state: States, rows: npt.NDArray[np.intp]) -> States:
         """The state of the given rows, in that order."""

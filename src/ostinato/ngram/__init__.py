@@ -5,7 +5,7 @@ from ostinato.ngram.arpa_reader import read_arpa
 from ostinato.ngram.cache import UnigramCache
 from ostinato.ngram.continuous import ContinuousCache, HiddenStates
 from ostinato.ngram.fit import SMOOTHINGS, fit_ngram, from_arrays, load_ngram, unseen_note
-from ostinato.ngram.gated import GatedMixture, cross_fit_gate, fit_gate, hear, mixed_scores, untrained
+from ostinato.ngram.gated import GatedMixture, Heard, cross_fit_gate, fit_gate, hear, mixed_scores, untrained
 from ostinato.ngram.mixture import (
     Mixture,
     SavedPart,
@@ -25,6 +25,7 @@ __all__ = [
     "SMOOTHINGS",
     "ContinuousCache",
     "GatedMixture",
+    "Heard",
     "HiddenStates",
     "Mixture",
     "NgramModel",

@@ -1,13 +1,16 @@
 """Several models as one: log-linear mixing, with weights that depend on what is known before each token."""
 
-from collections.abc import Iterator
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ostinato.errors import UsageError
-from ostinato.protocols import END_OF_DOCUMENT, Floats, Ids, State, StepModel
+from ostinato.protocols import END_OF_DOCUMENT, Floats, Ids, State, StepModel, join, read_on
 
 Matrix = npt.NDArray[np.float64]
 
@@ -19,6 +22,10 @@ _ROUNDS, _ENOUGH = 20, 1e-7
 _BLOCK = 128
 _PLACES = 32
 """Tokens of a line after which the position in it is not told any more."""
+_SMALL = 50_000_000
+"""Numbers of what was heard that are kept as float32; of more, float16 keep three digits."""
+_ROWS = 16
+"""Texts that are scored side by side."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +49,14 @@ class GatedMixture:
         if len({part.vocabulary_size for part in self.parts}) != 1:
             sizes = ", ".join(str(part.vocabulary_size) for part in self.parts)
             raise UsageError(f"the parts of a mixture must have the same vocabulary, got sizes {sizes or 'of no part'}")
-        expected = len(self.parts), 3 + 2 * len(self.parts)
+        expected = len(self.parts), self.features_of(len(self.parts))
         if self.gate.shape != expected or not np.isfinite(self.gate).all():
             raise UsageError(f"the gate of this mixture must be finite numbers {expected}, got {self.gate.shape}")
+
+    @staticmethod
+    def features_of(parts: int) -> int:
+        """F, how many features the gate of so many parts has."""
+        return 3 + 2 * parts
 
     @property
     def vocabulary_size(self) -> int:
@@ -58,10 +70,7 @@ class GatedMixture:
     def step(self, ids: Ids, state: State) -> tuple[Floats, State]:
         """Read one token a row: ids (batch,). Returns log-probabilities (batch, V) float64 and the new state."""
         said, features, state = self.listen(ids, state)
-        mixed = np.einsum("bk,bkv->bv", features @ self.gate.T, said)
-        mixed -= mixed.max(axis=1, keepdims=True)
-        mixed -= np.log(np.exp(mixed).sum(axis=1, keepdims=True))
-        return mixed, state
+        return _mix(said, features, self.gate), state
 
     def listen(self, ids: Ids, state: State) -> tuple[Matrix, Matrix, State]:
         """Read one token a row: what each part says, (batch, K, V) log-probabilities, the features of the gate
@@ -92,50 +101,116 @@ class GatedMixture:
         chosen = tuple(part.select(own, rows) for part, own in zip(self.parts, parts, strict=True))
         return chosen, place[rows]
 
+    def read_on(self, ids: Ids, state: State) -> State:
+        """The state of one row after all of `ids`, (T,)."""
+        parts, place = state
+        tokens = np.asarray(ids, np.int64)
+        ends = np.flatnonzero((tokens == self.newline) | (tokens == END_OF_DOCUMENT))
+        place = place + len(tokens) if not len(ends) else np.full_like(place, len(tokens) - 1 - ends[-1])
+        return tuple(read_on(part, ids, own) for part, own in zip(self.parts, parts, strict=True)), place
+
+    def join(self, states: Sequence[State]) -> State | None:
+        """One state with the rows of all `states`; None where a part cannot join its own."""
+        of_parts = zip(*(parts for parts, _ in states), strict=True)
+        joined = tuple(join(part, own) for part, own in zip(self.parts, of_parts, strict=True))
+        return None if any(own is None for own in joined) else (joined, np.concatenate([place for _, place in states]))
+
     def score(self, ids: Ids) -> npt.NDArray[np.float64]:
         """ln P(ids[t] | what came before) for every t: (T,) float64. Needs whole distributions, so goes
         step by step."""
-        scores = np.empty(len(ids))
-        logits, state = self.step(np.array([END_OF_DOCUMENT], np.uint32), self.initial_state(1))
-        for t in range(len(ids)):
-            scores[t] = logits[0, ids[t]]
-            if t + 1 < len(ids):
-                logits, state = self.step(np.asarray(ids[t : t + 1], np.uint32), state)
+        return self.score_many([ids])[0]
+
+    def score_many(self, texts: Sequence[Ids]) -> list[npt.NDArray[np.float64]]:
+        """`score` of each text, a few of them side by side."""
+        scores = [np.empty(len(ids)) for ids in texts]
+        for rows, t, said, features in self._listen_along(texts):
+            wanted = np.array([texts[row][t] for row in rows])
+            mixed = _mix(said, features, self.gate)
+            for row, value in zip(rows, mixed[np.arange(len(rows)), wanted], strict=True):
+                scores[row][t] = value
         return scores
+
+    def _listen_along(self, texts: Sequence[Ids]) -> Iterator[tuple[list[int], int, Matrix, Matrix]]:
+        """What is known before token t of the texts of these numbers, as `listen` gives it, for all t."""
+        order = sorted((at for at in range(len(texts)) if len(texts[at])), key=lambda at: -len(texts[at]))
+        for first in range(0, len(order), _ROWS):
+            rows = order[first : first + _ROWS]
+            state, ids = self.initial_state(len(rows)), np.full(len(rows), END_OF_DOCUMENT, np.uint32)
+            for t in range(len(texts[rows[0]])):
+                left = sum(len(texts[row]) > t for row in rows)
+                if left < len(rows):
+                    rows, ids = rows[:left], ids[:left]
+                    state = self.select(state, np.arange(left))
+                said, features, state = self.listen(ids, state)
+                yield rows, t, said, features
+                ids = np.array([texts[row][t] for row in rows], np.uint32)
+
+
+def _mix(said: Matrix, features: Matrix, gate: Matrix) -> Matrix:
+    """Log-probabilities (B, V) from what the parts say (B, K, V) and the features (B, F)."""
+    mixed: Matrix = np.matmul((features @ gate.T)[:, None], said)[:, 0]
+    mixed -= mixed.max(axis=1, keepdims=True)
+    mixed -= np.log(np.exp(mixed).sum(axis=1, keepdims=True))
+    return mixed
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What the parts of a mixture said over a text: said (T, K, V) float32, features (T, F) float64, ids (T,)."""
+    """What the parts of a mixture said over a text: said (T, K, V) float32 or float16, features (T, F) float64,
+    ids (T,), and scores (K, T) float64, what each gave the token that came."""
 
-    said: npt.NDArray[np.float32]
+    said: npt.NDArray[np.float32] | npt.NDArray[np.float16]
     features: Matrix
     ids: npt.NDArray[np.int64]
+    scores: Matrix
 
     def part(self, rows: slice) -> "Heard":
         """That of some of the text."""
-        return Heard(self.said[rows], self.features[rows], self.ids[rows])
+        return Heard(self.said[rows], self.features[rows], self.ids[rows], self.scores[:, rows])
+
+    def of(self, chosen: Sequence[int]) -> "Heard":
+        """That of some of the parts."""
+        k, parts = self.said.shape[1], list(chosen)
+        columns = [0, *(1 + part for part in parts), *(1 + k + part for part in parts), 1 + 2 * k, 2 + 2 * k]
+        return Heard(self.said[:, parts], self.features[:, columns], self.ids, self.scores[parts])
 
 
 def untrained(parts: tuple[StepModel, ...], newline: int) -> GatedMixture:
     """The mixture with equal weights everywhere: the geometric mean of its parts."""
-    gate = np.zeros((len(parts), 3 + 2 * len(parts)))
+    gate = np.zeros((len(parts), GatedMixture.features_of(len(parts))))
     gate[:, 0] = 1 / len(parts)
     return GatedMixture(parts, gate, newline)
 
 
-def hear(mixture: GatedMixture, ids: Ids) -> Heard:
-    """Let the parts read a text that none was trained on. Takes T K V 4 bytes. Raises UsageError for no tokens."""
+def hear(mixture: GatedMixture, ids: Ids, rows: int = 1) -> Heard:
+    """Let the parts read a text (T,) that none was trained on, as so many rows side by side.
+
+    Takes 2 T K V bytes, or twice as much where that is little.
+    Raises UsageError for no tokens.
+    """
     if not len(ids):
         raise UsageError("the gate of a mixture is fitted on held-out text, got none")
-    said = np.empty((len(ids), len(mixture.parts), mixture.vocabulary_size), np.float32)
+    shape = len(ids), len(mixture.parts), mixture.vocabulary_size
+    said = np.empty(shape, np.float32 if math.prod(shape) <= _SMALL else np.float16)
     features = np.empty((len(ids), mixture.gate.shape[1]))
-    state, token = mixture.initial_state(1), np.array([END_OF_DOCUMENT], np.uint32)
-    for t in range(len(ids)):
-        here, known, state = mixture.listen(token, state)
-        said[t], features[t] = here[0], known[0]
-        token = np.asarray(ids[t : t + 1], np.uint32)
-    return Heard(said, features, np.asarray(ids, np.int64))
+    scores = np.empty((len(mixture.parts), len(ids)))
+    edges = _edges(np.asarray(ids), rows)
+    texts = [ids[first:end] for first, end in itertools.pairwise(edges)]
+    for read, t, here, known in mixture._listen_along(texts):
+        places = np.array([edges[row] + t for row in read])
+        said[places], features[places] = here, known
+        scores[:, places] = here[np.arange(len(read)), :, ids[places]].T
+    return Heard(said, features, np.asarray(ids, np.int64), scores)
+
+
+def _edges(ids: Ids, rows: int) -> list[int]:
+    """Where each of so many rows of a text begins, and its end: with a document, if one begins near."""
+    ends = np.flatnonzero(ids == END_OF_DOCUMENT) + 1
+    edges = [0]
+    for wanted in np.linspace(0, len(ids), rows + 1).astype(int)[1:-1].tolist():
+        near = ends[np.abs(ends - wanted) < len(ids) // (2 * rows)]
+        edges.append(int(near[np.argmin(np.abs(near - wanted))]) if len(near) else wanted)
+    return [*sorted(set(edges)), len(ids)]
 
 
 def fit_gate(heard: Heard, start: Matrix) -> Matrix:
@@ -178,12 +253,21 @@ def cross_fit_gate(heard: Heard, start: Matrix, middle: int) -> npt.NDArray[np.f
     ])  # fmt: skip
 
 
-def _blocks(heard: Heard) -> Iterator[Heard]:
+class _Block(NamedTuple):
+    """Some of what was heard, to be computed with."""
+
+    said: npt.NDArray[np.float32]
+    features: Matrix
+    ids: npt.NDArray[np.int64]
+
+
+def _blocks(heard: Heard) -> Iterator[_Block]:
     for first in range(0, len(heard.ids), _BLOCK):
-        yield heard.part(slice(first, first + _BLOCK))
+        block = heard.part(slice(first, first + _BLOCK))
+        yield _Block(block.said.astype(np.float32), block.features, block.ids)
 
 
-def _mixed(block: Heard, gate: Matrix) -> tuple[Matrix, npt.NDArray[np.float32]]:
+def _mixed(block: "_Block", gate: Matrix) -> tuple[Matrix, npt.NDArray[np.float32]]:
     """ln P of each token (B,), and the whole distributions (B, V)."""
     z = np.matmul((block.features @ gate.T).astype(np.float32)[:, None], block.said)[:, 0]
     z -= z.max(axis=1, keepdims=True)

@@ -1,13 +1,13 @@
 """Several models as one: linear interpolation, with weights found on held-out text by expectation maximisation."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.bundle import Bundle, MixtureConfig, model_config
+from ostinato.bundle import Bundle, MixtureConfig, model_config, part_of
 from ostinato.errors import BundleError, UsageError
 from ostinato.ngram.cache import UnigramCache
 from ostinato.ngram.continuous import ContinuousCache, HiddenStates
@@ -170,9 +170,11 @@ def join_parts(parts: Sequence[SavedPart], weights: Weights) -> tuple[dict[str, 
     return _joined(parts, {"weights": weights.tolist()})
 
 
-def join_gated(parts: Sequence[SavedPart], mixture: GatedMixture) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    """As `join_parts`, of the parts of a gated mixture."""
-    return _joined(parts, {"gate": mixture.gate.tolist(), "newline": mixture.newline})
+def join_gated(
+    parts: Sequence[SavedPart], gate: Weights, newline: int
+) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """As `join_parts`, of the parts of a gated mixture with this gate and newline."""
+    return _joined(parts, {"gate": gate.tolist(), "newline": newline})
 
 
 def _joined(parts: Sequence[SavedPart], how: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -194,13 +196,12 @@ def load_mixture(bundle: Bundle, load: Callable[[Bundle], StepModel]) -> Mixture
         model = bundle.config["model"]
         parts: list[StepModel] = []
         for k, part in enumerate(model["parts"]):
-            tensors = _Prefixed(bundle.tensors, f"{k}.")
-            if part["kind"] == "cache":
-                parts.append(_load_cache(part["model"], tensors))
-                continue
             own = part["model"]["of"] if part["kind"] == "continuous-cache" else part
-            config = {**bundle.config, "kind": own["kind"], "model": own["model"]}
-            loaded = load(Bundle(bundle.path, config, bundle.tokenizer, tensors, bundle.card))
+            bundled = part_of(bundle, k, own)
+            if part["kind"] == "cache":
+                parts.append(_load_cache(part["model"], bundled.tensors))
+                continue
+            loaded = load(bundled)
             parts.append(loaded if own is part else _load_continuous(part["model"], loaded))
         if "gate" in model:
             return GatedMixture(tuple(parts), np.array(model["gate"], dtype=np.float64), int(model["newline"]))
@@ -220,19 +221,3 @@ def _load_continuous(model: Mapping[str, Any], network: StepModel) -> Continuous
     if not isinstance(network, HiddenStates):
         raise ValueError("the network of its continuous cache shows no hidden states")
     return ContinuousCache(network, int(model["window"]), float(model["flatness"]), float(model["share"]))
-
-
-class _Prefixed(Mapping[str, npt.NDArray[Any]]):
-    """The tensors of one part, under their own names."""
-
-    def __init__(self, tensors: Mapping[str, npt.NDArray[Any]], prefix: str) -> None:
-        self._tensors, self._prefix = tensors, prefix
-
-    def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        return self._tensors[self._prefix + name]
-
-    def __iter__(self) -> Iterator[str]:
-        return (name.removeprefix(self._prefix) for name in self._tensors if name.startswith(self._prefix))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)

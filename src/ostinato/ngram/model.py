@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from ostinato.errors import UsageError
 from ostinato.kernels import gateway
-from ostinato.kernels.ngram import BEYOND, UNSEEN, Integers, Nodes, find, ngram_probabilities
+from ostinato.kernels.ngram import BEYOND, UNSEEN, Integers, NgramSteps, Nodes, find, ngram_probabilities
 from ostinato.ngram.smoothing import Interpolation
 from ostinato.protocols import END_OF_DOCUMENT, Floats, Ids
 
@@ -60,6 +61,11 @@ class NgramModel:
         result: npt.NDArray[np.float64] = level.share + level.weight[0] / self.vocabulary_size
         return result
 
+    @cached_property
+    def _steps(self) -> NgramSteps:
+        shares, weights = [level.share for level in self.levels], [level.weight for level in self.levels]
+        return NgramSteps(self.words, self.children, shares, weights, self.unigram(), restart=self.restart)
+
     def initial_state(self, batch: int) -> Nodes:
         """Rows that have read nothing: the next token comes from the unigrams."""
         return np.full((batch, self.order - 1), BEYOND, dtype=np.int64)
@@ -74,6 +80,14 @@ class NgramModel:
         for n, nodes in enumerate(state.T):
             if nodes.min() < BEYOND or nodes.max() >= len(self.words[n]):
                 raise UsageError(f"state must hold nodes of this model, got {nodes.min()} .. {nodes.max()}")
+        if self._steps.compiled:
+            probabilities, new_state = self._steps.take(read, np.ascontiguousarray(state))
+            with np.errstate(divide="ignore"):
+                return np.log(probabilities, out=probabilities), new_state
+        return self._step(read, state)
+
+    def _step(self, read: Nodes, state: Nodes) -> tuple[Floats, Nodes]:
+        """The twin of the compiled kernel: the same bits."""
         new_state = self._advance(read, state)
         probabilities = np.empty((len(new_state), self.vocabulary_size))
         unigram = self.unigram()

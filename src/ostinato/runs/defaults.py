@@ -78,6 +78,7 @@ def resolve(
             "embedding_size": embedding,
             "dropout": dropout if m.dropout is None else m.dropout,
             "weight_drop": weight_drop if m.weight_drop is None else m.weight_drop,
+            "mixture": m.mixture or "best",
         },
         training={
             "minutes": minutes,

@@ -37,7 +37,7 @@ class Line:
 def find_line(run: Run, corpus: Corpus) -> Line | None:
     """The line to beat: from the model that a resumed run has saved, else counted now. None where nothing is held out,
     the text is too long, or another process of a team does it."""
-    if not corpus.heldout.tokens or corpus.train.tokens > MOST_TOKENS or (run.team is not None and run.team.rank):
+    if not corpus.heldout.tokens or is_long(corpus) or (run.team is not None and run.team.rank):
         return None
     if run.recorded is not None and (before := _recorded(run.out / "model")) is not None:
         return Line(before)
@@ -45,6 +45,11 @@ def find_line(run: Run, corpus: Corpus) -> Line | None:
     with activity(f"counting n-grams of order {ORDER}, the line to beat"):
         evaluation = evaluate(count(corpus), corpus.heldout.ids, corpus.heldout.characters)
     return Line(evaluation, time.perf_counter() - started)
+
+
+def is_long(corpus: Corpus) -> bool:
+    """Whether the text is too long to be counted."""
+    return corpus.train.tokens > MOST_TOKENS
 
 
 def count(corpus: Corpus) -> NgramModel:

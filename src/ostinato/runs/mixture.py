@@ -1,29 +1,45 @@
 """A network and models of counts as one: fitted on the held-out text when training is over, and kept where better."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.bundle import Bundle, read_bundle, recover_folder, write_bundle
-from ostinato.errors import UsageError
+from ostinato.bundle import NETWORK_SPLIT, Bundle, read_bundle, recover_folder, write_bundle
 from ostinato.evaluation import Evaluation, figure, from_log_probabilities
-from ostinato.mixing import fit_mixing, to_tensors
-from ostinato.ngram import SavedPart, cross_fit, fit_weights, join_parts, middle_of
+from ostinato.ngram import (
+    GatedMixture,
+    Heard,
+    SavedPart,
+    cross_fit,
+    cross_fit_gate,
+    fit_gate,
+    fit_weights,
+    hear,
+    join_gated,
+    join_parts,
+    middle_of,
+    untrained,
+)
+from ostinato.runs.counts import Counts
 from ostinato.runs.folder import make_network_folder, remove_network
-from ostinato.runs.line_to_beat import MOST_TOKENS, ORDER, SPLIT, count
+from ostinato.runtime import load
 from ostinato.terminal import activity
 from ostinato.text import Corpus
 from ostinato.text.description import describe
 
-NETWORK_SPLIT = "held-out, network"
-MIXING_SPLIT = "held-out, context mixing"
-_MOST_MIXED = 1_000_000
-"""Training tokens that a context-mixing model learns from here at most: more would take minutes."""
+_ENOUGH = 0.003
+"""A mixture of more parts, or with a gate, must be better by this share: it is slower to write with, and larger."""
+_MOST_HEARD = 200_000_000
+"""Numbers that the parts say over a held-out text, (tokens, parts, vocabulary), for a gate to be fitted on it."""
+_MOST_GATED = 150_000
+"""Held-out tokens for that: each takes a tenth of a millisecond or more."""
+_ROWS = 16
 
 Scores = npt.NDArray[np.float64]
 
@@ -40,23 +56,40 @@ class Part:
 
 @dataclass(frozen=True)
 class Mixed:
-    """Parts, their weights (K,) fitted on all of the held-out text, and its figure with weights that were fitted on its
-    other half each time."""
+    """Parts, and the mixture's figure: of each half of the held-out text with what was fitted on the other half.
+
+    heard: what the parts said, where they are mixed with a gate.
+    """
 
     parts: tuple[Part, ...]
-    weights: Scores
     evaluation: Evaluation
+    heard: Heard | None = None
 
-    @staticmethod
-    def of(parts: tuple[Part, ...], corpus: Corpus) -> "Mixed":
-        """The parts, mixed."""
-        scores = np.array([part.scores for part in parts])
-        crossed = cross_fit(scores, middle_of(corpus.heldout.ids))
-        return Mixed(parts, fit_weights(scores), from_log_probabilities(crossed, corpus.heldout.characters))
+    @cached_property
+    def weights(self) -> Scores:
+        """Of a linear mixture, (K,), fitted on all of the held-out text; of a gated one, the mean powers there."""
+        if self.heard is None:
+            return fit_weights(np.array([part.scores for part in self.parts]))
+        mean: Scores = self.heard.features.mean(axis=0) @ self.gate.T
+        return mean
+
+    @cached_property
+    def gate(self) -> npt.NDArray[np.float64]:
+        """Fitted on all of the held-out text."""
+        assert self.heard is not None
+        return fit_gate(self.heard, _equal(len(self.parts)))
+
+    def joined(self, newline: int) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """`config["model"]` and the tensors of its bundle; newline: the id of the token that ends lines, or -1."""
+        saved = [part.saved for part in self.parts]
+        if self.heard is None:
+            return join_parts(saved, self.weights)
+        return join_gated(saved, self.gate, newline)
 
     def __str__(self) -> str:
+        gate = "" if self.heard is None else "with a gate: "
         shares = zip(self.parts, self.weights, strict=True)
-        return ", ".join(f"{part.name} {weight:.2f}" for part, weight in shares)
+        return gate + ", ".join(f"{part.name} {weight:.2f}" for part, weight in shares)
 
 
 def mixed_with_counts(
@@ -65,35 +98,39 @@ def mixed_with_counts(
     corpus: Corpus,
     extra: Mapping[str, bytes],
     score: Callable[[Mapping[str, Any]], Scores],
+    counts: Counts,
+    how: str,
 ) -> list[str]:
     """Replace `out/model` by a mixture of the network at `saved` with models of counts, and keep the network alone as
     `out/network/model`, where the mixture is better; else `out/model` is the network. Returns what is to be said.
 
-    score: ln P of each held-out token under the network's tensors.
+    score: ln P of each held-out token under the network's tensors. how: `linear`, `gated` or `best`.
     """
-    if not corpus.heldout.tokens:
-        return ["no mixture: nothing is held out to fit its weights on (text.heldout)"]
-    if corpus.train.tokens > MOST_TOKENS:
-        return [f"no mixture: the text has more than {MOST_TOKENS:,} tokens, which takes long to count"]
+    if counts.reason:
+        return [f"no mixture: {counts.reason}"]
     started = time.perf_counter()
     recover_folder(saved)
     network = read_bundle(saved)
     tensors = {name: np.array(network.tensors[name]) for name in network.tensors}  # its files may be replaced
     scores = score(tensors)
-    parts = [
-        Part("network", NETWORK_SPLIT, SavedPart(network.kind, network.config["model"], tensors), scores),
-        *_counted(corpus),
-    ]
-    tried = [Mixed.of(tuple(parts[:n]), corpus) for n in range(2, len(parts) + 1)]
-    best = min(tried, key=lambda one: one.evaluation.nats)
+    own = Part("network", NETWORK_SPLIT, SavedPart(network.kind, network.config["model"], tensors), scores)
+    parts = [own, *(Part(one.name, one.split, one.saved, one.scores) for one in counts.models)]
     alone = from_log_probabilities(scores, corpus.heldout.characters)
-    if best.evaluation.nats >= alone.nats:
+    newline = _newline(corpus)
+    with activity("mixing the network with the models of counts"):
+        tried = _linear(parts, corpus) if how != "gated" else []
+        if how != "linear":
+            memory = Bundle(network.path, network.config, network.tokenizer, tensors, network.card)
+            tried += _gated(parts, memory, corpus, counts, newline)
+    best = _chosen(tried, alone)
+    if best is None:
         _keep_network(out, saved, network, tensors, extra)
-        return [f"no mixture: the network alone is better ({alone.bits_per_character:.3f} bits per held-out character)"]
+        why = "the network alone is better" if tried else "the held-out text is too long to fit a gate on: the network"
+        return [f"no mixture: {why} ({alone.bits_per_character:.3f} bits per held-out character)"]
     beside = make_network_folder(out)
     if saved != beside / "model":
         _write(beside / "model", network, tensors, extra)
-    model, joined = join_parts([part.saved for part in best.parts], best.weights)
+    model, joined = best.joined(newline)
     config: dict[str, Any] = {
         **{name: network.config[name] for name in ("training", "start") if name in network.config},
         "kind": "mixture",
@@ -101,7 +138,7 @@ def mixed_with_counts(
         "text": describe(corpus),
         "evaluation": _evaluation(best, network),
     }
-    seconds = time.perf_counter() - started
+    seconds = counts.seconds + time.perf_counter() - started
     with activity("saving the mixture"):
         write_bundle(
             out / "model", config=config, tokenizer=network.tokenizer, tensors=joined,
@@ -114,21 +151,51 @@ def mixed_with_counts(
     ]
 
 
-def _counted(corpus: Corpus) -> list[Part]:
-    """Models of counts of the training split: n-grams, and counters of many contexts where they fit the text."""
+def _linear(parts: Sequence[Part], corpus: Corpus) -> list[Mixed]:
+    """The network with one model of counts after another."""
+    tried = []
+    for n in range(2, len(parts) + 1):
+        chosen = tuple(parts[:n])
+        crossed = cross_fit(np.array([part.scores for part in chosen]), middle_of(corpus.heldout.ids))
+        tried.append(Mixed(chosen, from_log_probabilities(crossed, corpus.heldout.characters)))
+    return tried
+
+
+def _gated(parts: Sequence[Part], network: Bundle, corpus: Corpus, counts: Counts, newline: int) -> list[Mixed]:
+    """The same with a gate, and the network with each model of counts alone; none where that would take long."""
     ids = corpus.heldout.ids
-    with activity(f"counting n-grams of order {ORDER}"):
-        ngram = count(corpus)
-        parts = [Part(f"Kneser-Ney {ORDER}", SPLIT, SavedPart("ngram", ngram.settings, ngram.arrays), ngram.score(ids))]
-    if corpus.train.tokens > _MOST_MIXED:
-        return parts
-    with activity("learning a context-mixing model"):
-        try:
-            counters = fit_mixing(corpus.train.ids, corpus.tokenizer)
-        except UsageError:  # a vocabulary of words
-            return parts
-        saved = SavedPart("context-mixing", counters.settings, to_tensors(counters))
-        return [*parts, Part("context mixing", MIXING_SPLIT, saved, counters.score(ids))]
+    if len(ids) > _MOST_GATED or len(ids) * len(parts) * corpus.tokenizer.vocabulary_size > _MOST_HEARD:
+        return []
+    models = (load(network), *(one.model for one in counts.models))
+    heard = hear(untrained(models, newline), ids, _ROWS)
+    choices = [(0, k) for k in range(1, len(parts))] + ([tuple(range(len(parts)))] if len(parts) > 2 else [])
+    tried = []
+    for chosen in choices:
+        own = heard.of(chosen)
+        crossed = cross_fit_gate(own, _equal(len(chosen)), middle_of(ids))
+        evaluation = from_log_probabilities(crossed, corpus.heldout.characters)
+        tried.append(Mixed(tuple(parts[k] for k in chosen), evaluation, own))
+    return tried
+
+
+def _chosen(tried: Sequence[Mixed], alone: Evaluation) -> Mixed | None:
+    """The first that is nearly as good as the best; None where that is the network alone."""
+    best = min([alone.nats, *(one.evaluation.nats for one in tried)])
+    if best == alone.nats:
+        return None
+    return next(one for one in tried if one.evaluation.nats <= (1 + _ENOUGH) * best)
+
+
+def _equal(parts: int) -> npt.NDArray[np.float64]:
+    """The gate of a mixture that is the geometric mean of so many parts."""
+    gate = np.zeros((parts, GatedMixture.features_of(parts)))
+    gate[:, 0] = 1 / parts
+    return gate
+
+
+def _newline(corpus: Corpus) -> int:
+    ids = corpus.tokenizer.encode("\n")
+    return int(ids[0]) if len(ids) == 1 else -1
 
 
 def _keep_network(
@@ -152,26 +219,29 @@ def _evaluation(mixed: Mixed, network: Bundle) -> dict[str, Any]:
     report |= {part.split: from_log_probabilities(part.scores, mixed.evaluation.characters) for part in mixed.parts}
     own = {split: values.to_json() for split, values in report.items()}
     before = network.config["evaluation"]
-    return own | {split: before[split] for split in ("held-out, uniform", "held-out, unigram") if split in before}
+    kept = [split for split in before if split.startswith("held-out, ") and split not in own]
+    return own | {split: before[split] for split in kept}
 
 
 def _card(mixed: Mixed, evaluation: Mapping[str, Any], corpus: Corpus, network: Bundle) -> str:
     """The parts with their weights, what was measured, and the network's own card."""
+    what = "weight" if mixed.heard is None else "power, on average"
     lines = [
         f"# A mixture of models of {', '.join(corpus.names)}",
         "",
-        *(f"- {part.name}: weight {weight:.3f}" for part, weight in zip(mixed.parts, mixed.weights, strict=True)),
+        *(f"- {part.name}: {what} {weight:.3f}" for part, weight in zip(mixed.parts, mixed.weights, strict=True)),
         "",
         "| measured on | perplexity per token | bits per character |",
         "|---|---|---|",
     ]
     for split, values in evaluation.items():
         lines.append(f"| {split} | {figure(values['perplexity'])} | {values['bits_per_character']:.3f} |")
+    fitted = "The weights were" if mixed.heard is None else "The gate, which sets the powers for each token, was"
     return "\n".join([
         *lines,
         "",
-        "The weights were fitted on the held-out text. For the mixture's own figure, each half of it was measured with "
-        "weights fitted on the other half.",
+        f"{fitted} fitted on the held-out text. For the mixture's own figure, each half of it was measured with what "
+        "was fitted on the other half.",
         "",
         f"#{network.card}",
     ])  # fmt: skip

@@ -104,7 +104,7 @@ class NetworkTask(Task):
         trainer = Trainer(
             built.module,
             built.data,
-            settled.training,
+            self.time_left(run, settled, built),
             folder=run.out,
             device=settled.device,
             observers=[
@@ -127,6 +127,10 @@ class NetworkTask(Task):
         notes = self.finish(run, settled, built)
         result = _result(run, outcome, received[0] if received else 0)
         return dataclasses.replace(result, notes=(*result.notes, *notes, *self.remarks(result.evaluation)))
+
+    def time_left(self, run: Run, settled: Settled, built: Built) -> ResolvedTraining:
+        """The training's settings, with the minutes that are left for the network."""
+        return settled.training
 
     def finish(self, run: Run, settled: Settled, built: Built) -> Sequence[str]:
         """What follows training; returns what is to be said of it."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.bundle import Bundle, network_hint, read_bundle
+from ostinato.bundle import Bundle, network_of, read_bundle
 from ostinato.errors import BundleError, TextError, UsageError
 from ostinato.evaluation import Evaluation
 from ostinato.protocols import END_OF_DOCUMENT, Ids
@@ -37,14 +37,13 @@ Array = npt.NDArray[Any]
 
 
 def read_start(path: Path) -> Bundle:
-    """The saved network to start from. Raises UsageError for another kind, BundleError as `read_bundle`."""
+    """The saved network to start from, that of a mixture with one. Raises UsageError for another kind, BundleError as
+    `read_bundle`."""
     bundle = read_bundle(path)
-    if bundle.kind != "recurrent":
-        raise UsageError(
-            f"{path} is a model of kind {bundle.kind}: training can only start from a recurrent network"
-            f"{network_hint(bundle)}"
-        )
-    return bundle
+    network = network_of(bundle)
+    if network is None:
+        raise UsageError(f"{path} is a model of kind {bundle.kind}: training can only start from a recurrent network")
+    return network
 
 
 def start_rate(start: Bundle) -> float | None:

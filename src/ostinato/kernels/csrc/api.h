@@ -11,7 +11,7 @@
 namespace ostinato {
 
 // Raised whenever an exported function changes; kernels/load.py holds the same number and refuses another one.
-constexpr int32_t kInterfaceVersion = 3;
+constexpr int32_t kInterfaceVersion = 4;
 
 // Instruction sets, each including those of its architecture before it: x86-64 up to kAmx, then ARM64. The numbers are those
 // of ISAS in kernels/load.py.

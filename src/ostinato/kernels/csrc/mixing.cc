@@ -212,12 +212,26 @@ void learn_records(const Model& m, const State& s, uint32_t token, const Rates& 
   }
 }
 
-// ln p of every token after `s`, by one walk over the tree. scratch: (V-1) masks of contexts and (V-1) sums.
-void distribution(const Model& m, const State& s, double* out) {
+constexpr int64_t kAhead = 4;  // nodes whose memory is fetched before they are decided: most parents are further up
+
+// What the frequencies of tokens alone say at each node, (V-1,): p of a 1, or 0 where they say nothing.
+void frequencies(const Model& m, uint16_t* out) {
+  const State nothing{};
+  uint32_t hashes[kKinds];
+  contexts(nothing, hashes);  // the first has no context
+  for (int64_t node = 0; node < m.vocabulary - 1; ++node) {
+    const int64_t at = find_slot(m, slot_hash(hashes[0], static_cast<uint32_t>(node)));
+    out[node] = at == kAbsent ? 0 : m.slots[3 * at + 1];
+  }
+}
+
+// ln p of every token after `s`, by one walk over the tree. frequent: from `frequencies`, or null: nodes at which nothing
+// else speaks are then as quickly done.
+void distribution(const Model& m, const State& s, const uint16_t* frequent, double* out) {
   const int64_t nodes = m.vocabulary - 1;
   Token t;
   open_token(m, s, t);
-  std::vector<uint32_t> masks(nodes), sure(nodes, 0);
+  std::vector<uint32_t> masks(nodes, 0), sure(nodes, 0);
   std::vector<double> sums(nodes);
   std::vector<uint32_t> directions(nodes, 0);
   for (int k = 0; k < kKinds; ++k)
@@ -231,10 +245,27 @@ void distribution(const Model& m, const State& s, double* out) {
   masks[0] = t.branching;
   sums[0] = 0;
   int64_t slots[kKinds];
+  const auto only_frequent = [&](int64_t node) {
+    return masks[node] == 1 && !sure[node] && frequent && frequent[node];
+  };
+  const auto fetch = [&](int64_t node) {
+    if (only_frequent(node)) return;
+    each_bit(masks[node], [&](int k) {
+      prefetch(m.slots + 3 * (slot_place(slot_hash(t.hashes[k], static_cast<uint32_t>(node))) & m.slot_mask));
+    });
+    const uint16_t* steps = m.apm_last + static_cast<int64_t>(apm_row(t, static_cast<int32_t>(node))) * kApmSteps;
+    prefetch(steps);
+    prefetch(steps + kApmSteps - 1);
+  };
   for (int64_t node = 0; node < nodes; ++node) {
     Decision d;
-    listen(m, t, static_cast<int32_t>(node), masks[node], slots, sure[node], directions[node], d);
-    decide(m, t, static_cast<int32_t>(node), d);
+    if (node + kAhead < nodes) fetch(node + kAhead);
+    if (only_frequent(node)) {
+      d.p = frequent[node];
+    } else {
+      listen(m, t, static_cast<int32_t>(node), masks[node], slots, sure[node], directions[node], d);
+      decide(m, t, static_cast<int32_t>(node), d);
+    }
     for (int bit = 0; bit < 2; ++bit) {
       const double sum = sums[node] + m.logarithms[bit ? d.p : 65536 - d.p];
       const int32_t child = m.children[2 * node + bit];
@@ -260,10 +291,16 @@ OSTINATO_API void ostinato_mixing_advance(const Model* model, int64_t rows, cons
   for (int64_t row = 0; row < rows; ++row) ostinato::mixing::advance(*model, states[row], ids[row]);
 }
 
-// ln p of every token after each state: out (rows, V).
-OSTINATO_API void ostinato_mixing_distribution(const Model* model, int64_t rows, const State* states, double* out) {
+// What the frequencies of tokens alone say at each node of the tree: out (V-1,), 0 where they say nothing.
+OSTINATO_API void ostinato_mixing_frequencies(const Model* model, uint16_t* out) {
+  ostinato::mixing::frequencies(*model, out);
+}
+
+// ln p of every token after each state: out (rows, V). frequent: from ostinato_mixing_frequencies, of the model as it is.
+OSTINATO_API void ostinato_mixing_distribution(const Model* model, int64_t rows, const State* states,
+                                               const uint16_t* frequent, double* out) {
   for (int64_t row = 0; row < rows; ++row)
-    ostinato::mixing::distribution(*model, states[row], out + row * model->vocabulary);
+    ostinato::mixing::distribution(*model, states[row], frequent, out + row * model->vocabulary);
 }
 
 // ln p of each of `length` tokens after `state`, which is moved on: out (length,), or null where nothing is predicted.

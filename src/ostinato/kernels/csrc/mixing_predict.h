@@ -128,6 +128,11 @@ inline void open_token(const Model& m, const State& s, Token& t) {
   t.place = 4 * static_cast<int>(least(s.position, 15)) + m.classes[t.last];
 }
 
+// The row of `apm_last` at a node.
+inline uint32_t apm_row(const Token& t, int32_t node) {
+  return mix(mix(t.last, t.second), static_cast<uint32_t>(node)) & (kApmRows - 1);
+}
+
 inline void speak(const Model& m, Decision& d, int kind, Opinion o) {
   const int n = d.count++;
   d.kinds[n] = static_cast<uint8_t>(kind);
@@ -179,7 +184,7 @@ inline void decide(const Model& m, const Token& t, int32_t node, Decision& d) {
   const int place = (d.mixed + 2048) * (kApmSteps - 1);
   const int low = place >> 12;
   d.apm_weight = place & 4095;
-  const uint32_t row = mix(mix(t.last, t.second), node) & (kApmRows - 1);
+  const uint32_t row = apm_row(t, node);
   d.apm[0] = m.apm + static_cast<int64_t>(node) * kApmSteps + low;
   d.apm[1] = m.apm_last + static_cast<int64_t>(row) * kApmSteps + low;
   for (int j = 0; j < 2; ++j)

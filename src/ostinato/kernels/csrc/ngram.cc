@@ -84,6 +84,33 @@ void probabilities(int32_t order, const Word* const* words, const uint32_t* cons
   }
 }
 
+// One more token a row: from `nodes`, (rows, order - 1), to `after`, and out (rows, vocabulary), the probabilities that follow.
+template <typename Word>
+void step(int32_t order, const Word* const* words, const uint32_t* const* children, const double* const* shares,
+          const double* const* weights, const double* unigram, int64_t vocabulary, bool restart, int64_t rows,
+          const uint32_t* ids, const int64_t* nodes, int64_t* after, double* out) {
+  for (int64_t row = 0; row < rows; ++row, nodes += order - 1, after += order - 1, out += vocabulary) {
+    const uint32_t token = ids[row];
+    for (int32_t n = 0; n < order - 1; ++n) {
+      const int64_t context = n ? nodes[n - 1] : kUnseen;
+      after[n] = n == 0 ? token : token == 0 ? kBeyond : context;
+      if (context < 0 || token == 0) continue;
+      const uint32_t low = children[n - 1][context], end = children[n - 1][context + 1];
+      const uint32_t place = lower_bound(words[n], low, end, token);
+      after[n] = place < end && words[n][place] == token ? int64_t(place) : kUnseen;
+    }
+    std::copy(unigram, unigram + vocabulary, out);
+    for (int32_t n = 1; n < order && after[n - 1] != kBeyond; ++n) {
+      if (restart) std::fill(out, out + vocabulary, 1.0 / double(vocabulary));
+      const int64_t node = after[n - 1];
+      if (node == kUnseen) continue;
+      const double weight = weights[n][node];
+      for (int64_t v = 0; v < vocabulary; ++v) out[v] *= weight;
+      for (uint32_t i = children[n - 1][node]; i < children[n - 1][node + 1]; ++i) out[words[n][i]] += shares[n][i];
+    }
+  }
+}
+
 }  // namespace
 
 // words, children, shares, weights: `order` pointers each, entry n for order n + 1 as in NgramModel (children: order - 1;
@@ -99,4 +126,19 @@ OSTINATO_API void ostinato_ngram_probabilities(int32_t order, const void* const*
   else
     probabilities(order, reinterpret_cast<const uint32_t* const*>(words), children, shares, weights, unigram, uniform,
                   restart != 0, ids, length, result);
+}
+
+// As above; ids (rows,), each below the vocabulary's size; nodes and after (rows, order - 1), nodes of this model; out
+// (rows, vocabulary). Nothing is aliased.
+OSTINATO_API void ostinato_ngram_step(int32_t order, const void* const* words, int32_t word_bytes,
+                                      const uint32_t* const* children, const double* const* shares,
+                                      const double* const* weights, const double* unigram, int64_t vocabulary,
+                                      int32_t restart, int64_t rows, const uint32_t* ids, const int64_t* nodes,
+                                      int64_t* after, double* out) {
+  if (word_bytes == 2)
+    step(order, reinterpret_cast<const uint16_t* const*>(words), children, shares, weights, unigram, vocabulary,
+         restart != 0, rows, ids, nodes, after, out);
+  else
+    step(order, reinterpret_cast<const uint32_t* const*>(words), children, shares, weights, unigram, vocabulary,
+         restart != 0, rows, ids, nodes, after, out);
 }

@@ -1,9 +1,11 @@
 """The language model of a text: what is read, how "auto" is decided, what is built, measured and said of it."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from ostinato.models.language_model import LanguageModel
 from ostinato.models.step import TorchStepModel
 from ostinato.models.window_mlp import build_language_model
 from ostinato.protocols import Ids
+from ostinato.runs.counts import Counts, find_counts
 from ostinato.runs.defaults import CorpusSize, machine_speed, resolve
 from ostinato.runs.folder import find_network_folder
 from ostinato.runs.line_to_beat import SPLIT, Line, find_line, verdict
@@ -101,25 +104,37 @@ class LanguageTask(NetworkTask):
                 run.start, data.tokenizer, lambda ids, n: _evaluate(model, training, ids, n), data.heldout
             )
             run.seen.noted(_started(origin))
-        line = find_line(run, data)
+        mixes = recipe.model.mixture != "none" and (run.team is None or not run.team.rank)
+        models = find_counts(data, training.minutes) if mixes else None
+        line = find_line(run, data) if models is None else models.line
         if line is not None:
             run.seen.noted(str(line))
         if training.candidates:
             model.candidates = Candidates(counts, training.candidates, settled.device)
-        return Built(
+        writer = LanguageWriter(folder, model, recipe, data, origin, line)
+        return LanguageBuilt(
             model,
             LanguageData(model, data.train.ids, data.heldout.ids, training),
             _headline(data, model, settled),
-            [LanguageWriter(folder, model, recipe, data, origin, line),
-             Samples(run.seen, data, model, run.out)],
-        )  # fmt: skip
+            [writer, Samples(run.seen, data, model, run.out)],
+            writer,
+            models,
+        )
+
+    def time_left(self, run: Run, settled: Settled, built: Built) -> ResolvedTraining:
+        """What counting took of the minutes is not the network's, which has half of them at least; a team has all."""
+        minutes = settled.training.minutes
+        if minutes is None or run.team is not None or not isinstance(built, LanguageBuilt) or built.counts is None:
+            return settled.training
+        left = max(minutes - built.counts.seconds / 60, minutes / 2)
+        return dataclasses.replace(settled.training, minutes=left)
 
     def finish(self, run: Run, settled: Settled, built: Built) -> Sequence[str]:
         """Mix the network with models of counts, where the recipe says so."""
-        if settled.recipe.model.mixture == "none" or (run.team is not None and run.team.rank):
+        if not isinstance(built, LanguageBuilt) or built.counts is None:
             return ()
-        writer = next(observer for observer in built.observers if isinstance(observer, LanguageWriter))
-        return mixed_with_counts(run.out, writer.folder, writer.corpus, writer.extra, writer.token_scores)
+        w, how = built.writer, settled.recipe.model.mixture
+        return mixed_with_counts(run.out, w.folder, w.corpus, w.extra, w.token_scores, built.counts, how)
 
     def remarks(self, evaluation: Mapping[str, Any]) -> Sequence[str]:
         """That the network did not beat the n-gram model, where that is so."""
@@ -174,6 +189,14 @@ def _mean_loss(model: LanguageModel, settings: ResolvedTraining, ids: Ids) -> fl
 def _evaluate(model: LanguageModel, settings: ResolvedTraining, ids: Ids, characters: int) -> Evaluation:
     """How well `model` predicts `ids` of so many characters."""
     return Evaluation(_mean_loss(model, settings, ids) * len(ids), len(ids), characters, "held-out")
+
+
+@dataclass(frozen=True)
+class LanguageBuilt(Built):
+    """A language model that has not learnt yet, what saves it, and the models of counts that it is mixed with."""
+
+    writer: "LanguageWriter"
+    counts: Counts | None
 
 
 class LanguageWriter(ModelWriter):

@@ -1,0 +1,85 @@
+"""Models of counts of a run's text, made before its network learns: what it has to beat, and what it is mixed with."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ostinato.evaluation import Evaluation, from_log_probabilities
+from ostinato.kernels.mixing import is_compiled
+from ostinato.mixing import LARGEST_VOCABULARY, fit_mixing, to_tensors
+from ostinato.ngram import SavedPart
+from ostinato.protocols import StepModel
+from ostinato.runs.line_to_beat import ORDER, SPLIT, Line, count, is_long
+from ostinato.terminal import activity
+from ostinato.text import Corpus
+
+MIXING_SPLIT = "held-out, context mixing"
+_MOST_MIXED = 1_000_000
+"""Training tokens that a context-mixing model learns from here at most: its tables would be large."""
+_TOKENS_A_SECOND = 25_000
+"""What it learns at least: by this number, not by the clock, it is decided whether it is made at all."""
+_SHARE = 0.25
+"""Of the minutes, so much may go into it."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A model of counts, and what it gives each held-out token: scores (T,), natural logarithms."""
+
+    name: str
+    split: str
+    model: StepModel
+    saved: SavedPart
+    scores: npt.NDArray[np.float64]
+    evaluation: Evaluation
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """models: the cheapest to use first. seconds: what they took. reason: why there are none."""
+
+    models: tuple[Counted, ...] = ()
+    seconds: float = 0.0
+    reason: str = ""
+
+    @property
+    def line(self) -> Line | None:
+        """The line to beat: that of the n-gram model."""
+        ngrams = [one for one in self.models if one.split == SPLIT]
+        return Line(ngrams[0].evaluation, ngrams[0].seconds) if ngrams else None
+
+
+def find_counts(corpus: Corpus, minutes: float | None) -> Counts:
+    """The models of the training split, for a run of so many minutes (None: as long as it takes)."""
+    if not corpus.heldout.tokens:
+        return Counts(reason="nothing is held out to fit its weights on (text.heldout)")
+    if is_long(corpus):
+        return Counts(reason=f"the text has {corpus.train.tokens:,} tokens, too many to count")
+    started = time.perf_counter()
+    with activity(f"counting n-grams of order {ORDER}, the line to beat"):
+        ngram = count(corpus)
+        saved = SavedPart("ngram", ngram.settings, ngram.arrays)
+        models = [_counted(f"Kneser-Ney {ORDER}", SPLIT, ngram, saved, corpus, started)]
+    if _has_time(corpus, minutes):
+        began = time.perf_counter()
+        with activity("learning a context-mixing model"):
+            counters = fit_mixing(corpus.train.ids, corpus.tokenizer)
+            saved = SavedPart("context-mixing", counters.settings, to_tensors(counters))
+            models.append(_counted("context mixing", MIXING_SPLIT, counters, saved, corpus, began))
+    return Counts(tuple(models), time.perf_counter() - started)
+
+
+def _counted(name: str, split: str, model: StepModel, saved: SavedPart, corpus: Corpus, started: float) -> Counted:
+    scores = model.score(corpus.heldout.ids)
+    evaluation = from_log_probabilities(scores, corpus.heldout.characters)
+    return Counted(name, split, model, saved, scores, evaluation, time.perf_counter() - started)
+
+
+def _has_time(corpus: Corpus, minutes: float | None) -> bool:
+    """Whether a context-mixing model is made: for a text and a vocabulary that it suits, where there is time."""
+    tokens = corpus.train.tokens
+    fits = tokens <= _MOST_MIXED and corpus.tokenizer.vocabulary_size <= LARGEST_VOCABULARY and is_compiled()
+    return fits and (minutes is None or tokens / _TOKENS_A_SECOND <= _SHARE * 60 * minutes)
