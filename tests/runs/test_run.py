@@ -23,7 +23,7 @@ from ostinato.training.checkpoint import load_checkpoint
 from ostinato.training.metrics import read_metrics
 
 SMALL = ["model.hidden_size=16", "model.embedding_size=8", "training.batch_size=4", "training.window=16",
-         "training.precision=fp32"]  # fmt: skip
+         "training.precision=fp32", "model.mixture=none"]  # fmt: skip
 BASELINES = {"held-out, uniform", "held-out, unigram", "held-out, Kneser-Ney 5"}
 
 
