@@ -116,7 +116,7 @@ def test_score_save_and_load(model, tmp_path):
     again = ostinato.load(tmp_path / "copy")
     assert again.score("风在山里等你").bits_per_character == figure
     assert json.dumps(again.config) == json.dumps(model.config)
-    assert repr(again).startswith("<ostinato.Model mixture")
+    assert repr(again).startswith("<ostinato.Model recurrent")
     int8 = ostinato.load(tmp_path / "copy", precision="int8").score("风在山里等你").bits_per_character
     assert int8 == pytest.approx(figure, rel=0.02)
 
@@ -270,8 +270,9 @@ def test_training_leaves_the_caller_s_denormal_mode(verses, tmp_path, flushed):
 
 def test_text_itself_is_learnt_from(verses_text, tmp_path):
     songs = [song for song in verses_text.split("# ") if song]
-    options = {"steps": 3, "settings": {"model": {"hidden_size": 8, "embedding_size": 4, "mixture": "none"}, "training": {"batch_size": 2,
-               "window": 8}}, "progress": False}  # fmt: skip
+    settings = {"model": {"hidden_size": 8, "embedding_size": 4, "mixture": "none"},
+                "training": {"batch_size": 2, "window": 8}}  # fmt: skip
+    options = {"steps": 3, "settings": settings, "progress": False}
     one = ostinato.train(text=verses_text, out=tmp_path / "one", **options)
     many = ostinato.train(text=(song for song in songs), out=tmp_path / "many", **options)
     assert one.config["model"]["hidden_size"] == 8
