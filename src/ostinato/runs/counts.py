@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.evaluation import Evaluation, from_log_probabilities
-from ostinato.kernels.mixing import is_compiled
-from ostinato.mixing import LARGEST_VOCABULARY, fit_mixing, to_tensors
+from ostinato.mixing import LARGEST_VOCABULARY, fit_mixing, is_compiled, to_tensors
 from ostinato.ngram import SavedPart
 from ostinato.protocols import StepModel
 from ostinato.runs.line_to_beat import ORDER, SPLIT, Line, count, is_long
