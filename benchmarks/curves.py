@@ -39,7 +39,11 @@ def run(kind: str, text: str, out: Path, minutes: float, overrides: list[str]) -
         NativeAdamW.available = staticmethod(lambda: False)  # type: ignore[method-assign]
         overrides = [*overrides, "model.backend=torch"]
     recipe = with_budget(
-        apply_overrides(load_recipe("default"), overrides), minutes=minutes, epochs=None, steps=None, seed=None
+        apply_overrides(load_recipe("default"), ["model.mixture=none", *overrides]),
+        minutes=minutes,
+        epochs=None,
+        steps=None,
+        seed=None,
     )
     print(train([text], out=out, recipe=recipe, overwrite=True).summary())
 

@@ -15,7 +15,13 @@ import ostinato
 from ostinato.protocols import END_OF_DOCUMENT
 from ostinato.text import open_corpus
 
-SETTINGS = {"text.limit": 50_000, "model.hidden_size": 96, "training.precision": "fp32", "training.learning_rate": 0.01}
+SETTINGS = {
+    "text.limit": 50_000,
+    "model.hidden_size": 96,
+    "model.mixture": "none",  # the network alone
+    "training.precision": "fp32",
+    "training.learning_rate": 0.01,
+}
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ SETTINGS = {
     "text.limit": 20_000,
     "model.cell": "gru",
     "model.hidden_size": 96,
+    "model.mixture": "none",  # the network alone
     "training.clip": 5.0,
     "training.batch_size": 16,
     "training.window": 32,

@@ -17,6 +17,7 @@ NETWORK = {
     "model.hidden_size": 128,
     "model.embedding_size": 32,
     "model.dropout": 0.1,
+    "model.mixture": "none",  # networks alone
     "training.batch_size": 8,
     "training.window": 32,
     "training.evaluate_every": 3,
