@@ -116,7 +116,7 @@ def test_score_save_and_load(model, tmp_path):
     again = ostinato.load(tmp_path / "copy")
     assert again.score("风在山里等你").bits_per_character == figure
     assert json.dumps(again.config) == json.dumps(model.config)
-    assert repr(again).startswith("<ostinato.Model recurrent")
+    assert repr(again).startswith("<ostinato.Model mixture")
     int8 = ostinato.load(tmp_path / "copy", precision="int8").score("风在山里等你").bits_per_character
     assert int8 == pytest.approx(figure, rel=0.02)
 
