@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-FULL = {"scratch_rnn.py": [], "decode.py": [], "train.py": [], "ngram.py": []}
+FULL = {"scratch_rnn.py": [], "decode.py": [], "train.py": [], "ngram.py": [], "compressors.py": []}
 QUICK = {"scratch_rnn.py": ["--steps", "2"], "decode.py": ["--quick"], "train.py": ["--quick"]}
 
 

@@ -144,7 +144,7 @@ def test_without_a_held_out_text_or_with_a_long_one_there_is_no_mixture(run, tmp
 
 def test_words_are_mixed_with_n_grams_alone(run, tmp_path, monkeypatch):
     text, _, _ = run
-    monkeypatch.setattr("ostinato.runs.counts.LARGEST_VOCABULARY", 20)
+    monkeypatch.setattr("ostinato.runs.counts._MOST_VALUES", 20)
     train(text, tmp_path, "text.tokenizer=word", steps=2)
     kinds = [part["kind"] for part in json.loads((tmp_path / "model" / "config.json").read_text())["model"]["parts"]]
     assert kinds == ["recurrent", "ngram"]
