@@ -86,6 +86,29 @@ def test_it_is_the_paper_s_equation():
     np.testing.assert_allclose(np.exp(logits[0]), expected / expected.sum(), rtol=1e-5)
 
 
+class Loud(Elman):
+    """The same network with features three times as large."""
+
+    def hidden(self, state):
+        return 3 * super().hidden(state)
+
+    def read(self, ids):
+        scores, hidden = super().read(ids)
+        return scores, 3 * hidden
+
+
+def test_features_of_length_one_do_not_depend_on_their_scale():
+    ids = np.random.default_rng(1).integers(0, V, 60).astype(np.uint16)
+    quiet, loud = (ContinuousCache(network, 20, 2.0, 0.5, unit=True) for network in (Elman(), Loud()))
+    np.testing.assert_allclose(quiet.score(ids), loud.score(ids), rtol=1e-5)
+    logits, state = loud.step(np.array([0]), loud.initial_state(1))
+    for token, score in zip(ids, loud.score(ids), strict=True):
+        assert logits[0, token] == pytest.approx(score, rel=1e-4)
+        logits, state = loud.step(np.array([token]), state)
+    raw = [ContinuousCache(network, 20, 2.0, 0.5).score(ids) for network in (Elman(), Loud())]
+    assert np.abs(raw[0] - raw[1]).max() > 0.01
+
+
 def test_without_a_share_it_is_the_model():
     ids = np.array([1, 2, 3, 0, 1], dtype=np.uint16)
     np.testing.assert_allclose(ContinuousCache(Elman(), 3, 1.0, 0.0).score(ids), Elman().score(ids))
@@ -119,7 +142,7 @@ def test_refuses_values(values):
 
 
 def test_it_is_saved_within_a_mixture():
-    model = ContinuousCache(Elman(7), 4, 0.5, 0.25)
+    model = ContinuousCache(Elman(7), 4, 0.5, 0.25, unit=True)
     part = continuous_part(model, SavedPart("recurrent", {"vocabulary_size": V}, {"seed": np.array([7])}))
     cache = UnigramCache(np.full(V, 1 / V), 3)
     mixture = Mixture((model, cache), np.array([0.9, 0.1]))
@@ -129,5 +152,8 @@ def test_it_is_saved_within_a_mixture():
     again = load_mixture(bundle, lambda inner: Elman(int(inner.tensors["seed"][0])))
     ids = np.array([1, 2, 3, 0, 1], dtype=np.uint16)
     np.testing.assert_array_equal(again.score(ids), mixture.score(ids))
+    del config["parts"][0]["model"]["unit"]  # as an older version wrote it
+    older = Bundle(Path("m"), {"kind": "mixture", "model": config}, tokenizer, tensors, "")
+    assert not load_mixture(older, lambda inner: Elman(7)).parts[0].unit
     with pytest.raises(BundleError, match="shows no hidden states"):
         load_mixture(bundle, lambda inner: cache)

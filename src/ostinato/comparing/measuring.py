@@ -37,8 +37,8 @@ from ostinato.terminal import activity
 from ostinato.text import Corpus
 from ostinato.text.description import describe
 
-_FLATNESS = (0.03, 0.1, 0.3, 1.0)
-"""What is tried of a continuous cache's only free value."""
+_FLATNESS = (6.0, 9.0, 12.0, 16.0, 22.0)
+"""What is tried of a continuous cache's only free value, for features of length 1."""
 _WRITTEN = 300
 """Tokens that each model writes to see how much of them it copied."""
 
@@ -218,13 +218,13 @@ class Measuring:
         tried = []
         for flatness in _FLATNESS:
             started = time.perf_counter()
-            cache = ContinuousCache(network.model, self.plan.cache, flatness, 0.0)
+            cache = ContinuousCache(network.model, self.plan.cache, flatness, 0.0, unit=True)
             both = np.array([scores, cache.cache_score(ids, hidden)])
             mixed = cross_fit(both, self.middle)
             elapsed = time.perf_counter() - started
             tried.append((mixed.sum(), flatness, float(fit_weights(both)[1]), mixed, elapsed))
         _, flatness, share, mixed, elapsed = max(tried, key=lambda one: one[0])
-        cache = ContinuousCache(network.model, self.plan.cache, flatness, share)
+        cache = ContinuousCache(network.model, self.plan.cache, flatness, share, unit=True)
         return self.add(
             dataclasses.replace(
                 network,

@@ -11,6 +11,8 @@ from ostinato.protocols import Floats, Ids, State, StepModel
 
 _BLOCK = 256
 _NOTHING = -1
+_LEAST_LENGTH = np.float32(1e-6)
+"""Of features that are divided by theirs: those of a state of zeros stay zeros."""
 
 
 @runtime_checkable
@@ -32,16 +34,18 @@ class ContinuousCache:
 
         p_cache(w | h_t) = sum of exp(flatness h_t . h_i) over the i with x_{i+1} = w, divided by the sum over all i
 
-    where x_{i+1} is the token that followed the features h_i. Where nothing is remembered yet the model speaks alone.
-    The memory reaches over ends of documents. A state is the model's own, the features (batch, window, H) float32, the
-    tokens that followed them (batch, window) int64, -1 where there are none, and the features that none followed yet.
-    Raises UsageError for values out of range.
+    where x_{i+1} is the token that followed the features h_i. With `unit` the features are divided by their length first:
+    one flatness then suits all networks, whether their features are small or large. Where nothing is remembered yet the
+    model speaks alone. The memory reaches over ends of documents. A state is the model's own, the features (batch,
+    window, H) float32, the tokens that followed them (batch, window) int64, -1 where there are none, and the features
+    that none followed yet. Raises UsageError for values out of range.
     """
 
     model: HiddenStates
     window: int
     flatness: float
     share: float
+    unit: bool = False
 
     def __post_init__(self) -> None:
         if self.window < 1 or self.flatness < 0 or not 0 <= self.share <= 1:
@@ -63,7 +67,7 @@ class ContinuousCache:
         """Read one token a row: ids (batch,). Returns log-probabilities (batch, V) float64 and the new state."""
         inner, features, words, last = state
         logits, inner = self.model.step(ids, inner)
-        hidden = self.model.hidden(inner)
+        hidden = self._features(self.model.hidden(inner))
         if last is None:
             features = np.zeros((len(ids), self.window, hidden.shape[1]), dtype=np.float32)
         else:
@@ -80,6 +84,13 @@ class ContinuousCache:
                 row += self.share * np.bincount(followed[known], weights, minlength=self.vocabulary_size)
         with np.errstate(divide="ignore"):
             return np.log(mixed, out=mixed), (inner, features, words, hidden)
+
+    def _features(self, hidden: Floats) -> Floats:
+        """The features (T, H) that are compared."""
+        if not self.unit:
+            return hidden
+        scaled: Floats = hidden / np.maximum(np.linalg.norm(hidden, axis=1, keepdims=True), _LEAST_LENGTH)
+        return scaled
 
     def select(self, state: State, rows: npt.NDArray[np.intp]) -> State:
         """The state of the given rows, in that order."""
@@ -104,6 +115,7 @@ class ContinuousCache:
         -inf where the cache does not hold the token; so too for the first, which has nothing before it.
         """
         cache = np.empty(len(ids))
+        hidden = self._features(hidden)
         for first in range(0, len(ids), _BLOCK):
             stop = min(first + _BLOCK, len(ids))
             begin = max(0, first - self.window)

@@ -160,6 +160,7 @@ def continuous_part(cache: ContinuousCache, network: SavedPart) -> SavedPart:
         "window": cache.window,
         "flatness": cache.flatness,
         "share": cache.share,
+        "unit": cache.unit,
         "of": {"kind": network.kind, "model": dict(network.model)},
     }
     return SavedPart("continuous-cache", model, network.tensors)
@@ -220,4 +221,5 @@ def _load_cache(model: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]
 def _load_continuous(model: Mapping[str, Any], network: StepModel) -> ContinuousCache:
     if not isinstance(network, HiddenStates):
         raise ValueError("the network of its continuous cache shows no hidden states")
-    return ContinuousCache(network, int(model["window"]), float(model["flatness"]), float(model["share"]))
+    values = int(model["window"]), float(model["flatness"]), float(model["share"])
+    return ContinuousCache(network, *values, unit=bool(model.get("unit", False)))  # as it was before there was a choice
