@@ -34,7 +34,7 @@ class ContinuousCache:
 
         p_cache(w | h_t) = sum of exp(flatness h_t . h_i) over the i with x_{i+1} = w, divided by the sum over all i
 
-    where x_{i+1} is the token that followed the features h_i. With `unit` the features are divided by their length first:
+    where x_{i+1} is the token that followed the features h_i. With `unit` the features are divided by their length:
     one flatness then suits all networks, whether their features are small or large. Where nothing is remembered yet the
     model speaks alone. The memory reaches over ends of documents. A state is the model's own, the features (batch,
     window, H) float32, the tokens that followed them (batch, window) int64, -1 where there are none, and the features
