@@ -1,6 +1,7 @@
 """Log-linear mixtures with a gate: a distribution, a state, a likelihood with one maximum, a saved form."""
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
@@ -121,3 +122,49 @@ def test_what_does_not_belong_together_is_told(parts):
         untrained((parts[0], fit_ngram(np.array([1, 2]), 5, order=1)), NEWLINE)
     with pytest.raises(UsageError, match="got none"):
         hear(untrained(parts, NEWLINE), np.zeros(0, np.uint32))
+
+
+def test_reading_on_joining_and_scoring_many_are_the_plain_steps(parts, heard, text):
+    mixture = fitted(parts, heard)
+    ids = text[:40]
+    _, stepped = mixture.step(np.array([0]), mixture.initial_state(1))
+    start = stepped
+    for token in ids:
+        _, stepped = mixture.step(np.array([token]), stepped)
+    read = mixture.read_on(ids, start)
+    np.testing.assert_array_equal(read[1], stepped[1])
+    both = mixture.join([read, start])
+    after, _ = mixture.step(np.array([2, 3]), both)
+    np.testing.assert_allclose(after[:1], mixture.step(np.array([2]), stepped)[0], atol=1e-12)
+    np.testing.assert_allclose(after[1:], mixture.step(np.array([3]), start)[0], atol=1e-12)
+    texts = [text[:7], text[:0], text[7:50]]
+    for one, scores in zip(texts, mixture.score_many(texts), strict=True):
+        np.testing.assert_allclose(scores, mixture.score(one), atol=1e-12)
+
+
+def test_a_text_is_heard_as_rows_that_begin_with_documents(parts):
+    numbers = np.random.default_rng(5)
+    ids = numbers.integers(1, 8, 400)
+    ids[49::50] = 0
+    mixture = untrained(parts, NEWLINE)
+    together = hear(mixture, ids, 4)
+    ends = [0, 100, 200, 300, 400]
+    for first, end in itertools.pairwise(ends):
+        alone = hear(mixture, ids[first:end])
+        np.testing.assert_allclose(together.said[first:end], alone.said, atol=1e-5)
+        np.testing.assert_allclose(together.scores[:, first:end], alone.scores, atol=1e-12)
+        np.testing.assert_allclose(together.features[first:end], alone.features, atol=1e-12)
+
+
+def test_some_of_the_parts_have_their_own_features(parts, heard):
+    three = hear(untrained((*parts, parts[0]), NEWLINE), heard.ids[:50])
+    np.testing.assert_allclose(three.of([0, 1]).features, heard.features[:50])
+    np.testing.assert_allclose(three.of([0, 1]).said, heard.said[:50])
+
+
+def test_of_a_long_text_every_few_tokens_are_enough(parts, heard, monkeypatch):
+    start = untrained(parts, NEWLINE).gate
+    whole = mixed_scores(heard, fit_gate(heard, start)).mean()
+    monkeypatch.setattr("ostinato.ngram.gated._FITTED", heard.said.size // 3)
+    some = mixed_scores(heard, fit_gate(heard, start)).mean()
+    assert whole - 0.05 < some < whole
