@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -159,6 +160,27 @@ def test_what_takes_a_network_takes_that_of_the_mixture(run):
     for name in network.tensors:
         np.testing.assert_array_equal(network.tensors[name], alone.tensors[name])
     assert network.config["evaluation"]["held-out"] == read_bundle(out).config["evaluation"]["held-out, network"]
+
+
+def test_the_network_in_a_mixture_is_a_model(run, tmp_path, capsys):
+    _, out, _ = run
+    model = ostinato.load(out)
+    alone = ostinato.load(out / "network")
+    assert model.network.score("the old wind sings") == alone.score("the old wind sings")
+    assert alone.network is alone
+    model.network.save(tmp_path / "copy")
+    assert ostinato.load(tmp_path / "copy").score("the old wind sings") == alone.score("the old wind sings")
+    ngram = ostinato.load(Path(__file__).parents[1] / "old" / "kneser-ney")
+    assert ngram.network is None
+
+
+def test_a_comparison_takes_the_network_of_a_mixture(run, tmp_path, capsys):
+    text, out, _ = run
+    options = ["--order", "2", "--window", "0", "--no-dynamic", "-o", str(tmp_path / "both"), "--json"]
+    assert main(["compare", str(text), "--model", str(out), *options]) == 0
+    rows = json.loads(capsys.readouterr().out)["comparisons"][0]["rows"]
+    assert "lstm 16" in [row["model"] for row in rows]
+    load(tmp_path / "both" / "model")
 
 
 @pytest.mark.parametrize("how", ["linear", "gated"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.bundle import Bundle, read_bundle, write_folder
+from ostinato.bundle import Bundle, network_of, read_bundle, write_bundle, write_folder
 from ostinato.errors import TextError, UsageError, needs
 from ostinato.evaluation import Evaluation, evaluate
 from ostinato.evaluation.perplexity import evaluate_many
@@ -85,6 +85,17 @@ class Model:
     def tokenizer(self) -> "BaseTokenizer":
         """Cuts text into the model's tokens."""
         return self._bundle.tokenizer
+
+    @cached_property
+    def network(self) -> "Model | None":
+        """The recurrent network of a mixture as a model of its own; the model itself where it is one; None where there
+        is none."""
+        bundle = network_of(self._bundle)
+        if bundle is None or bundle is self._bundle:
+            return None if bundle is None else self
+        network = Model.__new__(Model)
+        network._bundle, network._precision, network._threads = bundle, self._precision, self._threads
+        return network
 
     @cached_property
     def step_model(self) -> StepModel:
@@ -321,7 +332,11 @@ class Model:
         """Copy the model to the folder `path`, atomically. Raises BundleError when it cannot be written."""
         if not str(path):
             raise UsageError("cannot save to a folder without a name: give a path")
-        write_folder(Path(path), {name: content.tobytes() for name, content in self._bundle.files.items()})
+        b = self._bundle
+        if b.files:
+            write_folder(Path(path), {name: content.tobytes() for name, content in b.files.items()})
+        else:  # a part of another
+            write_bundle(Path(path), config=b.config, tokenizer=b.tokenizer, tensors=b.tensors, card=b.card)
 
 
 def load(path: str | Path, *, precision: str = "fp32") -> Model:

@@ -29,12 +29,17 @@ def compare(texts: Sequence[str], plan: Plan) -> Comparison:
     A signal (Ctrl-C) that comes once the text is prepared ends it: what was measured by then is returned and saved.
     """
     with activity("loading the model"):
-        given = Model(plan.model) if plan.model is not None else None
+        given = None if plan.model is None else _network(Model(plan.model))
     refuse_to_replace(plan.model, plan.out, overwrite=plan.overwrite)
     with run_folder(plan.out, resume=None, overwrite=plan.overwrite, comparison=True, what="comparing") as folder:
         comparison = _compare(texts, plan, given)
         folder.complete = not comparison.signal
         return comparison
+
+
+def _network(model: Model) -> Model:
+    """The network of a mixture, which the comparison mixes itself; any other model as it is."""
+    return model if model.network is None else model.network
 
 
 def refuse_to_replace(model: Path | None, out: Path | None, *, overwrite: bool) -> None:

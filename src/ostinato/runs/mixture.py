@@ -35,7 +35,7 @@ from ostinato.text.description import describe
 
 _ENOUGH = 0.003
 """A mixture of more parts, or with a gate, must be better by this share: it is slower to write with, and larger."""
-_MOST_HEARD = 200_000_000
+_MOST_HEARD = 120_000_000
 """Numbers that the parts say over a held-out text, (tokens, parts, vocabulary), for a gate to be fitted on it."""
 _MOST_GATED = 150_000
 """Held-out tokens for that: each takes a tenth of a millisecond or more."""

@@ -224,7 +224,9 @@ async def _events(call: Call, writing: Writing, seed: int) -> AsyncIterator[byte
 
 
 def _hidden(served: Served, ids: list[int], units: list[int] | None) -> dict[str, Any]:
-    scores, hidden = cast(Any, served.model.step_model).read(np.array(ids, np.uint32))
+    network = served.model.network
+    assert network is not None
+    scores, hidden = cast(Any, network.step_model).read(np.array(ids, np.uint32))
     size = hidden.shape[1]
     if units and max(units) >= size:
         raise UsageError(f"units must lie in 0 .. {size - 1}, got {max(units)}")
@@ -240,9 +242,9 @@ def _hidden(served: Served, ids: list[int], units: list[int] | None) -> dict[str
 
 
 async def hidden(call: Call) -> Response:
-    """The last layer's hidden units that each token of a text is predicted from."""
+    """The last layer's hidden units that each token of a text is predicted from; those of its network for a mixture."""
     served, given = call.service.find(call.body.get("model")), call.body["text"]
-    if not hasattr(served.model.step_model, "read"):
+    if served.model.network is None:
         raise Problem(
             400, f"a model of kind {served.model.kind} has no hidden units: ask a recurrent one", param="model"
         )
