@@ -7,12 +7,10 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import httpx
 import pytest
-
-OLD = Path(__file__).parents[1] / "old"
+from studio_tools import OLD
 
 
 class Studio:

@@ -1,13 +1,17 @@
 """Who may ask, and what hostile bodies, names and paths come to."""
 
 import io
+import os
+import shutil
 import socket
 import subprocess
 import sys
 import zipfile
+from urllib.parse import quote
 
 import httpx
 import pytest
+from studio_tools import OLD
 
 HTML = '<img src=x onerror="alert(1)">'
 
@@ -202,3 +206,21 @@ def test_a_folder_of_files_stays_inside(studio):
 def test_the_studio_does_without_torch():
     code = "import sys, ostinato.studio.running; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["<b>bold<b>", "a: b?", "e\u0301te\u0301", "two\nlines", "trailing. "])
+def test_what_somebody_called_otherwise_is_there_too(studio, name):
+    shutil.copytree(OLD / "songs", studio.folder / name)
+    shutil.copy(OLD / "verses.txt", studio.folder / "texts" / name)
+    (studio.folder / os.fsdecode(b"\xff\xfe")).mkdir(exist_ok=True)
+    try:
+        assert name in [run["name"] for run in studio.http.get("/studio/api/runs").json()["runs"]]
+        assert name in [text["name"] for text in studio.http.get("/studio/api/texts").json()["texts"]]
+        assert studio.http.get(f"/studio/api/texts/{quote(name, safe='')}").status_code == 200
+        assert studio.http.post("/api/score", json={"model": name, "text": "风"}).status_code == 200
+        answer = studio.http.patch(f"/studio/api/runs/{quote(name, safe='')}", json={"name": "plain"})
+        assert answer.json()["name"] == "plain"
+        assert studio.http.patch("/studio/api/runs/plain", json={"name": f"{name}/x"}).status_code == 400
+        assert studio.http.delete("/studio/api/runs/plain").status_code == 200
+    finally:
+        assert studio.http.delete(f"/studio/api/texts/{quote(name, safe='')}").status_code == 200

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from starlette.responses import Response
 
-from ostinato.api import Model
 from ostinato.bundle import RecurrentConfig, model_config
 from ostinato.errors import OstinatoError, TextError
 from ostinato.server.endpoint import Call, Endpoint, Json, unless_gone
@@ -18,7 +17,7 @@ from ostinato.server.schema import integer, record, several, text
 from ostinato.server.service import Served
 from ostinato.server.writing import beside
 from ostinato.studio.follows import correlations, features
-from ostinato.studio.library import Library, model_folder
+from ostinato.studio.library import Library
 from ostinato.studio.network import SHOWN, Network
 from ostinato.studio.tokens import Shown, bits_of, read_text
 from ostinato.studio.writing import check_length
@@ -146,13 +145,13 @@ def _spread(served: Served, given: str) -> list[float]:
 
 
 def network_of(served: Served) -> Network:
-    """The network of a model; of a mixture, the one beside it. Raises Problem for models without one."""
-    model: Model = served.model
-    if model.kind == "mixture" and (folder := model_folder(model.path.parent / "network")) is not None:
-        model = Model(folder)
-    if model.kind != "recurrent":
-        raise Problem(400, f"{served.name} is a model of kind {model.kind}: it has no hidden units", param="model",
-                      code="no_network")  # fmt: skip
+    """The network of a model, also that of a mixture. Raises Problem for models without one."""
+    model = served.model.network
+    if model is None:
+        raise Problem(
+            400, f"{served.name} is a model of kind {served.model.kind}: it has no hidden units", param="model",
+            code="no_network",
+        )  # fmt: skip
     try:
         shape = model_config(RecurrentConfig, model._bundle)
     except OstinatoError as error:
@@ -207,13 +206,15 @@ def _hidden(served: Served, given: str, layer: int, search: str) -> dict[str, An
 
 
 def _units(served: Served, network: Network, ids: Ids, layer: int) -> tuple[npt.NDArray[np.float32], list[Any]]:
-    """h of a layer after each id, (T, H), and the bits of each."""
-    model: Any = served.model.step_model
-    if served.model.kind == "recurrent":  # the kernels are quicker, and know the last layer
-        scores, hidden = model.read(np.append(ids, 0).astype(np.uint32))
-        bits = [bits_of(p) for p in scores[:-1].tolist()]
-        return (hidden[1:] if layer == network.layers - 1 else network.trace(ids, layer)["h"]), bits
-    return network.trace(ids, layer)["h"], [bits_of(p) for p in model.score(ids.astype(np.uint32)).tolist()]
+    """h of a layer after each id, (T, H), and the bits of each by the model itself."""
+    model: Any = served.model
+    read = ids.astype(np.uint32)
+    if layer < network.layers - 1:
+        return network.trace(ids, layer)["h"], [bits_of(p) for p in model.step_model.score(read).tolist()]
+    scores, hidden = model.network.step_model.read(np.append(read, np.uint32(0)))  # the kernels know the last layer
+    if model.network is not model:
+        scores = model.step_model.score(np.append(read, np.uint32(0)))
+    return hidden[1:], [bits_of(p) for p in scores[:-1].tolist()]
 
 
 def _gates(served: Served, given: str, layer: int, unit: int) -> dict[str, Any]:

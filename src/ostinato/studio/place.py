@@ -28,8 +28,16 @@ _FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u206
 """What cannot stand in a file's name on every system, and what would show a name as another."""
 
 
+def nameable(name: str) -> bool:
+    """Whether a thing of this name, which somebody put into the folder, can be shown and asked for."""
+    try:
+        return 0 < len(name.encode()) <= 240 and name[0] != "." and not set("/\0") & set(name)
+    except UnicodeEncodeError:  # bytes that are no UTF-8
+        return False
+
+
 def check_name(name: str) -> str:
-    """`name` if it can be the name of a thing in the studio's folder. Raises Problem (400) that says why not."""
+    """`name` if a new thing may be called so, on any system. Raises Problem (400) that says why not."""
     if not name or len(name) > MOST or len(name.encode("utf-8", "replace")) > 240:
         raise Problem(400, f"a name has 1 to {MOST} characters, got {len(name)}", param="name")
     if found := _FORBIDDEN.search(name):
@@ -42,14 +50,7 @@ def check_name(name: str) -> str:
 
 def listed(folder: Path) -> list[Path]:
     """What lies in `folder` under a name that can be asked for, sorted: no links, nothing hidden."""
-
-    def can_be_asked_for(name: str) -> bool:
-        try:
-            return check_name(name) == name
-        except Problem:
-            return False
-
-    return sorted(entry for entry in folder.iterdir() if can_be_asked_for(entry.name) and not entry.is_symlink())
+    return sorted(entry for entry in folder.iterdir() if nameable(entry.name) and not entry.is_symlink())
 
 
 def clean_name(name: str) -> str:
@@ -95,7 +96,7 @@ class Place:
 
     def run(self, name: str) -> Path:
         """Where the run of this name lies, or would lie. Raises Problem."""
-        if check_name(name).casefold() in _RESERVED:
+        if name.casefold() in _RESERVED:
             raise Problem(400, f"{name} is a folder of the studio's own: choose another name", param="name")
         return self._in(self.root, name)
 
@@ -109,7 +110,7 @@ class Place:
 
     def writing(self, name: str) -> Path:
         """Where the kept text of this name lies, or would lie. Raises Problem."""
-        return self._in(self.writings, f"{check_name(name)}.json")
+        return self._in(self.writings, f"{name}.json")
 
     def inside(self, folder: Path, path: str) -> Path:
         """`path`, parts with `/` between, inside the folder of a text. Raises Problem."""
@@ -124,7 +125,9 @@ class Place:
         return found
 
     def _in(self, folder: Path, name: str) -> Path:
-        path = folder / unicodedata.normalize("NFC", check_name(name))
+        if not nameable(name):
+            raise Problem(400, f"{name[:MOST]!r} cannot be the name of anything here", param="name")
+        path = folder / name
         if path.is_symlink():
             raise Problem(403, f"{name} is a link, and the studio follows none", param="name")
         return path

@@ -122,7 +122,7 @@ class Runs:
         recipe, arguments = _asked(body)
         _refuse_what_is_missing(recipe)
         if "name" in body:
-            self._place.run(body["name"])  # refuses what cannot be one
+            self._place.run(check_name(body["name"]))  # refuses what cannot be one
         wanted = check_name(body["name"]) if "name" in body else clean_name(os.path.splitext(body["text"])[0])
         name = self._place.free(self._place.root, wanted, self.jobs.alive)
         arguments += ["--from", self._start(body["start"])]

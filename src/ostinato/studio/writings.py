@@ -9,7 +9,7 @@ from ostinato.files import parse_json, write_file
 from ostinato.server.endpoint import Call, Endpoint, Json
 from ostinato.server.problems import Problem
 from ostinato.server.schema import record, text
-from ostinato.studio.place import Place, read_own, remove
+from ostinato.studio.place import Place, check_name, listed, read_own, remove
 
 _ANY = {"type": "object"}
 _MOST = 10_000
@@ -24,11 +24,10 @@ class Writings:
     def list(self) -> list[dict[str, Any]]:
         """All of them, the newest first."""
         found = []
-        for path in self._place.writings.glob("*.json"):
-            if not path.is_symlink() and path.name[0] != ".":
-                known = self._read(path.name.removesuffix(".json"))
-                found.append({"name": path.name.removesuffix(".json"), "modified": path.stat().st_mtime,
-                              "characters": len(known.get("text", ""))})  # fmt: skip
+        for path in listed(self._place.writings):
+            if path.suffix == ".json":
+                characters = len(self._read(path.stem).get("text", ""))
+                found.append({"name": path.stem, "modified": path.stat().st_mtime, "characters": characters})
         return sorted(found, key=lambda one: -one["modified"])
 
     def _read(self, name: str) -> dict[str, Any]:
@@ -46,7 +45,7 @@ class Writings:
 
     async def keep(self, call: Call) -> Response:
         """Keep one, in place of an older one of its name."""
-        path = self._place.writing(call.request.path_params["name"])
+        path = self._place.writing(check_name(call.request.path_params["name"]))
         if not path.exists() and sum(1 for _ in self._place.writings.iterdir()) >= _MOST:
             raise Problem(413, f"{_MOST:,} texts are kept already: delete some", code="full")
         try:
