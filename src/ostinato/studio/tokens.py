@@ -57,9 +57,9 @@ class TokenReader:
 
     def begin(self) -> list[dict[str, Any]]:
         """The tokens of the prompt."""
-        return self.read(self.context.read[1:], prompt=True)
+        return self.read(self.context.read[1:])
 
-    def read(self, ids: Sequence[int], *, prompt: bool = False) -> list[dict[str, Any]]:
+    def read(self, ids: Sequence[int]) -> list[dict[str, Any]]:
         """Read on; returns the tokens of the text that are whole now."""
         found = []
         for reading in self._reader.read(ids):
@@ -75,14 +75,14 @@ class TokenReader:
                 _, newline, text = self._title.partition("\n")
                 self._in_title = not newline
             if text:
-                found.append(self._token(group, text, prompt))
+                found.append(self._token(group, text))
         return found
 
-    def _token(self, group: list[Reading], text: str, prompt: bool) -> dict[str, Any]:
+    def _token(self, group: list[Reading], text: str) -> dict[str, Any]:
         nats = sum(reading.log_probability for reading in group)
         token = {
             "id": group[0].id, "text": text, "start": self._at, "end": self._at + len(text), "bits": bits_of(nats),
-            "rank": max(reading.rank for reading in group), "prompt": prompt,
+            "rank": max(reading.rank for reading in group), "prompt": self._at + len(text) <= len(self.context.prompt),
             "top": [{**self._show(i), "probability": round(math.exp(p), 6)} for i, p in group[0].top],
         }  # fmt: skip
         self._at += len(text)
@@ -107,7 +107,7 @@ def read_text(served: Served, text: str, title: str | None = None, top: int = 0)
     else:
         context = open_context(model, text, title)
     reader = TokenReader(served, context, top)
-    return reader.begin(), reader.end()
+    return [{**token, "prompt": False} for token in reader.begin()], reader.end()
 
 
 def _read_backward(served: Served, text: str, top: int) -> tuple[list[dict[str, Any]], Any]:
@@ -121,6 +121,6 @@ def _read_backward(served: Served, text: str, top: int) -> tuple[list[dict[str, 
     for reading in readings:
         group.append(reading)
         if piece := stream.push(reading.id):
-            found.append(writer._token(group[::-1], piece, False))
+            found.append(writer._token(group[::-1], piece))
             group = []
     return found, {"bits": bits_of(end.log_probability), "rank": end.rank}

@@ -192,7 +192,8 @@ class _Row:
     def _read_whole(self, one: Written) -> list[dict[str, Any]]:
         tokens, _ = read_text(self._served, one.text, one.title, self._top)
         begun = len(self._request.prompt)
-        return [{**token, "prompt": token["end"] <= begun} for token in tokens]
+        first = len(one.text) - begun if self._served.text_model.backward else 0
+        return [{**token, "prompt": first <= token["start"] and token["end"] <= first + begun} for token in tokens]
 
 
 def _next(served: Served, given: str, title: str | None, k: int) -> dict[str, Any]:
