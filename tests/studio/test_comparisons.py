@@ -1,18 +1,9 @@
 """Comparisons in processes of their own, and their table."""
 
-import time
-
 import pytest
+from studio_tools import until
 
 from ostinato.studio.comparisons import joined
-
-
-def until(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.2)
-    return found
 
 
 def row(model, bits, group="n-gram"):

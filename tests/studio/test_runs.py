@@ -7,19 +7,12 @@ import time
 import zipfile
 
 import pytest
+from studio_tools import until
 
 import ostinato
 from ostinato.cli.main import main
 
 TINY = {"model.hidden_size": 16, "training.window": 16, "training.batch_size": 4}
-
-
-def until(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
-    return found
 
 
 def state_of(studio, name):
