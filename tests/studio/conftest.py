@@ -55,7 +55,7 @@ class Studio:
 def studio(tmp_path_factory):
     """A studio with a few small models and a text."""
     folder = tmp_path_factory.mktemp("studio")
-    for name in ("lstm", "gru-words", "rnn-bytes", "kneser-ney", "songs", "backward"):
+    for name in ("lstm", "gru-words", "rnn-bytes", "kneser-ney", "songs", "backward", "mixture"):
         shutil.copytree(OLD / name, folder / name)
     (folder / "texts").mkdir()
     shutil.copy(OLD / "verses.txt", folder / "texts" / "verses.txt")

@@ -39,6 +39,16 @@ def test_hidden_units_are_the_model_s(studio, name, size):
     assert "quotes" not in answer["follows"]
 
 
+def test_a_mixture_shows_its_network_and_its_own_surprisal(studio):
+    model = ostinato.load(studio.folder / "mixture")
+    answer = ask(studio, "hidden", model="mixture", text=TEXT).json()
+    ids = model.tokenizer.encode(TEXT)
+    assert answer["size"] == model.network.config["model"]["hidden_size"]
+    nats = [-bits * np.log(2) for bits in answer["bits"]]
+    np.testing.assert_allclose(nats, model.step_model.score(ids), atol=1e-3)
+    assert ask(studio, "gates", model="mixture", text=TEXT, unit=0).status_code == 200
+
+
 @pytest.mark.parametrize(("name", "parts"), [("lstm", "ifgoch"), ("gru-words", "rznh"), ("rnn-bytes", "h")])
 def test_gates_of_a_unit(studio, name, parts):
     answer = ask(studio, "gates", model=name, text=TEXT, unit=1).json()
