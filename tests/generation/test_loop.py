@@ -84,14 +84,16 @@ class Blocked(Hashed):
 
     blocks = 0
 
-    def decode_block(self, ids, state, *, samplers, u, lengths, recent, forbidden, stops):
+    def decode_block(self, ids, state, *, samplers, u, lengths, recent, forbidden, stops, before=()):
         self.blocks += 1
         drawn, after = [], []
         for b, row in enumerate(state):
             unread, out, sampler, past = int(ids[b]), [], samplers[b], list(recent[b])
             for t in range(lengths[b]):
                 (z,), (row,) = self.step([unread], (row,))
-                unread = int(sampler(np.where(forbidden[b], -np.inf, z)[None], u[b, t : t + 1], [past])[0])
+                drawn_before = [[*before[b], *out]] if sampler.shifts else []
+                z = np.where(forbidden[b], -np.inf, z)[None]
+                unread = int(sampler(z, u[b, t : t + 1], [past], drawn_before)[0])
                 past = [*past, unread][-sampler.remembers :] if sampler.remembers else []
                 out.append(unread)
                 if stops[b][unread]:

@@ -6,6 +6,7 @@ import sys
 import textwrap
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -114,7 +115,7 @@ def write(model, tokenizer, prompt="", seed=0, sampler=None, **options):
     return write_request(TextModel(model, tokenizer), request)
 
 
-def python_block(model, ids, state, *, samplers, u, lengths, recent, forbidden, stops):
+def python_block(model, ids, state, *, samplers, u, lengths, recent, forbidden, stops, before):
     """`decode_block` by steps and the Python sampler, a row at a time."""
     drawn, states = [], []
     for b, token in enumerate(ids):
@@ -123,7 +124,8 @@ def python_block(model, ids, state, *, samplers, u, lengths, recent, forbidden, 
             logits, here = model.step(np.array([token], np.uint32), here)
             z = logits.astype(np.float64)
             z[:, forbidden[b]] = -np.inf
-            token = sampler(z, np.array([number]), [history[-sampler.remembers :]] if sampler.remembers else [])[0]
+            recent_ids = [history[-sampler.remembers :]] if sampler.remembers else []
+            token = sampler(z, np.array([number]), recent_ids, [[*before[b], *row]])[0]
             row.append(int(token))
             history.append(int(token))
             if stops[b][token]:
@@ -141,7 +143,16 @@ SAMPLERS = st.builds(
     min_p=st.sampled_from([0.0, 0.02, 1.0]),
     repetition_penalty=st.sampled_from([1.0, 2.0, 0.5]),
     recent=st.sampled_from([0, 1, 5, 64]),
-)
+    bias=st.one_of(
+        st.just(()),
+        st.lists(
+            st.tuples(st.integers(0, VOCABULARY - 1), st.sampled_from([-100.0, -1.5, 0.25, 3.0])),
+            max_size=9, unique_by=lambda pair: pair[0],
+        ).map(tuple),
+    ),
+    presence_penalty=st.sampled_from([0.0, 0.0, 1.5, -0.5]),
+    frequency_penalty=st.sampled_from([0.0, 0.0, 0.7, -0.25]),
+)  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)
@@ -158,7 +169,7 @@ def test_blocks_equal_steps_with_what_each_row_owns(small, samplers, length, see
     random, rows = np.random.default_rng(seed), len(samplers)
     ids = random.integers(0, VOCABULARY, rows).astype(np.uint32)
     state = random.standard_normal(model.initial_state(rows).shape).astype(np.float32) / 2
-    before = state.copy()
+    unchanged = state.copy()
     forbidden = [random.random(VOCABULARY) < 0.2 for _ in range(rows)]
     asked = {
         "samplers": samplers,
@@ -170,12 +181,13 @@ def test_blocks_equal_steps_with_what_each_row_owns(small, samplers, length, see
         ],
         "forbidden": forbidden[:1] * rows if shared else forbidden,
         "stops": [random.random(VOCABULARY) < 0.1 for _ in range(rows)],
+        "before": [random.integers(0, VOCABULARY, random.integers(0, 30)).tolist() for _ in range(rows)],
     }
     drawn, after = model.decode_block(ids, state, **asked)
     expected, states = python_block(model, ids, state, **asked)
     assert drawn == expected
     np.testing.assert_array_equal(after, states)
-    np.testing.assert_array_equal(state, before)
+    np.testing.assert_array_equal(state, unchanged)
 
 
 @EACH_COMPILED
@@ -188,6 +200,20 @@ def test_what_cannot_be_drawn(small, isa, tmp_path):
         model.decode_block(np.array([1]), state, forbidden=[np.ones(VOCABULARY, np.bool_)], **asked)
     with pytest.raises(UsageError, match="token ids must lie in 0"):
         model.decode_block(np.array([VOCABULARY], np.uint32), state, forbidden=[nothing], **asked)
+    odd = SimpleNamespace(
+        **{name: getattr(Sampler(), name) for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty",
+                                                       "remembers", "presence_penalty", "frequency_penalty")},
+        bias=(),
+    )  # fmt: skip
+    for field, value, says in [
+        ("bias", ((VOCABULARY, 1.0),), "must lie in 0"),
+        ("bias", ((1, np.nan),), "a bias must be a finite number"),
+        ("presence_penalty", np.inf, "presence_penalty must be"),
+        ("frequency_penalty", np.nan, "frequency_penalty must be"),
+    ]:
+        wrong = SimpleNamespace(**{**vars(odd), field: value})
+        with pytest.raises(UsageError, match=says):
+            model.decode_block(np.array([1]), state, forbidden=[nothing], **{**asked, "samplers": [wrong]})
     huge = {name: np.full_like(tensor, 3e38) for name, tensor in weights(SMALL).items()}
     with pytest.raises(GenerationError, match="scores are not finite numbers"):
         load(saved(tmp_path / "huge", SMALL, tensors=huge), isa=isa).decode_block(

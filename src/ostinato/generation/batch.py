@@ -48,12 +48,14 @@ class BlockModel(StepModel, Protocol):
         recent: Sequence[Sequence[int]],
         forbidden: Sequence[Mask],
         stops: Sequence[Mask],
+        before: Sequence[Sequence[int]] = (),
     ) -> tuple[list[list[int]], State]:
         """Read `ids` (B,), draw, read what was drawn, and so on: at most lengths[b] <= u.shape[1] tokens in row b.
 
         Draw t of row b takes the number u[b, t] and samplers[b], from logits with -inf at the ids of forbidden[b],
         (V,); recent[b] has the recent ids of the row (ids[b] included, oldest first), read if its sampler remembers
-        any. A row ends when an id of stops[b], (V,), is drawn. Returns the drawn ids of each row, at least one, and the
+        any; before[b] has all ids drawn before in the row's text, read if its sampler `shifts`. A row ends when an id
+        of stops[b], (V,), is drawn. Returns the drawn ids of each row, at least one, and the
         state before the last of them is read.
         """
         ...
@@ -66,11 +68,6 @@ class _Rows:
     drafts: list[Draft]
     state: State
     unread: Ids
-
-    @property
-    def shifted(self) -> bool:
-        """Whether the samplers do what the compiled loop does not know: of all of the rows, or of none."""
-        return self.drafts[0].sampler.shifts
 
 
 class Batch:
@@ -139,8 +136,6 @@ class Batch:
         running, self._running = self._running, []
         for rows in running:
             events += self._draw(rows)
-            if rows.shifted and self._blocks is not None:
-                events += self._keep_up(rows)
         return events
 
     # -- prompts ----------------------------------------------------------------------------------------------------
@@ -160,24 +155,21 @@ class Batch:
         self._opening = waiting
 
     def _join(self) -> None:
-        """Put the rows of all states into one, where the model can; those that are drawn step by step apart."""
-        shifted = [rows for rows in self._running if rows.shifted]
-        self._running = self._joined([rows for rows in self._running if not rows.shifted]) + self._joined(shifted)
-
-    def _joined(self, running: list[_Rows]) -> list[_Rows]:
+        """Put the rows of all states into one, where the model can."""
+        running = self._running
         if len(running) < 2:
-            return running
+            return
         joined = join(self._engine, [rows.state for rows in running])
-        if joined is None:
-            return running
-        return [_Rows([draft for rows in running for draft in rows.drafts], joined, running[0].unread)]
+        if joined is not None:
+            drafts = [draft for rows in running for draft in rows.drafts]
+            self._running = [_Rows(drafts, joined, running[0].unread)]
 
     # -- drawing ----------------------------------------------------------------------------------------------------
 
     def _draw(self, rows: _Rows) -> list[Event]:
         """The next tokens of rows that share a state."""
         try:
-            drawn, state = self._draw_step(rows) if self._blocks is None or rows.shifted else self._draw_block(rows)
+            drawn, state = self._draw_step(rows) if self._blocks is None else self._draw_block(rows)
         except GenerationError as error:
             return self._draw_apart(rows, error)
         events: list[Event] = []
@@ -192,17 +184,6 @@ class Batch:
             if len(kept) < len(rows.drafts):
                 state = self._engine.select(state, np.array(kept, np.intp))
             self._running.append(_Rows([rows.drafts[at] for at in kept], state, rows.unread))
-        return events
-
-    def _keep_up(self, drawn: _Rows) -> list[Event]:
-        """Draw on in rows that are drawn step by step, so that others, drawn in blocks, do not leave them behind."""
-        events: list[Event] = []
-        own = {draft.row for draft in drawn.drafts}
-        for _ in range(BLOCK - 1):
-            behind = [rows for rows in self._running if rows.drafts[0].row in own]
-            self._running = [rows for rows in self._running if rows.drafts[0].row not in own]
-            for rows in behind:
-                events += self._draw(rows)
         return events
 
     def _draw_apart(self, rows: _Rows, error: GenerationError) -> list[Event]:
@@ -248,6 +229,7 @@ class Batch:
             recent=[draft.recent for draft in drafts],
             forbidden=[draft.forbidden() for draft in drafts],
             stops=[draft.stops for draft in drafts],
+            before=[draft.ids if draft.sampler.shifts else () for draft in drafts],
         )
 
 

@@ -59,7 +59,7 @@ class Sampler:
 
     @property
     def shifts(self) -> bool:
-        """Whether there is a bias or a penalty of step 0, which the compiled loop does not know."""
+        """Whether there is a bias or a penalty of step 0."""
         return bool(self.bias or self.presence_penalty or self.frequency_penalty)
 
     @property

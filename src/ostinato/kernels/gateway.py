@@ -208,6 +208,7 @@ TEXT = Signature(ids="uint32[T?] < V")
 DECODE = Signature(ids="uint32[B] < V", state="float32[S,B,H]", u="float64[B,N] in [0,1)", lengths="int64[B]")
 MASKS = {"forbidden": Signature(forbidden="bool[V]"), "stops": Signature(stops="bool[V]")}
 RECENT = Signature(recent="uint32[R?] < V")
+SHIFTS = Signature(shifted="uint32[K?] < V", bias="float64[K?]", times="int64[K?]")
 
 # Training (csrc/train.h): T steps, B rows, I inputs, H hidden units, GH = gates times H, N tokens, F features.
 _LAYER = {

@@ -4,7 +4,9 @@ import ctypes
 import functools
 import math
 import mmap
+import sys
 import weakref
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from ctypes import c_double, c_int32, c_int64, c_void_p
 from typing import Any, Protocol
@@ -39,7 +41,7 @@ class _Shape(ctypes.Structure):
 
 class _Sampling(ctypes.Structure):
     _fields_ = (
-        *((name, c_double) for name in ("temperature", "top_p", "min_p", "log_penalty")),
+        *((name, c_double) for name in ("temperature", "top_p", "min_p", "log_penalty", "presence", "frequency")),
         *((name, c_int64) for name in ("top_k", "remembers")),
     )
 
@@ -49,7 +51,21 @@ class _Drawing(ctypes.Structure):
         ("remembers", c_int64),
         *(
             (n, c_void_p)
-            for n in ("sampling", "u", "lengths", "forbidden", "stops", "recent", "recents", "drawn", "counts")
+            for n in (
+                "sampling",
+                "u",
+                "lengths",
+                "forbidden",
+                "stops",
+                "recent",
+                "recents",
+                "drawn",
+                "counts",
+                "shifts",
+                "shifted",
+                "bias",
+                "times",
+            )
         ),
     )
 
@@ -69,6 +85,12 @@ class Sampling(Protocol):
     def repetition_penalty(self) -> float: ...
     @property
     def remembers(self) -> int: ...
+    @property
+    def bias(self) -> tuple[tuple[int, float], ...]: ...
+    @property
+    def presence_penalty(self) -> float: ...
+    @property
+    def frequency_penalty(self) -> float: ...
 
 
 @functools.cache
@@ -185,11 +207,19 @@ class NativeRecurrent:
         recent: Sequence[Sequence[int]],
         forbidden: Sequence[npt.NDArray[np.bool_]],
         stops: Sequence[npt.NDArray[np.bool_]],
+        before: Sequence[Sequence[int]] = (),
     ) -> tuple[list[list[int]], FloatArray]:
         """Read ids (B,), draw, read what was drawn, and so on, as `generation.BlockModel` says."""
         ids, state, u, most = gateway.DECODE.take(self.shape.sizes(), ids, state, u, lengths)
         rows, length = u.shape
-        for name, given in (("samplers", samplers), ("recent", recent), ("forbidden", forbidden), ("stops", stops)):
+        before = before or [()] * rows
+        for name, given in (
+            ("samplers", samplers),
+            ("recent", recent),
+            ("forbidden", forbidden),
+            ("stops", stops),
+            ("before", before),
+        ):
             if len(given) != rows:
                 raise UsageError(f"{name} must have {rows} rows, got {len(given)}")
         if most.min() < 1 or most.max() > length:
@@ -202,7 +232,7 @@ class NativeRecurrent:
             part = slice(first, first + MOST_ROWS)
             tokens, reached = self._decode_part(
                 ids[part], np.ascontiguousarray(state[:, part]), samplers[part], u[part], most[part], recent[part],
-                masks[part], ends[part],
+                masks[part], ends[part], before[part],
             )  # fmt: skip
             after[:, part] = reached
             drawn += tokens
@@ -218,6 +248,7 @@ class NativeRecurrent:
         recent: Sequence[Sequence[int]],
         masks: Sequence[npt.NDArray[np.bool_]],
         ends: Sequence[npt.NDArray[np.bool_]],
+        before: Sequence[Sequence[int]],
     ) -> tuple[list[list[int]], FloatArray]:
         """`decode` of at most MOST_ROWS rows, all checked but `recent`."""
         rows, length = u.shape
@@ -237,9 +268,11 @@ class NativeRecurrent:
                 made[id(one), span] = self._sampling(one, span)
         sampling = (_Sampling * rows)(*[made[id(one), span] for one, span in zip(samplers, spans, strict=True)])
         mask_places, end_places = _addresses(masks), _addresses(ends)
+        starts, shifted, bias, times = self._shifts(samplers, before)
         arrays = _Drawing(
             remembers, ctypes.addressof(sampling),
-            *map(address, (u, most, mask_places, end_places, history, recents, drawn, counts)),
+            *map(address, (u, most, mask_places, end_places, history, recents, drawn, counts, starts, shifted, bias,
+                           times)),
         )  # fmt: skip
         status = self._library.ostinato_decode(
             self._handle, self._threads, rows, length, address(ids), address(state), address(after),
@@ -253,9 +286,31 @@ class NativeRecurrent:
         dense = {id(m): gateway.MASKS[name].take(self.shape.sizes(), m)[0] for m in {id(m): m for m in masks}.values()}
         return [dense[id(mask)] for mask in masks]
 
+    def _shifts(self, samplers: Sequence[Sampling], before: Sequence[Sequence[int]]) -> tuple[Array, ...]:
+        """Tokens whose logits are shifted, all rows' one after the other: where each row's begin, (B + 1,); their ids,
+        their biases, and how often each was drawn, (K,)."""
+        starts: list[int] = [0]
+        shifts: list[tuple[int, float, int]] = []
+        for sampler, ids in zip(samplers, before, strict=True):
+            penalised = sampler.presence_penalty or sampler.frequency_penalty
+            if sampler.bias or penalised:
+                bias: dict[int, float] = {}
+                for token_id, value in sampler.bias:
+                    bias[token_id] = bias.get(token_id, 0.0) + value
+                times = Counter(ids if penalised else ())
+                shifts += [(token_id, bias.get(token_id, 0.0), times[token_id]) for token_id in sorted({*bias, *times})]
+            starts.append(len(shifts))
+        columns = list(zip(*shifts, strict=True)) or [(), (), ()]
+        if not np.isfinite(columns[1]).all():
+            raise UsageError("a bias must be a finite number")
+        shifted = np.array(columns[0], np.uint32)
+        values, counts = np.array(columns[1], np.float64), np.array(columns[2], np.int64)
+        return np.array(starts, np.int64), *gateway.SHIFTS.take(self.shape.sizes(), shifted, values, counts)
+
     def _sampling(self, sampler: Sampling, remembers: int) -> _Sampling:
         return _Sampling(
             sampler.temperature, sampler.top_p, sampler.min_p, float(np.log(sampler.repetition_penalty)),
+            sampler.presence_penalty, sampler.frequency_penalty,
             min(sampler.top_k, self.shape.vocabulary_size), remembers,
         )  # fmt: skip
 
@@ -270,6 +325,8 @@ def _check_sampling(sampling: Sampling) -> None:
     gateway.number("top_p", sampling.top_p, 0, 1)
     gateway.number("min_p", sampling.min_p, 0, 1)
     gateway.number("repetition_penalty", sampling.repetition_penalty, 0, math.inf)
+    gateway.number("presence_penalty", sampling.presence_penalty, -sys.float_info.max, sys.float_info.max)
+    gateway.number("frequency_penalty", sampling.frequency_penalty, -sys.float_info.max, sys.float_info.max)
     gateway.number("top_k", sampling.top_k, 0, math.inf, whole=True)
     gateway.number("remembers", sampling.remembers, 0, math.inf, whole=True)
 

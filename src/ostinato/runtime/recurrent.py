@@ -99,14 +99,16 @@ class WritingRecurrentModel(RecurrentModel):
         recent: Sequence[Sequence[int]],
         forbidden: Sequence[Mask],
         stops: Sequence[Mask],
+        before: Sequence[Sequence[int]] = (),
     ) -> tuple[list[list[int]], FloatArray]:
         """Read, draw, read what was drawn, and so on: see `generation.BlockModel`.
 
         Raises UsageError for arrays that do not fit each other, GenerationError where no token is allowed.
         """
         return self._recurrent.decode(
-            ids, state, samplers=samplers, u=u, lengths=lengths, recent=recent, forbidden=forbidden, stops=stops
-        )
+            ids, state, samplers=samplers, u=u, lengths=lengths, recent=recent, forbidden=forbidden, stops=stops,
+            before=before,
+        )  # fmt: skip
 
     def read_on(self, ids: Ids, state: FloatArray) -> FloatArray:
         """The state (S, 1, H) after all of `ids`, (T,): in the kernels' blocks, without logits. Raises UsageError."""

@@ -132,6 +132,30 @@ struct Drawing {  // as in kernels/native.py
   const int64_t* recents;           // (rows): how many there are
   uint32_t* drawn;                  // (rows, length)
   int64_t* counts;                  // (rows): how many were drawn
+  const int64_t* shifts;            // (rows + 1): where each row's part of the next three begins, and the end
+  const uint32_t* shifted;          // a row's tokens with a bias or drawn before, by ascending id, each once
+  const double* bias;               // what is added to their logits
+  const int64_t* times;             // how often they were drawn before
+};
+
+// The shifted tokens of each row, as they are before its next draw.
+class Shifts {
+ public:
+  Shifts(const Drawing& d, int64_t rows) : rows_(size_t(rows)) {
+    for (int64_t b = 0; b < rows; ++b)
+      for (int64_t i = d.shifts[b]; i < d.shifts[b + 1]; ++i) rows_[size_t(b)].push_back({d.shifted[i], d.bias[i], d.times[i]});
+  }
+  const std::vector<Shift>& of(int64_t row) const { return rows_[size_t(row)]; }
+
+  void count(int64_t row, uint32_t id) {
+    std::vector<Shift>& shifts = rows_[size_t(row)];
+    const auto at = std::lower_bound(shifts.begin(), shifts.end(), id, [](const Shift& s, uint32_t other) { return s.id < other; });
+    if (at != shifts.end() && at->id == id) ++at->times;
+    else shifts.insert(at, {id, 0, 1});
+  }
+
+ private:
+  std::vector<std::vector<Shift>> rows_;
 };
 
 // The tokens that each row may not draw. Rows with the same mask share one list.
@@ -171,6 +195,7 @@ Status decode(Model& model, int threads, int64_t rows, int64_t length, const uin
   if (!borrowed.get()) return kOutOfMemory;
   Workspace& work = *borrowed.get();
   const Forbidden forbidden(d.forbidden, rows, vocabulary);
+  Shifts shifts(d, rows);
   std::vector<uint32_t> read(ids, ids + rows);
   std::vector<int64_t> row_of;  // the rows still written, in the order they have in the workspace
   for (int64_t b = 0; b < rows; ++b) {
@@ -192,7 +217,7 @@ Status decode(Model& model, int threads, int64_t rows, int64_t length, const uin
         const int64_t size = std::min(sampling.remembers, d.recents[row] + t);
         const uint32_t* end = d.recent + row * (d.remembers + length) + d.remembers + t;
         statuses[b] = draw(model.table(), sampling, vocabulary, logits, &work.weights[group * vocabulary], end - size, size,
-                           d.u[row * length + t], &read[size_t(b)]);
+                           shifts.of(row), d.u[row * length + t], &read[size_t(b)]);
       }
     });
     int64_t kept = 0;
@@ -203,6 +228,7 @@ Status decode(Model& model, int threads, int64_t rows, int64_t length, const uin
       d.drawn[row * length + t] = id;
       d.counts[row] = t + 1;
       d.recent[row * (d.remembers + length) + d.remembers + t] = id;
+      if (d.sampling[row].presence != 0 || d.sampling[row].frequency != 0) shifts.count(row, id);
       if (d.stops[row][id] || t + 1 == d.lengths[row]) {
         model.save(work, b, after, rows, row);
         continue;

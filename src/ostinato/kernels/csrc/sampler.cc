@@ -15,16 +15,26 @@ struct Penalised {
   double z;
 };
 
-// The recent tokens, each once, with their logits less log(penalty). They are taken out of `logits`.
-std::vector<Penalised> take_out(const Sampling& s, float* logits, const uint32_t* recent, int64_t recents) {
+// The shifted tokens with their logits, and the recent ones with theirs less log(penalty), each token once. They are taken out
+// of `logits`.
+std::vector<Penalised> take_out(const Sampling& s, float* logits, const uint32_t* recent, int64_t recents,
+                                const std::vector<Shift>& shifts) {
+  std::vector<Penalised> out;
+  for (const Shift& shift : shifts) {
+    double z = double(logits[shift.id]) + shift.bias;
+    if (shift.times > 0) z -= s.presence + s.frequency * double(shift.times);
+    out.push_back({shift.id, z});
+  }
   std::vector<uint32_t> ids(recent, recent + (s.remembers > 0 ? std::min(recents, s.remembers) : 0));
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  std::vector<Penalised> out;
   for (uint32_t id : ids) {
-    out.push_back({id, double(logits[id]) - s.log_penalty});
-    logits[id] = kForbidden;
+    const auto end = out.begin() + int64_t(shifts.size());
+    const auto at = std::lower_bound(out.begin(), end, id, [](const Penalised& p, uint32_t other) { return p.id < other; });
+    if (at != end && at->id == id) at->z -= s.log_penalty;
+    else out.push_back({id, double(logits[id]) - s.log_penalty});
   }
+  for (const Penalised& p : out) logits[p.id] = kForbidden;
   return out;
 }
 
@@ -96,8 +106,8 @@ uint32_t choose(const DecodeTable& table, const double* w, int64_t n, double u) 
 }  // namespace
 
 Status draw(const DecodeTable& table, const Sampling& s, int64_t n, float* logits, double* w, const uint32_t* recent,
-            int64_t recents, double u, uint32_t* id) {
-  const std::vector<Penalised> penalised = take_out(s, logits, recent, recents);
+            int64_t recents, const std::vector<Shift>& shifts, double u, uint32_t* id) {
+  const std::vector<Penalised> penalised = take_out(s, logits, recent, recents, shifts);
   double top = table.largest(logits, n);
   for (const Penalised& p : penalised) top = std::isnan(p.z) || p.z > top ? p.z : top;
   if (top == kForbidden) return kNothingAllowed;
