@@ -6,9 +6,10 @@
 The model is random, one LSTM layer with an embedding as large as the hidden size: `character` has H=256 and 100
 characters, `word` H=512 and V=5,000. The client is a process of its own with plain sockets (`serve_client.py`), on the
 same machine. Times are the client's: first token, and between one token and the next, where tokens that came together
-are 0 apart. Each row of the table is the fastest of several rounds, for both servers. Memory is the growth of the server's RSS from no stream to all of them, per stream. Then one stream of
-2,000 tokens beside `model.write`, and the time from the start of the process to its first answer. Figures go to
-standard output as Markdown tables. Faults and a soak: `serve_faults.py`.
+are 0 apart. Memory is the growth of the server's RSS from no stream to all of them, per stream. Each row is the fastest
+of several rounds, for both servers. Then one stream of 2,000 tokens beside `model.write`, and the time from the start
+of the process to its first answer. Figures go to standard output as Markdown tables. Faults and a soak:
+`serve_faults.py`.
 """
 
 import argparse
