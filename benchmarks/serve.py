@@ -6,10 +6,10 @@
 The model is random, one LSTM layer with an embedding as large as the hidden size: `character` has H=256 and 100
 characters, `word` H=512 and V=5,000. The client is a process of its own with plain sockets (`serve_client.py`), on the
 same machine. Times are the client's: first token, and between one token and the next, where tokens that came together
-are 0 apart. Memory is the growth of the server's RSS from no stream to all of them, per stream. Each row is the fastest
-of several rounds, for both servers. Then one stream of 2,000 tokens beside `model.write`, and the time from the start
-of the process to its first answer. Figures go to standard output as Markdown tables. Faults and a soak:
-`serve_faults.py`.
+are 0 apart. Memory is the growth of the server's RSS from no stream to all of them, per stream. CPU time is that of all
+threads of the server: other work on the machine changes it least. Each row is the fastest of several rounds. Then one
+stream of 2,000 tokens beside `model.write`, and the time from the start of the process to its first answer. Figures go
+to standard output as Markdown tables. Faults and a soak: `serve_faults.py`.
 """
 
 import argparse
@@ -78,6 +78,7 @@ class Streams:
     first: list[float]
     gaps: list[float]
     kilobytes: float
+    cpu: float
 
     def row(self, name: str, count: int) -> str:
         """A row of the table."""
@@ -87,7 +88,8 @@ class Streams:
 
         return (
             f"| {name} | {count} | {self.tokens / self.seconds:,.0f} | {ms(self.first, 0.5)} | {ms(self.first, 0.99)} "
-            f"| {ms(self.gaps, 0.5)} | {ms(self.gaps, 0.99)} | {self.kilobytes:,.0f} |"
+            f"| {ms(self.gaps, 0.5)} | {ms(self.gaps, 0.99)} | {self.kilobytes:,.0f} "
+            f"| {1e6 * self.cpu / self.tokens:,.1f} |"
         )
 
 
@@ -101,6 +103,12 @@ def free_port() -> int:
 def memory(pid: int) -> float:
     """RSS in kilobytes."""
     return float(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of all threads so far."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 class Server:
@@ -138,6 +146,7 @@ def measure(server: Server, count: int, tokens: int, width: int) -> Streams:
     client.stdout.readline()
     time.sleep(0.1)
     before = peak = memory(server.process.pid)
+    cpu = cpu_seconds(server.process.pid)
     client.stdin.write("go\n")
     client.stdin.flush()
     while client.poll() is None and not select.select([client.stdout], [], [], 0.02)[0]:
@@ -146,7 +155,8 @@ def measure(server: Server, count: int, tokens: int, width: int) -> Streams:
     client.wait()
     if found["tokens"] != count * tokens:
         raise SystemExit(f"{count * tokens} tokens were asked for, {found['tokens']} came")
-    return Streams(**found, kilobytes=(max(peak, memory(server.process.pid)) - before) / count)
+    grown = (max(peak, memory(server.process.pid)) - before) / count
+    return Streams(**found, kilobytes=grown, cpu=cpu_seconds(server.process.pid) - cpu)
 
 
 def best(server: Server, count: int, tokens: int, width: int, rounds: int) -> Streams:
@@ -204,8 +214,10 @@ def main() -> int:
     width = WIDTH[args.model]
     with tempfile.TemporaryDirectory() as folder:
         path = make_model(Path(folder), args.model)
-        print("| server | streams | tokens/s | first p50, ms | p99 | between p50, ms | p99 | KB per stream |")
-        print("|---|---|---|---|---|---|---|---|")
+        print(
+            "| server | streams | tokens/s | first p50, ms | p99 | between p50, ms | p99 | KB per stream | CPU µs per token |"
+        )
+        print("|---|---|---|---|---|---|---|---|---|")
         port = free_port()
         ours = Server(serving(path, port, args.precision, args.rows), port)
         measure(ours, 4, 50, width)
