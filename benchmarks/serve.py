@@ -215,7 +215,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = make_model(Path(folder), args.model)
         print(
-            "| server | streams | tokens/s | first p50, ms | p99 | between p50, ms | p99 | KB per stream | CPU µs per token |"
+            "| server | streams | tokens/s | first p50, ms | p99 | between p50, ms | p99 | KB per stream "
+            "| CPU, µs per token |"
         )
         print("|---|---|---|---|---|---|---|---|---|")
         port = free_port()
