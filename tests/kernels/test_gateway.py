@@ -134,6 +134,7 @@ class Sampling:
     """Numbers that no `Sampler` lets through."""
 
     temperature, top_k, top_p, min_p, repetition_penalty, remembers = 1.0, 0, 1.0, 0.0, 1.0, 0
+    bias, presence_penalty, frequency_penalty = (), 0.0, 0.0
 
     def __init__(self, **changes):
         vars(self).update(changes)
@@ -167,6 +168,16 @@ class Sampling:
         ({"samplers": [Sampling(temperature=-1)] * 2}, "temperature must be from 0 to inf, got -1"),
         ({"samplers": [Sampling(min_p=1.5)] * 2}, "min_p must be from 0 to 1, got 1.5"),
         ({"samplers": [Sampling(top_p=float("nan"))] * 2}, "top_p must be from 0 to 1, got nan"),
+        ({"samplers": [Sampling(bias=((30, 1.0),))] * 2}, "shifted must lie in 0 .. 29, got 30"),
+        ({"samplers": [Sampling(bias=((-1, 1.0),))] * 2}, "shifted must lie in 0 .. 29, got -1"),
+        ({"samplers": [Sampling(bias=((1, np.nan),))] * 2}, "the bias of id 1 must be a finite number, got nan"),
+        ({"samplers": [Sampling(presence_penalty=np.inf)] * 2}, "presence_penalty must be a finite number, got inf"),
+        ({"samplers": [Sampling(frequency_penalty=np.nan)] * 2}, "frequency_penalty must be a finite number, got nan"),
+        (
+            {"samplers": [Sampling(presence_penalty=1.0)] * 2, "before": [[1], [30]]},
+            "shifted must lie in 0 .. 29, got 30",
+        ),
+        ({"before": [[1]]}, "before must have 2 rows, got 1"),
         ({"samplers": [Sampling(remembers=-1)] * 2}, "remembers must be a whole number from 0 to inf, got -1"),
         ({"samplers": [Sampling(top_k=None)] * 2}, "top_k must be a whole number from 0 to inf, got None"),
     ],

@@ -6,7 +6,6 @@ import sys
 import textwrap
 import threading
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -200,20 +199,6 @@ def test_what_cannot_be_drawn(small, isa, tmp_path):
         model.decode_block(np.array([1]), state, forbidden=[np.ones(VOCABULARY, np.bool_)], **asked)
     with pytest.raises(UsageError, match="token ids must lie in 0"):
         model.decode_block(np.array([VOCABULARY], np.uint32), state, forbidden=[nothing], **asked)
-    odd = SimpleNamespace(
-        **{name: getattr(Sampler(), name) for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty",
-                                                       "remembers", "presence_penalty", "frequency_penalty")},
-        bias=(),
-    )  # fmt: skip
-    for field, value, says in [
-        ("bias", ((VOCABULARY, 1.0),), "must lie in 0"),
-        ("bias", ((1, np.nan),), "a bias must be a finite number"),
-        ("presence_penalty", np.inf, "presence_penalty must be"),
-        ("frequency_penalty", np.nan, "frequency_penalty must be"),
-    ]:
-        wrong = SimpleNamespace(**{**vars(odd), field: value})
-        with pytest.raises(UsageError, match=says):
-            model.decode_block(np.array([1]), state, forbidden=[nothing], **{**asked, "samplers": [wrong]})
     huge = {name: np.full_like(tensor, 3e38) for name, tensor in weights(SMALL).items()}
     with pytest.raises(GenerationError, match="scores are not finite numbers"):
         load(saved(tmp_path / "huge", SMALL, tensors=huge), isa=isa).decode_block(

@@ -4,7 +4,6 @@ import ctypes
 import functools
 import math
 import mmap
-import sys
 import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -301,9 +300,7 @@ class NativeRecurrent:
                 shifts += [(token_id, bias.get(token_id, 0.0), times[token_id]) for token_id in sorted({*bias, *times})]
             starts.append(len(shifts))
         columns = list(zip(*shifts, strict=True)) or [(), (), ()]
-        if not np.isfinite(columns[1]).all():
-            raise UsageError("a bias must be a finite number")
-        shifted = np.array(columns[0], np.uint32)
+        shifted = np.array(columns[0], np.int64)
         values, counts = np.array(columns[1], np.float64), np.array(columns[2], np.int64)
         return np.array(starts, np.int64), *gateway.SHIFTS.take(self.shape.sizes(), shifted, values, counts)
 
@@ -325,8 +322,12 @@ def _check_sampling(sampling: Sampling) -> None:
     gateway.number("top_p", sampling.top_p, 0, 1)
     gateway.number("min_p", sampling.min_p, 0, 1)
     gateway.number("repetition_penalty", sampling.repetition_penalty, 0, math.inf)
-    gateway.number("presence_penalty", sampling.presence_penalty, -sys.float_info.max, sys.float_info.max)
-    gateway.number("frequency_penalty", sampling.frequency_penalty, -sys.float_info.max, sys.float_info.max)
+    for name, value in (
+        ("presence_penalty", sampling.presence_penalty), ("frequency_penalty", sampling.frequency_penalty),
+        *((f"the bias of id {token_id}", value) for token_id, value in sampling.bias),
+    ):  # fmt: skip
+        if not math.isfinite(value):
+            raise UsageError(f"{name} must be a finite number, got {value}")
     gateway.number("top_k", sampling.top_k, 0, math.inf, whole=True)
     gateway.number("remembers", sampling.remembers, 0, math.inf, whole=True)
 
