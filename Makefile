@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/ostinato/kernels/csrc/*)
 DEMO := runs/demo
 
-.PHONY: arm base demo demo-begins tests test check format lint types imports bench soak test-browser fuzz $(FUZZ) wheel sanitize sanitized wasm clean help
+.PHONY: arm axe base demo demo-begins tests test check format lint types imports bench soak test-browser fuzz $(FUZZ) wheel sanitize sanitized wasm clean help
 
 help:
 	@echo "make demo    install into $(VENV), train on the bundled lyrics for two minutes, then write new ones"
@@ -17,7 +17,6 @@ help:
 	@echo "make sanitize   the C++ kernels' tests under sanitizers"
 	@echo "make arm     the kernels for ARM64, cross-compiled, and their tests under qemu (skipped where its tools are absent)"
 	@echo "make wasm       the exported page's kernels, built again and compared with those that are shipped (clang 14, lld)"
-	@echo "make test-browser   the pages in a real Chromium: the exported one and the studio's"
 	@echo "make soak    ten minutes each of processes that train, save, load and overwrite in one folder"
 	@echo "make fuzz    a minute each of spoilt models, texts, recipes, archives and arrays"
 
@@ -36,7 +35,7 @@ demo-begins:
 
 test: tests
 
-check: format lint types imports tests sanitize arm
+check: format lint types imports axe tests sanitize arm
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -53,14 +52,16 @@ imports: $(VENV)/.dev
 tests: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
-# The studio's page and the exported one in a real Chromium; axe-core looks for faults of accessibility where npm is there.
-# `make test` runs them, too, where Chromium is installed; axe-core only once it has been fetched.
+# The studio's page and the exported one in a real Chromium. `make test` runs these tests, too, where Chromium is installed;
+# axe-core, which looks for faults of accessibility, is fetched here and by `make check`, where npm is.
 AXE := build/axe/package/axe.min.js
 AXE_VERSION := 4.10.3
-test-browser: $(VENV)/.dev
-	@test -f $(AXE) || { mkdir -p build/axe && cd build/axe && npm pack --silent axe-core@$(AXE_VERSION) >/dev/null \
+axe:
+	@test -f $(AXE) || { mkdir -p build/axe && cd build/axe && npm pack --silent axe-core@$(AXE_VERSION) >/dev/null 2>&1 \
 	  && tar -xf axe-core-$(AXE_VERSION).tgz; } || echo "axe-core is not fetched (it needs npm): accessibility is not looked at"
-	OSTINATO_AXE=$(AXE) $(BIN)/python -m pytest -rs tests/studio/test_page.py tests/export/test_html.py
+
+test-browser: axe $(VENV)/.dev
+	$(BIN)/python -m pytest -rs tests/studio/test_page.py tests/export/test_html.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
@@ -150,8 +151,3 @@ $(VENV)/.dev: $(BUILD_INPUTS) | $(BIN)/python
 
 clean:
 	rm -rf $(VENV) build dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-
-# The pages in Chromium (part of `make test` where it is installed). OSTINATO_AXE=.../axe.min.js (npm pack axe-core) looks for
-# faults of accessibility as well.
-test-browser: $(VENV)/.train
-	$(BIN)/python -m pytest tests/studio/test_page.py tests/export/test_html.py
