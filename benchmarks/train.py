@@ -8,8 +8,10 @@ Layers: forward and backward of one layer, GFLOP/s counted as 6·T·B·(I + H)·
 the faster of autocast and a module converted to bfloat16. Steps: a tied LSTM language model with clipping and AdamW.
 --backends adds our layers' reference and torch backends, --compile torch.compile, which takes minutes; --jax names a
 Python that has JAX, Flax and Optax (they are no dependency) and adds the same in them (train_jax.py). All take turns,
-round after round; figures are medians. The peak is torch's product of two square matrices in the same run: a yardstick,
-not a limit (our kernels may pass it). Peak memory of a step is measured in a process of its own, beyond imports, model,
+round after round; figures are the best of the rounds, medians beside them. The peak is a loop of independent float32
+multiply-adds on each thread (ostinato_train_peak), measured before every row; torch's product of two square matrices
+stands beside it. Torch held to AVX2 as ours is by OSTINATO_ISA=avx2: ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
+MKL_ENABLE_INSTRUCTIONS=AVX2. Peak memory of a step is measured in a process of its own, beyond imports, model,
 gradient and moments. Last, a head whose probabilities are denormal numbers. Figures go to standard output as Markdown
 tables.
 """
@@ -34,6 +36,7 @@ from ostinato.kernels.load import choose_isa
 from ostinato.layers import GRU, LSTM, RNN, native, shared
 from ostinato.layers.head import linear_cross_entropy
 from ostinato.layers.native_adamw import NativeAdamW
+from ostinato.layers.threads import kernel_threads
 from ostinato.models.device import prepare_torch
 
 OURS = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
@@ -43,15 +46,24 @@ STEPS = ("10000x400x2x20x35", "33278x650x2x20x35", "100x512x1x32x64")
 
 
 def interleaved(candidates: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median seconds of each, after two rounds that do not count."""
+    """Median seconds of each, after a round that does not count."""
+    return {name: statistics.median(values) for name, values in rounds_of(candidates, rounds).items()}
+
+
+def rounds_of(candidates: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each in every round, after one that does not count; ours as the trainer runs it, with torch on one
+    thread."""
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for turn in range(rounds + 2):
+    threads = torch.get_num_threads()
+    for turn in range(rounds + 1):
         for name, run in candidates.items():
-            start = time.perf_counter()
-            run()
-            if turn > 1:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+            with kernel_threads(threads, 1 if name.startswith("native") else threads):
+                time.sleep(0.02)  # torch's threads spin a little longer than they work
+                start = time.perf_counter()
+                run()
+                if turn:
+                    seconds[name].append(time.perf_counter() - start)
+    return seconds
 
 
 def peak(precision: str, size: int, rounds: int) -> float:
@@ -121,14 +133,22 @@ def layers(cell: str, shape: str, precision: str, given: argparse.Namespace) -> 
         candidates["compiled"] = layer_pass(compiled(theirs), steps, batch, inputs, autocast=bf16)
     if given.jax:
         candidates["flax"] = Flax(given.jax, given.threads, shape=shape, precision=precision, cell=cell)
-    seconds = interleaved(candidates, given.rounds)
-    best = min(value for name, value in seconds.items() if name.startswith("torch"))
+    kernels = native.train_kernels("fp32")
+    assert kernels
+    limit = kernels.peak() * given.threads
+    taken = rounds_of(candidates, given.rounds)
+    best, middle = ({name: choose(values) for name, values in taken.items()} for choose in (min, statistics.median))
+    torch_best, torch_middle = (
+        min(value for name, value in seconds.items() if name.startswith("torch")) for seconds in (best, middle)
+    )
     work = 6 * steps * batch * (inputs + hidden) * CELLS[cell].gates * hidden / 1e9
     return {
         "cell": cell, "shape": shape, "precision": precision,
-        "native_ms": seconds["native"] * 1e3, "torch_ms": best * 1e3,
-        "native_gflops": work / seconds["native"], "torch_gflops": work / best, "ratio": best / seconds["native"],
-        "others_ms": {name: value * 1e3 for name, value in seconds.items()
+        "native_ms": best["native"] * 1e3, "torch_ms": torch_best * 1e3,
+        "native_gflops": work / best["native"], "torch_gflops": work / torch_best,
+        "of_peak": work / best["native"] / limit, "of_peak_median": work / middle["native"] / limit,
+        "ratio": torch_best / best["native"], "ratio_median": torch_middle / middle["native"],
+        "others_ms": {name: value * 1e3 for name, value in best.items()
                       if name.startswith(("our", "compiled", "flax"))},
     }  # fmt: skip
 
@@ -214,11 +234,12 @@ def steps(shape: str, given: argparse.Namespace) -> list[dict[str, Any]]:
     candidates = {name: training_step(shape, name) for name in names}
     if given.jax:
         candidates |= {f"flax {p}": Flax(given.jax, given.threads, shape=shape, precision=p) for p in given.precisions}
-    seconds = interleaved(candidates, given.rounds)
     return [
-        {"shape": shape, "name": name, "ms": value * 1e3, "tokens_per_second": batch * length / value,
-         "memory_mb": memory(shape, name, given.threads) if name.startswith(("native", "torch")) else None}
-        for name, value in seconds.items()
+        {"shape": shape, "name": name, "ms": min(values) * 1e3, "median_ms": statistics.median(values) * 1e3,
+         "tokens_per_second": batch * length / min(values),
+         "memory_mb": memory(shape, name, given.threads)
+         if name.startswith(("native", "torch")) and not given.no_memory else None}
+        for name, values in rounds_of(candidates, given.rounds).items()
     ]  # fmt: skip
 
 
@@ -263,6 +284,7 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="*", default=list(SHAPES), metavar="TxBxIxH")
     parser.add_argument("--steps", nargs="*", default=list(STEPS), metavar="VxExLxBxT")
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
+    parser.add_argument("--no-memory", action="store_true", help="leave out the memory of steps, and the last head")
     parser.add_argument("--backends", action="store_true", help="our other backends too: reference and torch")
     parser.add_argument("--compile", action="store_true", help="torch.compile too")
     parser.add_argument("--jax", metavar="PYTHON", help="a Python with jax, flax and optax, to measure too")
@@ -278,27 +300,27 @@ def main() -> None:
     print(f"{choose_isa().isa}, {given.threads} threads, torch {torch.__version__}\n")
     figures["peak_gflops"] = {p: peak(p, 64 if given.quick else 2048, given.rounds) for p in given.precisions}
     print("product of 2048² matrices:", ", ".join(f"{p} {v:.0f} GFLOP/s" for p, v in figures["peak_gflops"].items()))
-    print(
-        "\n| cell | T×B×I×H | precision | native ms | torch ms | native GFLOP/s | torch GFLOP/s | ratio | others, ms |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("\n| cell | T×B×I×H | precision | native ms | torch ms | native GFLOP/s | torch GFLOP/s "
+          "| of the peak, best / median | ratio, best / median | others, ms |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for shape in given.shapes:
         for precision in given.precisions:
             for cell in given.cells:
                 row = layers(cell, shape, precision, given)
                 figures["layers"].append(row)
                 numbers = f"{row['native_ms']:.1f} | {row['torch_ms']:.1f} | {row['native_gflops']:.0f}"
-                numbers += f" | {row['torch_gflops']:.0f} | {row['ratio']:.2f}"
+                numbers += f" | {row['torch_gflops']:.0f} | {row['of_peak']:.2f} / {row['of_peak_median']:.2f}"
+                numbers += f" | {row['ratio']:.2f} / {row['ratio_median']:.2f}"
                 others = ", ".join(f"{name} {value:.1f}" for name, value in row["others_ms"].items())
                 print(f"| {cell} | {shape} | {precision} | {numbers} | {others} |", flush=True)
-    print("\n| V×E×layers×B×T | | ms | tokens/s | MB |\n|---|---|---|---|---|")
+    print("\n| V×E×layers×B×T | | ms, best / median | tokens/s | MB |\n|---|---|---|---|---|")
     for shape in given.steps:
         for row in steps(shape, given):
             figures["steps"].append(row)
             memory_mb = "" if row["memory_mb"] is None else f"{row['memory_mb']:.0f}"
-            print(f"| {shape} | {row['name']} | {row['ms']:.1f} | {row['tokens_per_second']:.0f} | {memory_mb} |",
-                  flush=True)  # fmt: skip
-    figures["denormals"] = denormals(given.steps[0], given.rounds) if given.steps else {}
+            times = f"{row['ms']:.1f} / {row['median_ms']:.1f} | {row['tokens_per_second']:.0f}"
+            print(f"| {shape} | {row['name']} | {times} | {memory_mb} |", flush=True)
+    figures["denormals"] = denormals(given.steps[0], given.rounds) if given.steps and not given.no_memory else {}
     print("\n| head | fresh ms | nearly fitted ms |\n|---|---|---|")
     for name, row in figures["denormals"].items():
         print(f"| {name} | {row['fresh']:.1f} | {row['nearly fitted']:.1f} |")

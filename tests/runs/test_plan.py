@@ -10,7 +10,7 @@ from ostinato.batching import minibatches
 from ostinato.runs.defaults import CorpusSize, machine_speed, resolve
 from ostinato.settings import Recipe, apply_overrides, load_recipe, with_budget
 
-SPEED = machine_speed(2, fast_bf16=True)
+SPEED = machine_speed(2, "amx", "bf16")
 
 
 def planned(tokens, vocabulary, minutes, *overrides):
@@ -23,8 +23,16 @@ def test_more_minutes_and_faster_machines_allow_larger_models():
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1]
     slow = resolve(with_budget(load_recipe("default"), minutes=10, epochs=None, steps=None, seed=None),
-                   CorpusSize(1_000_000, 100_000, 320), machine_speed(2, fast_bf16=False))  # fmt: skip
+                   CorpusSize(1_000_000, 100_000, 320), machine_speed(2, "avx2", "fp32"))  # fmt: skip
     assert slow.model.hidden_size < planned(1_000_000, 320, 10).model.hidden_size
+
+
+def test_speeds_are_those_of_the_instruction_set_and_the_precision():
+    per_core = [machine_speed(1, isa, precision) for isa, precision in
+                (("amx", "bf16"), ("vnni", "bf16"), ("avx2", "fp32"), ("numpy", "fp32"), ("neon", "fp32"))]  # fmt: skip
+    assert per_core == sorted(per_core, reverse=True)
+    assert machine_speed(3, "avx2", "fp32") == 3 * machine_speed(1, "avx2", "fp32")
+    assert machine_speed(1, "avx2", "bf16") == machine_speed(1, "portable", "fp32")  # torch's own layers
 
 
 def test_what_is_given_is_kept():

@@ -63,6 +63,11 @@ def is_faster(x: Tensor) -> bool:
     return kernels_for(x, ()) is not None and choose_isa().isa != "portable"
 
 
+def instruction_set() -> str:
+    """The set whose kernels train on this CPU; "numpy" where there are none."""
+    return choose_isa().isa
+
+
 class _Layer(torch.autograd.Function):
     """One direction of one layer. Arguments: x (T, B, I), or its input products (T, B, G·H) with weight_ih None."""
 

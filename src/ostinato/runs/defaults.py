@@ -28,12 +28,22 @@ class CorpusSize:
     vocabulary_size: int
 
 
-def machine_speed(threads: int, *, fast_bf16: bool) -> float:
-    """Operations a second that a training step gets on a CPU, by kind and not by clock: the same machine plans alike.
+_CORE_SPEEDS = {
+    ("amx", "bf16"): 190e9, ("vnni", "bf16"): 150e9,
+    ("amx", "fp32"): 75e9, ("vnni", "fp32"): 75e9, ("avx512", "fp32"): 75e9, ("avx2", "fp32"): 75e9,
+    ("neon", "fp32"): 40e9, ("dotprod", "fp32"): 40e9,
+}  # fmt: skip
+_CORE_SPEED = 50e9
+"""Where torch's own layers train, or nothing was measured."""
 
-    Measured whole steps of an LSTM: about 190 GFLOP/s a core with bf16 matrix units (95 with 256 units), 50 without.
+
+def machine_speed(threads: int, isa: str, precision: str) -> float:
+    """Operations per second that a training step gets on a CPU with the kernels of `isa`, in "fp32" or "bf16".
+
+    By kind and not by clock, so that the same machine plans alike: whole steps of an LSTM as measured
+    (docs/decisions/124-shares-of-the-peak.md); ARM64 as its instructions let expect.
     """
-    return threads * (1.9e11 if fast_bf16 else 5e10)
+    return threads * _CORE_SPEEDS.get((isa, precision), _CORE_SPEED)
 
 
 def resolve(

@@ -36,7 +36,7 @@ struct LayerSizes {
   int64_t gates, cells, forward, backward;
 };
 
-// Mean cross-entropy of a linear layer's softmax, with its gradients; at most 48 MB of exponentials are stored (16 in float32).
+// Mean cross-entropy of a linear layer's softmax, with its gradients; at most 48 MB of exponentials are stored (64 in float32).
 struct HeadCall {
   int64_t rows, features, vocabulary, threads, with_gradient;
   const float* x;                // (N, F)

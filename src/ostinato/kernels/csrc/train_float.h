@@ -24,7 +24,7 @@ struct FloatEngine {
   // kRows by kPanels: what the registers hold. kDepth: the depth over which panels stay in the L1 cache.
   static constexpr int kTiles = 1, kWide = 4;
   static constexpr int64_t kStrip = 64;
-  static constexpr int64_t kKept = 16 << 20;  // bytes of a head's exponentials that are kept
+  static constexpr int64_t kKept = 64 << 20;  // bytes of a head's exponentials that are kept
 
   static int64_t depth(int64_t k) { return k; }
   static int64_t stride(int64_t k) { return k; }                        // between rows of a left operand, on average

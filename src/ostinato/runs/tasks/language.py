@@ -18,6 +18,7 @@ from ostinato.batching import Minibatches, minibatches
 from ostinato.bundle import Bundle
 from ostinato.evaluation import Evaluation, baselines, figure
 from ostinato.layers import start_output_bias
+from ostinato.layers.native import instruction_set
 from ostinato.layers.threads import wanted_threads
 from ostinato.models.candidates import Candidates
 from ostinato.models.device import resolve_precision
@@ -82,8 +83,8 @@ class LanguageTask(NetworkTask):
         if run.start is not None and run.recorded is None:
             recipe, rate = shaped(recipe, run.start), start_rate(run.start)
         size = CorpusSize(data.train.tokens, data.heldout.tokens, data.tokenizer.vocabulary_size)
-        fast = resolve_precision("auto", device, hidden_size=512) == "bf16"
-        speed = machine_speed(wanted_threads(run.threads), fast_bf16=fast)
+        precision = resolve_precision(recipe.training.precision, device, hidden_size=512)
+        speed = machine_speed(wanted_threads(run.threads), instruction_set(), precision)
         return resolve(recipe, size, speed, started=run.start is not None, start_rate=rate)
 
     def build(self, run: Run, settled: Settled, data: Corpus) -> Built:
