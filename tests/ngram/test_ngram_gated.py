@@ -157,7 +157,7 @@ def test_a_text_is_heard_as_rows_that_begin_with_documents(parts):
 
 
 def test_some_of_the_parts_have_their_own_features(parts, heard):
-    three = hear(untrained((*parts, parts[0]), NEWLINE), heard.ids[:50])
+    three = hear(untrained((*parts, parts[0]), NEWLINE), heard.columns[:50])
     np.testing.assert_allclose(three.of([0, 1]).features, heard.features[:50])
     np.testing.assert_allclose(three.of([0, 1]).said, heard.said[:50])
 
@@ -168,3 +168,17 @@ def test_of_a_long_text_every_few_tokens_are_enough(parts, heard, monkeypatch):
     monkeypatch.setattr("ostinato.ngram.gated._FITTED", heard.said.size // 3)
     some = mixed_scores(heard, fit_gate(heard, start)).mean()
     assert whole - 0.05 < some < whole
+
+
+def test_tokens_that_never_come_can_be_heard_together(parts):
+    ids = np.array([1, 2, 3, 1, 2, 0, 5] * 20)
+    mixture = untrained(parts, NEWLINE)
+    whole = hear(mixture, ids)
+    some = hear(mixture, ids, 1, np.array([1, 4]))
+    assert some.said.shape == (140, 2, 7)  # 0 to 5, and 6 and 7 together
+    assert some.together == 2
+    np.testing.assert_array_equal(some.scores, whole.scores)
+    gate = mixture.gate * 1.1
+    np.testing.assert_allclose(mixed_scores(some, gate), mixed_scores(whole, gate), atol=0.02)
+    total = np.exp(some.said[:, :, :-1]).sum(axis=2) + 2 * np.exp(some.said[:, :, -1])
+    np.testing.assert_allclose(total, 1, rtol=1e-5)

@@ -159,22 +159,30 @@ def _mix(said: Matrix, features: Matrix, gate: Matrix) -> Matrix:
 @dataclass(frozen=True)
 class Heard:
     """What the parts of a mixture said over a text: said (T, K, V) float32 or float16, features (T, F) float64,
-    ids (T,), and scores (K, T) float64, what each gave the token that came."""
+    columns (T,), where in `said` the token that came is, and scores (K, T) float64, what each part gave it.
+
+    together: so many tokens share the last column, as their mean; 0: every token has its own.
+    """
 
     said: npt.NDArray[np.float32] | npt.NDArray[np.float16]
     features: Matrix
-    ids: npt.NDArray[np.int64]
+    columns: npt.NDArray[np.int64]
     scores: Matrix
+    together: int = 0
+
+    def __len__(self) -> int:
+        """T."""
+        return len(self.columns)
 
     def part(self, rows: slice) -> "Heard":
         """That of some of the text."""
-        return Heard(self.said[rows], self.features[rows], self.ids[rows], self.scores[:, rows])
+        return Heard(self.said[rows], self.features[rows], self.columns[rows], self.scores[:, rows], self.together)
 
     def of(self, chosen: Sequence[int]) -> "Heard":
         """That of some of the parts."""
         k, parts = self.said.shape[1], list(chosen)
-        columns = [0, *(1 + part for part in parts), *(1 + k + part for part in parts), 1 + 2 * k, 2 + 2 * k]
-        return Heard(self.said[:, parts], self.features[:, columns], self.ids, self.scores[parts])
+        own = [0, *(1 + part for part in parts), *(1 + k + part for part in parts), 1 + 2 * k, 2 + 2 * k]
+        return Heard(self.said[:, parts], self.features[:, own], self.columns, self.scores[parts], self.together)
 
 
 def untrained(parts: tuple[StepModel, ...], newline: int) -> GatedMixture:
@@ -184,25 +192,34 @@ def untrained(parts: tuple[StepModel, ...], newline: int) -> GatedMixture:
     return GatedMixture(parts, gate, newline)
 
 
-def hear(mixture: GatedMixture, ids: Ids, rows: int = 1) -> Heard:
+def hear(mixture: GatedMixture, ids: Ids, rows: int = 1, common: npt.NDArray[np.integer] | None = None) -> Heard:
     """Let the parts read a text (T,) that none was trained on, as so many rows side by side.
 
-    Takes 2 T K V bytes, or twice as much where that is little.
+    common: ids that are told apart, with those of the text; all others together, as if each part found them equally
+    likely. None: all are told apart. Takes 2 T K V bytes, or twice as much where that is little.
+
     Raises UsageError for no tokens.
     """
     if not len(ids):
         raise UsageError("the gate of a mixture is fitted on held-out text, got none")
-    shape = len(ids), len(mixture.parts), mixture.vocabulary_size
+    known = np.arange(mixture.vocabulary_size) if common is None else np.union1d(common, ids).astype(np.intp)
+    others = np.setdiff1d(np.arange(mixture.vocabulary_size), known)
+    shape = len(ids), len(mixture.parts), len(known) + (len(others) > 0)
     said = np.empty(shape, np.float32 if math.prod(shape) <= _SMALL else np.float16)
     features = np.empty((len(ids), mixture.gate.shape[1]))
     scores = np.empty((len(mixture.parts), len(ids)))
     edges = _edges(np.asarray(ids), rows)
     texts = [ids[first:end] for first, end in itertools.pairwise(edges)]
-    for read, t, here, known in mixture._listen_along(texts):
+    for read, t, here, before in mixture._listen_along(texts):
         places = np.array([edges[row] + t for row in read])
-        said[places], features[places] = here, known
+        features[places] = before
         scores[:, places] = here[np.arange(len(read)), :, ids[places]].T
-    return Heard(said, features, np.asarray(ids, np.int64), scores)
+        if not len(others):
+            said[places] = here
+            continue
+        said[places, :, :-1] = here[:, :, known]
+        said[places, :, -1] = np.log(np.exp(here[:, :, others]).mean(axis=2))
+    return Heard(said, features, np.searchsorted(known, ids).astype(np.int64), scores, len(others))
 
 
 def _edges(ids: Ids, rows: int) -> list[int]:
@@ -232,7 +249,7 @@ def fit_gate(heard: Heard, start: Matrix) -> Matrix:
         while not new >= value and size > 1e-3:
             size /= 2
             new = _likelihood(heard, gate + size * move, held)
-        if not new > value + _ENOUGH * len(heard.ids):
+        if not new > value + _ENOUGH * len(heard):
             break
         gate, value = gate + size * move, new
     return gate
@@ -249,11 +266,11 @@ def cross_fit_gate(heard: Heard, start: Matrix, middle: int) -> npt.NDArray[np.f
     The halves are [:middle] and [middle:]; where one is empty, the other has the gate `start`.
     """
     halves = heard.part(slice(0, middle)), heard.part(slice(middle, None))
-    first, second = (fit_gate(half, start) if len(half.ids) else start for half in halves)
+    first, second = (fit_gate(half, start) if len(half) else start for half in halves)
     return np.concatenate([
         mixed_scores(half, gate)
         for half, gate in ((halves[0], second), (halves[1], first))
-        if len(half.ids)
+        if len(half)
     ])  # fmt: skip
 
 
@@ -262,23 +279,26 @@ class _Block(NamedTuple):
 
     said: npt.NDArray[np.float32]
     features: Matrix
-    ids: npt.NDArray[np.int64]
+    columns: npt.NDArray[np.int64]
+    together: int
 
 
 def _blocks(heard: Heard) -> Iterator[_Block]:
-    for first in range(0, len(heard.ids), _BLOCK):
+    for first in range(0, len(heard), _BLOCK):
         block = heard.part(slice(first, first + _BLOCK))
-        yield _Block(block.said.astype(np.float32), block.features, block.ids)
+        yield _Block(block.said.astype(np.float32), block.features, block.columns, heard.together)
 
 
 def _mixed(block: "_Block", gate: Matrix) -> tuple[Matrix, npt.NDArray[np.float32]]:
     """ln P of each token (B,), and the whole distributions (B, V)."""
     z = np.matmul((block.features @ gate.T).astype(np.float32)[:, None], block.said)[:, 0]
+    if block.together:
+        z[:, -1] += np.float32(math.log(block.together))
     z -= z.max(axis=1, keepdims=True)
     p = np.exp(z)
     total = p.sum(axis=1, keepdims=True)
-    rows = np.arange(len(block.ids))
-    scores: Matrix = z[rows, block.ids].astype(np.float64) - np.log(total[:, 0].astype(np.float64))
+    rows = np.arange(len(block.columns))
+    scores: Matrix = z[rows, block.columns].astype(np.float64) - np.log(total[:, 0].astype(np.float64))
     p /= total
     return scores, p
 
@@ -297,7 +317,7 @@ def _derivatives(heard: Heard, gate: Matrix) -> tuple[Matrix, Matrix]:
         mean = weighted.sum(axis=2, dtype=np.float64)
         square = np.matmul(weighted, block.said.transpose(0, 2, 1)).astype(np.float64)
         covariance = square - mean[:, :, None] * mean[:, None]
-        given = np.take_along_axis(block.said, block.ids[:, None, None], axis=2)[:, :, 0]
+        given = np.take_along_axis(block.said, block.columns[:, None, None], axis=2)[:, :, 0]
         slope += (given - mean).T @ block.features
         curve += np.einsum("bkj,bf,bg->kfjg", covariance, block.features, block.features, optimize=True)
     return slope, curve.reshape(parts * features, parts * features)

@@ -36,7 +36,7 @@ from ostinato.text.description import describe
 _ENOUGH = 0.003
 """A mixture of more parts, or with a gate, must be better by this share: it is slower to write with, and larger."""
 _MOST_HEARD = 120_000_000
-"""Numbers that the parts say over a held-out text, (tokens, parts, vocabulary), for a gate to be fitted on it."""
+"""Numbers that the parts say over a held-out text, (tokens, parts, vocabulary of the text), to fit a gate on."""
 _MOST_GATED = 150_000
 """Held-out tokens for that: each takes a tenth of a millisecond or more."""
 _ROWS = 16
@@ -164,10 +164,11 @@ def _linear(parts: Sequence[Part], corpus: Corpus) -> list[Mixed]:
 def _gated(parts: Sequence[Part], network: Bundle, corpus: Corpus, counts: Counts, newline: int) -> list[Mixed]:
     """The same with a gate, and the network with each model of counts alone; none where that would take long."""
     ids = corpus.heldout.ids
-    if len(ids) > _MOST_GATED or len(ids) * len(parts) * corpus.tokenizer.vocabulary_size > _MOST_HEARD:
+    common = np.union1d(corpus.train.ids, ids)  # a base has many tokens that the text does not
+    if len(ids) > _MOST_GATED or len(ids) * len(parts) * len(common) > _MOST_HEARD:
         return []
     models = (load(network), *(one.model for one in counts.models))
-    heard = hear(untrained(models, newline), ids, _ROWS)
+    heard = hear(untrained(models, newline), ids, _ROWS, common)
     choices = [(0, k) for k in range(1, len(parts))] + ([tuple(range(len(parts)))] if len(parts) > 2 else [])
     tried = []
     for chosen in choices:
