@@ -62,7 +62,7 @@ class Measuring:
         """Measure all models of the plan. An interruption leaves what was measured before it."""
         cache = self.cache()
         best = min(self.ngrams(), key=lambda measured: -measured.scores.sum())
-        counters = self.context_mixing()
+        counters, learning = self.context_mixing()
         self.window(texts)
         network = self.network(given, texts)
         folder, parts, name = "", [best, cache], f"{best.name} + cache"
@@ -80,6 +80,9 @@ class Measuring:
         if network is not None:
             if (dynamic := self.dynamic(network)) is not None:
                 self.add(self.mixed("mixture, dynamic + cache", ADAPTING, [best, dynamic, cache]))
+            if learning is not None:
+                every = [one for one in (best, network, cache, learning, continuous, dynamic) if one is not None]
+                self.add(self.mixed("all of these", ADAPTING, every))
             self.notes.append("mixtures: the weights for each half of the held-out text were fitted on the other half")
         self.copies()
 
@@ -120,7 +123,7 @@ class Measuring:
         return measured
 
     @activity("measuring context mixing")
-    def context_mixing(self) -> Measured | None:
+    def context_mixing(self) -> tuple[Measured, Measured] | tuple[None, None]:
         """Counters of many contexts, as they are after training, and learning on from the held-out text; a note why,
         where there are none."""
         started = time.perf_counter()
@@ -128,24 +131,17 @@ class Measuring:
             model = fit_mixing(self.corpus.train.ids, self.corpus.tokenizer)
         except UsageError as error:
             self.notes.append(f"no context mixing: {error}")
-            return None
+            return None, None
         seconds = time.perf_counter() - started
         saved = SavedPart("context-mixing", model.settings, to_tensors(model))
         static = self.add(self.measure("context mixing", "n-gram", model, seconds, saved, model.parameter_count))
         started = time.perf_counter()
         scores = model.score_adapting(self.corpus.heldout.ids)
         elapsed = time.perf_counter() - started
-        self.add(
-            dataclasses.replace(
-                static,
-                name="context mixing, adapting",
-                group=ADAPTING,
-                scores=scores,
-                scoring_seconds=elapsed,
-                model=None,
-            )
+        learning = dataclasses.replace(
+            static, name="context mixing, adapting", group=ADAPTING, scores=scores, scoring_seconds=elapsed, model=None
         )
-        return static
+        return static, self.add(learning)
 
     def window(self, texts: Sequence[str]) -> None:
         """The network without a hidden state, trained now, where the plan has one."""
