@@ -37,10 +37,10 @@ def test_a_base_is_whole_and_small_and_says_what_it_is(name):
 
 
 def test_the_figures_of_the_card_are_the_models(tmp_path):
-    """The first song of the lyrics, which no base has learnt, costs about what the card says of them."""
+    """The first songs of the lyrics, which no base has learnt, cost about what the card says of those it has not."""
     for name, corpus in (("base-en", "lyrics-en"), ("base-zh", "lyrics-zh")):
         model = ostinato.load(name)
-        (unseen,) = (one for one in model.config["base"]["unseen"] if one["name"] == corpus)
+        unseen = next(one for one in model.config["base"]["unseen"] if one["name"].startswith(corpus))
         text = (Path(ostinato.__file__).parent / "corpora" / f"{corpus}.txt").read_text("utf-8")[:1500]
         assert model.score(text).bits_per_character == pytest.approx(unseen["measured"]["bits_per_character"], rel=0.25)
 

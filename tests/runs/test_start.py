@@ -118,6 +118,9 @@ def test_a_tuned_run_resumes_without_the_model_it_started_from(tune, tmp_path, c
     again = ["train", tmp_path / "new.txt", "-o", out, "--resume", "--steps", "9", "--quiet", "--json"]
     assert main([str(a) for a in again]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 9
+    model = ostinato.load(out)
+    assert "- started from lstm (verses.txt)" in model.card
+    assert model.config["start"]["before"]["new text"]["bits_per_character"] > 0
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,6 @@ def _card(
 ) -> str:  # fmt: skip
     model, text, training = (trained.config[part] for part in ("model", "text", "training"))
     weights = sum(value.size for value in trained.tensors.values())
-    split = text["split"]
     tied = ", tied" if model["tied"] else ""
     hours = training["seconds"] / 3600
     lines = [
@@ -138,8 +137,7 @@ def _card(
         f"{training['epochs_done']:.1f} epochs, {hours:.1f} hours; dropout {model['dropout']:g}, "
         f"{training['optimizer']} {training['learning_rate']:g} {training['schedule']}, "
         f"averaging {training['averaging']:g}",
-        f"- split: {text['heldout']['documents']:,} of {split.get('documents', 0):,} documents ({text['documents']}) "
-        f"held out, {text['heldout']['characters']:,} characters; {text['train']['characters']:,} to learn from",
+        f"- split: {_split(text)}; {text['train']['characters']:,} characters to learn from",
         *_start_line(trained),
         "- the texts themselves are not in it" + ("; the list of their words is (words.txt)" if has_words else ""),
         "",
@@ -155,6 +153,15 @@ def _card(
     )
 
 
+def _split(text: dict[str, Any]) -> str:
+    """What is held out of the texts."""
+    held = text["heldout"]
+    if not held["characters"]:
+        return "nothing held out"
+    of_all = f"{held['documents']:,} of {text['split'].get('documents', 0):,} documents ({text['documents']})"
+    return f"{of_all} held out, {held['characters']:,} characters"
+
+
 def _named(source: dict[str, Any]) -> str:
     """A text, and how much of it was read."""
     return f"{source['name']} ({source['read']})" if source["read"] else str(source["name"])
@@ -164,7 +171,7 @@ def _start_line(trained: Model) -> list[str]:
     start = trained.config.get("start")
     if not start:
         return []
-    return [f"- started from {start['name']}, which learnt {', '.join(start['texts'])}; what it learnt is not measured"]
+    return [f"- started from {start['name']}, which learnt {', '.join(start['texts'])}: these have no held-out figure"]
 
 
 def _figure(values: dict[str, Any] | None) -> str:

@@ -182,6 +182,17 @@ def find_origin(
     return Origin(name, tuple(map(str, texts)), before, old)
 
 
+def recorded_origin(folder: Path) -> Origin | None:
+    """Where a run that goes on started, as its saved model in `folder` says; None where that says nothing."""
+    try:
+        table = read_bundle(folder).config.get("start")
+    except BundleError:  # none was saved yet
+        return None
+    if not isinstance(table, dict):
+        return None
+    return Origin(str(table["name"]), tuple(map(str, table["texts"])), table["before"], None)
+
+
 def _characters(split: Split) -> int:
     return split.characters if split.tokens <= _TOKENS else round(split.characters * _TOKENS / split.tokens)
 

@@ -36,7 +36,15 @@ from ostinato.runs.picture import LossPicture
 from ostinato.runs.sample_file import append_sample
 from ostinato.runs.samples import sample_text
 from ostinato.runs.saving import ModelWriter, loss_figures
-from ostinato.runs.start import Origin, carried_over, find_origin, shaped, start_rate, starting_tokenizer
+from ostinato.runs.start import (
+    Origin,
+    carried_over,
+    find_origin,
+    recorded_origin,
+    shaped,
+    start_rate,
+    starting_tokenizer,
+)
 from ostinato.runs.task import Run
 from ostinato.settings import ResolvedRecipe, ResolvedTraining
 from ostinato.terminal import activity
@@ -105,6 +113,8 @@ class LanguageTask(NetworkTask):
                 run.start, data.tokenizer, lambda ids, n: _evaluate(model, training, ids, n), data.heldout
             )
             run.seen.noted(_started(origin))
+        elif run.recorded is not None and "start" in run.recorded:
+            origin = recorded_origin(folder)
         mixes = recipe.model.mixture != "none" and (run.team is None or not run.team.rank)
         models = find_counts(data, training.minutes) if mixes else None
         line = find_line(run, data) if models is None else models.line
