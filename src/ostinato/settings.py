@@ -11,15 +11,19 @@ import pkgutil
 import tomllib
 import types
 import typing
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ostinato import cells
 from ostinato.encodings import read_user_text
 from ostinato.errors import BundleError, SettingsError, TextError
 
 TOKENIZERS = ("character", "word", "byte", "whitespace")
-CELLS = ("rnn", "rnn-relu", "gru", "lstm")
+CELLS = cells.CELLS.keys()
+"""Every cell that there is now: also those that were registered since."""
+OWN_CELL = "; if it is a cell of your own, name its file with --cell-file"
 BACKENDS = ("auto", "reference", "torch", "native")
 INITIALISATIONS = ("default", "normal-0.01", "uniform-0.1", "orthogonal")
 OPTIMIZERS = ("sgd", "adam", "adamw")
@@ -42,11 +46,12 @@ def _setting(
     default: Any,
     help: str,
     *,
-    among: tuple[str, ...] = (),
+    among: Collection[str] = (),
     low: float | None = None,
     high: float | None = None,
+    hint: str = "",
 ) -> Any:
-    return field(default=default, metadata={"help": help, "among": among, "low": low, "high": high})
+    return field(default=default, metadata={"help": help, "among": among, "low": low, "high": high, "hint": hint})
 
 
 def _allowed_types(annotation: Any) -> tuple[type, ...]:
@@ -67,7 +72,8 @@ def _check(section: str, setting: "dataclasses.Field[Any]", annotation: Any, val
         names = " or ".join(wanted[k] for k in kinds if k in wanted) + (' or "auto"' if type(None) in kinds else "")
         raise SettingsError(f"{where}{name} must be {names}, got {_shown(value)}")
     if value is not None and limits["among"] and value not in limits["among"]:
-        raise SettingsError(f"{where}{name} must be one of {', '.join(limits['among'])}, got {_shown(value)}")
+        among = ", ".join(limits["among"])
+        raise SettingsError(f"{where}{name} must be one of {among}, got {_shown(value)}{limits['hint']}")
     if isinstance(value, float) and not math.isfinite(value):
         raise SettingsError(f"{where}{name} must be a finite number, got {value!r}")
     low, high = limits["low"], limits["high"]
@@ -141,7 +147,7 @@ class ModelSettings(_Checked):
 
     section = "model"
 
-    cell: str = _setting("lstm", "recurrent cell", among=CELLS)
+    cell: str = _setting("lstm", "recurrent cell, or one of your own (--cell-file)", among=CELLS, hint=OWN_CELL)
     layers: int = _setting(1, "recurrent layers", low=1, high=16)
     hidden_size: int | None = _setting(None, "units per layer", low=1, high=16384)
     embedding_size: int | None = _setting(None, "size of the token embedding (0: one-hot input)", low=0, high=16384)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ostinato import settings
-from ostinato.cells import CELLS, Cell, CellWeights, affine
+from ostinato.cells import BUILT_IN, CELLS, Cell, CellWeights, affine
 
 B, N, H = 3, 4, 5  # rows, inputs, units
 
@@ -52,7 +52,7 @@ def _by_hand(name, x, state, weights):
 
 
 def test_cells_are_those_of_the_settings():
-    assert tuple(CELLS) == settings.CELLS
+    assert tuple(CELLS) == tuple(settings.CELLS) == BUILT_IN
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -10,9 +10,10 @@ from typing import Any
 
 from ostinato.api.base_texts import BaseText, Unseen
 from ostinato.api.model import Model
-from ostinato.bundle import write_bundle
+from ostinato.bundle import Probe, write_bundle
 from ostinato.errors import UsageError
 from ostinato.evaluation import Evaluation
+from ostinato.runtime import load
 from ostinato.text import Corpus, open_corpus
 from ostinato.text.known_words import WORDS_FILE, words_file
 from ostinato.text.sources import read_texts
@@ -53,10 +54,10 @@ def publish_base(
         raise UsageError(f"{run} holds another text than its model learnt: train it again")
     extra = words_file(corpus.train.ids, corpus.tokenizer, backward=trained.backward)
 
-    def save(config: dict[str, Any], card: str) -> Model:
+    def save(config: dict[str, Any], card: str, probe: Probe | None = None) -> Model:
         write_bundle(
             out, config=config, tokenizer=trained.tokenizer, tensors=trained.tensors, card=card, extra=extra,
-            storage=storage,
+            storage=storage, probe=probe,
         )  # fmt: skip
         return Model(out)
 
@@ -72,9 +73,8 @@ def publish_base(
     others_seen = [*unseen, *(Unseen(Path(other).name, tuple(_beginning(other, encoding))) for other in others)]
     measured = [{"name": one.name, "measured": _bits(stored, one.documents)} for one in others_seen]
     base = {"sources": sources, "unseen": measured, **({} if start_rate is None else {"start_rate": start_rate})}
-    return save(
-        {**trained.config, "base": base}, _card(trained, out.name, storage, sources, measured, WORDS_FILE in extra)
-    )
+    card = _card(trained, out.name, storage, sources, measured, WORDS_FILE in extra)
+    return save({**trained.config, "base": base}, card, Probe.of(load(out)))
 
 
 def _by_source(corpus: Corpus, paths: Sequence[str], encoding: str | None) -> list[list[str]]:

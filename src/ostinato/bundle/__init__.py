@@ -4,6 +4,7 @@ config.json         format version, model kind and shape, how the text was cut
 tokenizer.json      the tokenizer
 model.safetensors   the weights, or an n-gram model's arrays
 card.md             what it was trained on, for how long, how good it is
+probe.json          a few inputs and what the model computed for them when it was saved
 manifest.json       size and SHA-256 of every other file
 """
 
@@ -27,6 +28,7 @@ from ostinato.bundle.folder import (
     write_folder,
 )
 from ostinato.bundle.parts import NETWORK_SPLIT, network_of, part_of
+from ostinato.bundle.probe import PROBE, Probe, check_probe, compare_outputs, rounded
 from ostinato.bundle.reading import Bundle, find_bundle, read_bundle, write_bundle
 from ostinato.bundle.snapshot import MAPPED_FROM, Snapshot, read_snapshot, verify_folder
 from ostinato.bundle.tensors import Array, TensorFile, tensor_writer
@@ -36,6 +38,7 @@ __all__ = [
     "MANIFEST",
     "MAPPED_FROM",
     "NETWORK_SPLIT",
+    "PROBE",
     "RUN_LOCK",
     "AnyConfig",
     "Array",
@@ -43,11 +46,14 @@ __all__ = [
     "FileContent",
     "MixtureConfig",
     "NgramConfig",
+    "Probe",
     "RecurrentConfig",
     "Snapshot",
     "TensorFile",
     "WindowConfig",
+    "check_probe",
     "check_tensors",
+    "compare_outputs",
     "discard_folder",
     "find_bundle",
     "first_stranger",
@@ -57,6 +63,7 @@ __all__ = [
     "read_bundle",
     "read_snapshot",
     "recover_folder",
+    "rounded",
     "tensor_writer",
     "verify_folder",
     "write_bundle",

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ostinato.bundle.reading import CONFIG, Bundle
 from ostinato.errors import BundleError
-from ostinato.settings import CELLS
+from ostinato.settings import CELLS, OWN_CELL
 
 _AGAIN = "train or copy it again"
 LARGEST_VOCABULARY = 1 << 28
@@ -26,7 +26,11 @@ def _whole(low: int, high: int) -> Any:
 
 
 def _among(*names: str) -> Any:
-    return field(metadata={"among": names})
+    return field(metadata={"among": names, "cure": f"; {_AGAIN}"})
+
+
+def _cell() -> Any:
+    return field(metadata={"among": CELLS, "cure": OWN_CELL})
 
 
 def _is_a(kind: type, *, optional: bool = False) -> Any:
@@ -41,7 +45,7 @@ class RecurrentConfig:
     hidden_size: int = _whole(1, 1 << 16)
     embedding_size: int = _whole(0, 1 << 16)
     vocabulary_size: int = _whole(1, LARGEST_VOCABULARY)
-    cell: str = _among(*CELLS)
+    cell: str = _cell()
     tied: bool = _is_a(bool)
 
     def __post_init__(self) -> None:
@@ -113,7 +117,13 @@ C = TypeVar("C", RecurrentConfig, WindowConfig, NgramConfig, MixtureConfig, AnyC
 
 def model_config(kind: type[C], bundle: Bundle) -> C:
     """The bundle's table `model` as a value, whose vocabulary is the tokenizer's. Raises BundleError."""
-    config = read_table(kind, bundle.config.get("model"), bundle.path / CONFIG)
+    table, file = bundle.config.get("model"), bundle.config.get("cell_file")
+    if isinstance(file, str) and isinstance(table, Mapping) and table.get("cell") not in CELLS:
+        raise BundleError(
+            f"{bundle.path} has a cell of its maker's own, {table.get('cell')!r:.60}, from the file {file!r:.80}: name "
+            "that file with --cell-file (in Python: ostinato.cells.load_cell_file)"
+        )
+    config = read_table(kind, table, bundle.path / CONFIG)
     if config.vocabulary_size != bundle.tokenizer.vocabulary_size:
         raise BundleError(
             f"{bundle.path} has a model of {config.vocabulary_size} tokens and a tokenizer of "
@@ -131,7 +141,8 @@ def read_table(kind: type[C], table: Any, where: Path) -> C:
         value, limits = table.get(setting.name), setting.metadata
         name, given = f"{where}: model.{setting.name}", f"{value!r:.60}"
         if "among" in limits and not (isinstance(value, str) and value in limits["among"]):
-            raise BundleError(f"{name} must be one of {', '.join(limits['among'])}, got {given}; {_AGAIN}")
+            among = ", ".join(limits["among"])
+            raise BundleError(f"{name} must be one of {among}, got {given}{limits['cure']}")
         if "low" in limits and (type(value) is not int or not limits["low"] <= value <= limits["high"]):
             raise BundleError(f"{name} must be {limits['low']} to {limits['high']}, got {given}; {_AGAIN}")
         if "type" in limits and type(value) is not limits["type"] and not (limits["optional"] and value is None):

@@ -11,6 +11,7 @@ import numpy as np
 
 from ostinato.bases import base_folder
 from ostinato.bundle.folder import FORMAT, FileContent, recover_folder, write_folder
+from ostinato.bundle.probe import PROBE, Probe, read_probe
 from ostinato.bundle.snapshot import Bytes, read_snapshot
 from ostinato.bundle.storage import packed, unpacked
 from ostinato.bundle.tensors import Array, TensorFile, tensor_writer
@@ -41,6 +42,11 @@ class Bundle:
         """What kind of model it is: `recurrent`, `ngram`, `mixture`."""
         return str(self.config["kind"])
 
+    @property
+    def probe(self) -> Probe | None:
+        """What the model computed when it was saved; None in bundles of before version 0.2. Raises BundleError."""
+        return read_probe(self)
+
 
 def write_bundle(
     path: Path,
@@ -51,8 +57,11 @@ def write_bundle(
     card: str,
     extra: Mapping[str, FileContent] | None = None,
     storage: str = "float32",
+    probe: Probe | None = None,
 ) -> None:
     """Save a model as the folder `path`, atomically. `extra` adds files of the model's kind.
+
+    probe: what the model computes, with the weights as they are stored.
 
     storage: how the weights are kept, `float32`, `float16` or `int8` (see `storage`). Raises BundleError.
     """
@@ -67,6 +76,7 @@ def write_bundle(
             TOKENIZER: json.dumps(tokenizer.to_json(), ensure_ascii=False).encode("utf-8"),
             TENSORS: tensor_writer(packed(tensors, storage)),
             CARD: card.encode("utf-8"),
+            **({PROBE: probe.to_bytes()} if probe is not None else {}),
             **(extra or {}),
         },
     )

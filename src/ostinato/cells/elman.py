@@ -2,18 +2,16 @@
 
 from collections.abc import Callable
 
-import torch
-from torch import Tensor
-
-from ostinato.cells.weights import CellWeights, affine
+from ostinato.cells.arrays import Array, affine, relu, tanh
+from ostinato.cells.weights import CellWeights
 
 
-def _elman(activation: Callable[[Tensor], Tensor], x: Tensor, h: Tensor, weights: CellWeights) -> Tensor:
+def _elman(activation: Callable[[Array], Array], x: Array, h: Array, weights: CellWeights) -> Array:
     W_ih, W_hh, b_ih, b_hh = weights
     return activation(affine(x, W_ih, b_ih) + affine(h, W_hh, b_hh))
 
 
-def elman_tanh(x: Tensor, state: tuple[Tensor, ...], weights: CellWeights) -> tuple[Tensor, ...]:
+def elman_tanh(x: Array, state: tuple[Array, ...], weights: CellWeights) -> tuple[Array, ...]:
     """One time step:
 
         h' = tanh(W_ih x + b_ih + W_hh h + b_hh)
@@ -22,10 +20,10 @@ def elman_tanh(x: Tensor, state: tuple[Tensor, ...], weights: CellWeights) -> tu
     W_ih (H, I), b_ih (H,): from the input; W_hh (H, H), b_hh (H,): from the hidden state. Returns (h',), (B, H).
     """
     (h,) = state
-    return (_elman(torch.tanh, x, h, weights),)
+    return (_elman(tanh, x, h, weights),)
 
 
-def elman_relu(x: Tensor, state: tuple[Tensor, ...], weights: CellWeights) -> tuple[Tensor, ...]:
+def elman_relu(x: Array, state: tuple[Array, ...], weights: CellWeights) -> tuple[Array, ...]:
     """One time step: h' = max(0, W_ih x + b_ih + W_hh h + b_hh), with the symbols and shapes of `elman_tanh`."""
     (h,) = state
-    return (_elman(torch.relu, x, h, weights),)
+    return (_elman(relu, x, h, weights),)

@@ -4,12 +4,11 @@ This is the form with the reset gate after the product (torch.nn, cuDNN), not be
 it lets W_hh h of all three gates be one product.
 """
 
-from torch import Tensor
+from ostinato.cells.arrays import Array, affine, sigmoid, split, tanh
+from ostinato.cells.weights import CellWeights
 
-from ostinato.cells.weights import CellWeights, affine
 
-
-def gru(x: Tensor, state: tuple[Tensor, ...], weights: CellWeights) -> tuple[Tensor, ...]:
+def gru(x: Array, state: tuple[Array, ...], weights: CellWeights) -> tuple[Array, ...]:
     """One time step, with σ the logistic function and ⊙ the element-wise product:
 
         r  = σ(W_ir x + b_ir + W_hr h + b_hr)           reset gate
@@ -23,9 +22,9 @@ def gru(x: Tensor, state: tuple[Tensor, ...], weights: CellWeights) -> tuple[Ten
     """
     (h,) = state
     W_ih, W_hh, b_ih, b_hh = weights
-    r_x, z_x, n_x = affine(x, W_ih, b_ih).chunk(3, dim=-1)
-    r_h, z_h, n_h = affine(h, W_hh, b_hh).chunk(3, dim=-1)
-    r = (r_x + r_h).sigmoid()
-    z = (z_x + z_h).sigmoid()
-    n = (n_x + r * n_h).tanh()
+    r_x, z_x, n_x = split(affine(x, W_ih, b_ih), 3)
+    r_h, z_h, n_h = split(affine(h, W_hh, b_hh), 3)
+    r = sigmoid(r_x + r_h)
+    z = sigmoid(z_x + z_h)
+    n = tanh(n_x + r * n_h)
     return ((1 - z) * n + z * h,)

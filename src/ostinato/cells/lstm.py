@@ -1,11 +1,10 @@
 """Long short-term memory (Hochreiter and Schmidhuber, 1997) with a forget gate (Gers et al., 2000)."""
 
-from torch import Tensor
+from ostinato.cells.arrays import Array, affine, sigmoid, split, tanh
+from ostinato.cells.weights import CellWeights
 
-from ostinato.cells.weights import CellWeights, affine
 
-
-def lstm(x: Tensor, state: tuple[Tensor, ...], weights: CellWeights) -> tuple[Tensor, ...]:
+def lstm(x: Array, state: tuple[Array, ...], weights: CellWeights) -> tuple[Array, ...]:
     """One time step, with σ the logistic function and ⊙ the element-wise product:
 
         i  = σ(W_ii x + b_ii + W_hi h + b_hi)     input gate
@@ -21,8 +20,8 @@ def lstm(x: Tensor, state: tuple[Tensor, ...], weights: CellWeights) -> tuple[Te
     """
     h, c = state
     W_ih, W_hh, b_ih, b_hh = weights
-    i, f, g, o = (affine(x, W_ih, b_ih) + affine(h, W_hh, b_hh)).chunk(4, dim=-1)
-    i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
+    i, f, g, o = split(affine(x, W_ih, b_ih) + affine(h, W_hh, b_hh), 4)
+    i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
     c = f * c + i * g
-    h = o * c.tanh()
+    h = o * tanh(c)
     return h, c

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from ostinato import __version__
+from ostinato.cells import load_cell_file
 from ostinato.cli.arguments import Parser, did_you_mean
 from ostinato.errors import OstinatoError, TextError, UsageError
 from ostinato.terminal import finish, note, one_line, prepare_streams, showing
@@ -41,6 +42,11 @@ def build_parser(command: str | None = None) -> Parser:
         sub = commands.add_parser(name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.")
         if command in (None, name):
             import_module(f"ostinato.cli.{name}").add_arguments(sub)
+            if name != "bench":
+                sub.add_argument(
+                    "--cell-file", action="append", default=[], metavar="FILE",
+                    help="a Python file with a cell of your own; it is run (docs/how-to-add.md)",
+                )  # fmt: skip
     return parser
 
 
@@ -95,6 +101,8 @@ def _run(arguments: list[str]) -> int:
     if name == "write" and args.prompt == "-":
         args.prompt = _standard_input()
     try:
+        for file in getattr(args, "cell_file", ()):
+            load_cell_file(file)
         with showing(not getattr(args, "quiet", False)):
             code: int = import_module(f"ostinato.cli.{name}").run(args)
     except OstinatoError as error:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ostinato.api import Model
-from ostinato.bundle import write_bundle
+from ostinato.bundle import Probe, write_bundle
 from ostinato.comparing.measuring import Measuring
 from ostinato.comparing.plan import Measured, Plan
 from ostinato.errors import TextError, UsageError
@@ -125,4 +125,5 @@ def _save_mixture(
     write_bundle(
         out, config=config, tokenizer=corpus.tokenizer, tensors=tensors, card=card,
         extra=words_file(corpus.train.ids, corpus.tokenizer, backward=corpus.settings.direction == "backward"),
+        probe=Probe.of(mixture),
     )  # fmt: skip

@@ -2,12 +2,14 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from ostinato.bundle import Bundle, network_of, read_bundle
+from ostinato.cells import BUILT_IN
 from ostinato.errors import BundleError, UsageError
 
 
@@ -82,6 +84,9 @@ def export(
         if bundle.kind in chosen.kinds:
             what = f"a mixture with a gate, or with other parts than {' and '.join(chosen.parts)},"
         raise UsageError(f"{what} cannot be exported to {to}{instead}")
+    own = sorted(_cells(bundle.config.get("model", {})) - set(BUILT_IN))
+    if own:
+        raise UsageError(f"the cell {own[0]!r:.60} is not one of {', '.join(BUILT_IN)}: it cannot be exported to {to}")
     path = Path(out) if out is not None else _beside(Path(model), chosen.ending)
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists: name another path with -o, or replace it with --overwrite")
@@ -97,6 +102,12 @@ def export(
     except OSError as error:
         raise BundleError(f"cannot write {path}: {error.strerror or error}") from None
     return path
+
+
+def _cells(model: Mapping[str, Any]) -> set[str]:
+    """The cells of a model and of the parts of a mixture."""
+    own = {str(model["cell"])} if "cell" in model else set()
+    return own.union(*(_cells(part.get("model", {})) for part in model.get("parts", ())))
 
 
 def _beside(model: Path, ending: str) -> Path:

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ostinato.bundle import Bundle, TensorFile, tensor_writer, write_bundle
+from ostinato.bundle import PROBE, Bundle, TensorFile, tensor_writer, write_bundle
 from ostinato.errors import BundleError
 from ostinato.export.formats import copy_file
 from ostinato.text import from_json
@@ -30,6 +30,8 @@ def write(bundle: Bundle, path: Path) -> None:
     (path / "tokenizer.json").rename(path / "ostinato_tokenizer.json")
     code = (Path(__file__).parent / "files" / _CODE).read_text("utf-8")
     (path / _CODE).write_text(code, "utf-8")
+    if PROBE in bundle.files:
+        (path / PROBE).write_bytes(bundle.files[PROBE].tobytes())
     fast = _fast_tokenizer(bundle)
     documents = {
         "config.json": _config(bundle),
@@ -148,5 +150,13 @@ def restore(folder: Path, out: Path) -> None:
         raise BundleError(f"{folder} is not a Hugging Face folder that ostinato exported: {why}") from None
     card, _, _ = (folder / "README.md").read_text("utf-8").partition("\n```python")
     card = card.split("---\n", 2)[-1].rstrip() + "\n"
+    probe = folder / PROBE
     values = {key: value for key, value in config.items() if key != "format"}
-    write_bundle(out, config=values, tokenizer=tokenizer, tensors={n: tensors[n] for n in names}, card=card)
+    write_bundle(
+        out,
+        config=values,
+        tokenizer=tokenizer,
+        tensors={n: tensors[n] for n in names},
+        card=card,
+        extra={PROBE: probe.read_bytes()} if probe.is_file() else {},
+    )

@@ -1,13 +1,17 @@
 """The choice between the implementations of a recurrent language model: compiled kernels, or their NumPy twin."""
 
+import dataclasses
 import os
 from collections.abc import Mapping
 
+from ostinato import cells
 from ostinato.errors import UsageError
+from ostinato.kernels.claims import claims
 from ostinato.kernels.load import NUMPY, Kernels, choose_isa
 from ostinato.kernels.native import NativeRecurrent
 from ostinato.kernels.shape import CELLS, PRECISIONS, Array, FloatArray, IdArray, Recurrent, Shape
 from ostinato.kernels.twin import NumpyRecurrent
+from ostinato.kernels.written import WrittenRecurrent
 
 __all__ = ["CELLS", "PRECISIONS", "Array", "FloatArray", "IdArray", "Recurrent", "Shape", "build", "default_threads"]
 
@@ -46,6 +50,11 @@ def build(
     if threads is None:
         threads = default_threads(shape, precision)
     kernels = choose_isa(isa)
+    if not claims(cells.CELLS[shape.cell]):
+        why = f"the cell {shape.cell} is computed as it is written, in NumPy"
+        return WrittenRecurrent(shape, tensors, precision), dataclasses.replace(
+            kernels, isa=NUMPY, why=why, library=None
+        )
     if kernels.isa == NUMPY:
         return NumpyRecurrent(shape, tensors, precision), kernels
     return NativeRecurrent(shape, tensors, precision, kernels.isa, threads), kernels

@@ -7,6 +7,7 @@ embedding's size, H the hidden size, V the vocabulary's:
     recurrent.weight_ih_l{k}               (G H, E)      k = 0; (G H, V) with one-hot input; (G H, H) for k > 0
     recurrent.weight_hh_l{k}               (G H, H)
     recurrent.bias_ih_l{k}, .bias_hh_l{k}  (G H,)
+    recurrent.{vector}_l{k}                (H,)          for each of the vectors that a cell of a user's own has
     projection.weight                      (E, H)        only if tied and E != H
     head.weight                            (V, H)        not if tied: the embedding's weights are used
     head.bias                              (V,)
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ostinato import cells
 from ostinato.errors import BundleError
 
 Array = npt.NDArray[Any]
@@ -25,6 +27,7 @@ FloatArray = npt.NDArray[np.float32]
 IdArray = npt.NDArray[np.uint32]
 
 CELLS = ("rnn", "rnn-relu", "gru", "lstm")
+"""The cells that the kernels have, by their numbers in the C interface."""
 PRECISIONS = ("fp32", "int8")
 
 TABLE_BYTES = 16 << 20
@@ -45,12 +48,12 @@ class Shape:
     @property
     def gates(self) -> int:
         """G, the gates of the cell."""
-        return {"rnn": 1, "rnn-relu": 1, "gru": 3, "lstm": 4}[self.cell]
+        return cells.CELLS[self.cell].gates
 
     @property
     def states(self) -> int:
-        """Arrays of a state: h of every layer, then c of every layer (LSTM)."""
-        return self.layers * (2 if self.cell == "lstm" else 1)
+        """Arrays of a state: h of every layer, then c of every layer (LSTM), and so on for every part of the cell."""
+        return self.layers * len(cells.CELLS[self.cell].parts)
 
     def sizes(self) -> dict[str, int]:
         """The dimensions that `gateway` checks arrays against, by their letters."""
@@ -62,6 +65,7 @@ class Shape:
         shapes: dict[str, tuple[int, ...]] = {}
         for k in range(self.layers):
             shapes[f"recurrent.bias_ih_l{k}"] = shapes[f"recurrent.bias_hh_l{k}"] = (rows,)
+            shapes |= {f"recurrent.{vector}_l{k}": (hidden,) for vector in cells.CELLS[self.cell].vectors}
         shapes["head.bias"] = (self.vocabulary_size,)
         for k in range(self.layers):
             inputs = hidden if k > 0 else embedding or self.vocabulary_size

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from ostinato.cells import CellWeights
 from ostinato.errors import BundleError
 from ostinato.kernels import gateway
 from ostinato.kernels.shape import Array, FloatArray, IdArray, Shape, check_tensor
@@ -28,16 +29,20 @@ class NumpyRecurrent:
                 )
             taken[name] = tensor
         int8 = precision == "int8"
+        self._take_layers(shape, taken, int8)
+        self._projection = _Matrix(taken["projection.weight"], int8) if "projection.weight" in taken else None
+        self._head = _Matrix(taken["embedding.weight" if shape.tied else "head.weight"], int8)
+        self._head_bias = taken["head.bias"]
+        self._embedding = self._head.values() if shape.tied else taken.get("embedding.weight")
+
+    def _take_layers(self, shape: Shape, taken: Mapping[str, FloatArray], int8: bool) -> None:
+        """Keep the weights of the recurrent layers."""
         one_hot = shape.embedding_size == 0
         layers = range(shape.layers)
         self._recurrent = [_Matrix(taken[f"recurrent.weight_hh_l{k}"], int8) for k in layers]
         self._input = [_Matrix(taken[f"recurrent.weight_ih_l{k}"], int8 and not (one_hot and k == 0)) for k in layers]
         self._bias = [taken[f"recurrent.bias_ih_l{k}"] for k in layers]
         self._recurrent_bias = [taken[f"recurrent.bias_hh_l{k}"] for k in layers]
-        self._projection = _Matrix(taken["projection.weight"], int8) if "projection.weight" in taken else None
-        self._head = _Matrix(taken["embedding.weight" if shape.tied else "head.weight"], int8)
-        self._head_bias = taken["head.bias"]
-        self._embedding = self._head.values() if shape.tied else taken.get("embedding.weight")
 
     def step(self, ids: IdArray, state: FloatArray, logits: bool = True) -> tuple[FloatArray, FloatArray]:
         """See `shape.Recurrent.step`."""
@@ -85,16 +90,34 @@ class NumpyRecurrent:
             h, hidden = after[k], np.empty((steps, rows, shape.hidden_size), np.float32)
             for t in range(steps):
                 gh = self._recurrent[k](h) + self._recurrent_bias[k]
-                if shape.cell == "lstm":
-                    h = hidden[t] = _lstm(products[t], gh, after[shape.layers + k])
-                elif shape.cell == "gru":
-                    h = hidden[t] = _gru(products[t], gh, h)
-                else:
-                    total = products[t] + gh
-                    h = hidden[t] = np.tanh(total) if shape.cell == "rnn" else np.maximum(total, 0)
+                c = after[shape.layers + k] if shape.cell == "lstm" else None
+                h = hidden[t] = _next_h(shape.cell, products[t], gh, h, c)
             after[k] = h
             x = hidden.reshape(steps * rows, -1)
         return x.reshape(steps, rows, -1), after
+
+
+def one_step(cell: str, x: Array, state: tuple[Array, ...], weights: CellWeights) -> tuple[Array, ...]:
+    """One step of a cell by its name, as the kernels compute it, in the precision of the arrays.
+
+    The last part of `state` is changed in place.
+    """
+    W_ih, W_hh, b_ih, b_hh = weights
+    h, *rest = state
+    c = rest[0] if rest else None
+    new = _next_h(cell, x @ W_ih.T + b_ih, h @ W_hh.T + b_hh, h, c)
+    return (new,) if c is None else (new, c)
+
+
+def _next_h(cell: str, gx: FloatArray, gh: FloatArray, h: FloatArray, c: FloatArray | None) -> FloatArray:
+    """The new h from the products of input and state, biases included; an LSTM's c is changed in place."""
+    if c is not None:
+        return _lstm(gx, gh, c)
+    if cell == "gru":
+        return _gru(gx, gh, h)
+    total = gx + gh
+    new: FloatArray = np.tanh(total) if cell == "rnn" else np.maximum(total, 0)
+    return new
 
 
 def _sigmoid(x: FloatArray) -> FloatArray:

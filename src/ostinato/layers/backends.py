@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ostinato.cells import Cell, CellWeights
 from ostinato.errors import UsageError
+from ostinato.kernels.claims import claims
 from ostinato.layers import native, reference, torch_backend
 
 
@@ -60,8 +61,11 @@ _TORCH = Backend("torch", torch_backend.run, torch_backend.run_stack)
 def select_backend(name: str, cell: Cell, x: Tensor, *, hidden_size: int) -> Backend:
     """The backend called `name` for a layer of `cell` that is given `x`, (T, B, ...).
 
-    Raises UsageError for an unknown name, and for `native` where its kernels are not installed.
+    Raises UsageError for an unknown name, for one that does not compute the cell's equation, and for `native` where its
+    kernels are not installed.
     """
+    if name in ("torch", "native") and not claims(cell):
+        raise UsageError(f"backend {name!r} does not compute the cell {cell.name!r}: use backend 'auto' or 'reference'")
     if name == "auto":
         name = choose(cell, x, hidden_size=hidden_size)
     if name == "reference":
@@ -76,10 +80,11 @@ def select_backend(name: str, cell: Cell, x: Tensor, *, hidden_size: int) -> Bac
 def choose(cell: Cell, x: Tensor, *, hidden_size: int) -> str:
     """What `auto` means for this work: the name of the backend expected to be fastest.
 
-    A single step on a CPU goes through the cell itself: the fused operators reorder their weights on every call. The
-    rest was measured (docs/decisions/072): our kernels where they are faster than torch's, torch elsewhere.
+    A single step on a CPU goes through the cell itself: the fused operators reorder their weights on every call. So
+    does a cell that no other backend has. The rest was measured (docs/decisions/072): our kernels where they are faster
+    than torch's, torch elsewhere.
     """
-    if x.device.type == "cpu" and len(x) == 1:
+    if (x.device.type == "cpu" and len(x) == 1) or not claims(cell):
         return "reference"
     return "native" if native.is_faster(x) else "torch"
 

@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from ostinato.cells import CELLS, Cell, CellWeights
+from ostinato.cells import BUILT_IN, CELLS, Cell, CellWeights
 from ostinato.errors import UsageError
-from ostinato.layers import torch_backend
+from ostinato.kernels.claims import claims
+from ostinato.layers import reference, torch_backend
 from ostinato.layers.backends import BACKENDS, select_backend
 from ostinato.layers.dropout import dropout, weight_drop
 
-RecurrentState: TypeAlias = Tensor | tuple[Tensor, Tensor]
-"""h, or (h, c) for an LSTM: (layers·D, B, H) each, D the number of directions."""
+RecurrentState: TypeAlias = Tensor | tuple[Tensor, ...]
+"""h, or a tuple where the cell has several parts, (h, c) for an LSTM: (layers·D, B, H) each, D directions."""
 
 _MODES = {"rnn": "RNN_TANH", "rnn-relu": "RNN_RELU", "gru": "GRU", "lstm": "LSTM"}
 
@@ -50,10 +51,13 @@ class Recurrent(torch.nn.RNNBase):
             raise UsageError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
         if not 0 <= weight_drop < 1:
             raise UsageError(f"weight_drop must be at least 0 and below 1, got {weight_drop}")
+        if cell not in CELLS:
+            raise UsageError(f"cell must be one of {', '.join(CELLS)}, got {cell!r}")
+        own = cell not in BUILT_IN
         try:
             super().__init__(
-                _MODES[cell], input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
-                device=device, dtype=dtype,
+                _MODES.get(cell, "RNN_TANH"), input_size, hidden_size, num_layers, bias, batch_first, dropout,
+                bidirectional, device=device, dtype=dtype,
             )  # fmt: skip
         except (TypeError, ValueError) as error:
             raise UsageError(str(error)) from None
@@ -61,6 +65,28 @@ class Recurrent(torch.nn.RNNBase):
         self.backend = backend
         self.weight_drop = weight_drop
         self.locked_dropout = locked_dropout
+        self._vectors: list[tuple[str, ...]] = []
+        if own:
+            self._make_parameters(bias, device, dtype)
+
+    def _make_parameters(self, bias: bool, device: Any, dtype: torch.dtype | None) -> None:
+        """Those of a cell that torch.nn does not have, in the same layout, with the same first values."""
+        G, H = self.cell.gates, self.hidden_size
+        for names in self._all_weights:
+            sizes = [(G * H, getattr(self, names[0]).shape[1]), (G * H, H), *([(G * H,)] * 2 if bias else [])]
+            for name, size in zip(names, sizes, strict=True):
+                setattr(self, name, torch.nn.Parameter(torch.empty(size, device=device, dtype=dtype)))
+            suffix = names[0].removeprefix("weight_ih")
+            vectors = tuple(f"{vector}{suffix}" for vector in self.cell.vectors)
+            for name in vectors:
+                setattr(self, name, torch.nn.Parameter(torch.empty(H, device=device, dtype=dtype)))
+            self._vectors.append(vectors)
+        self.reset_parameters()
+
+    def flatten_parameters(self) -> None:
+        """One piece of memory for cuDNN, which has only the cells of torch.nn."""
+        if getattr(self, "cell", None) is None or self.cell.name in _MODES:
+            super().flatten_parameters()
 
     def forward(
         self, input: Tensor | PackedSequence, state: RecurrentState | None = None
@@ -99,7 +125,12 @@ class Recurrent(torch.nn.RNNBase):
             if layer:
                 x = dropout(x, p, locked=self.locked_dropout)
             rows = slice(layer * directions, (layer + 1) * directions)
-            x, last = backend.run(self.cell, x, tuple(part[rows] for part in state), weights[rows])
+            given = self.cell, x, tuple(part[rows] for part in state), weights[rows]
+            if self.cell.vectors:  # which only the reference has
+                own = [[getattr(self, name) for name in names] for names in self._vectors[rows]]
+                x, last = reference.run(*given, own)
+            else:
+                x, last = backend.run(*given)
             lasts.append(last)
         return x, lasts[0] if len(lasts) == 1 else tuple(torch.cat(parts) for parts in zip(*lasts, strict=True))
 
@@ -107,10 +138,10 @@ class Recurrent(torch.nn.RNNBase):
         self, input: PackedSequence, state: RecurrentState | None
     ) -> tuple[PackedSequence, RecurrentState]:
         p = self._dropout_between()
-        if self.backend not in ("auto", "torch") or (p and self.locked_dropout):
+        if self.backend not in ("auto", "torch") or (p and self.locked_dropout) or not claims(self.cell):
             raise UsageError(
-                "a PackedSequence needs backend 'torch' and no locked dropout between layers: pad it with "
-                "torch.nn.utils.rnn.pad_packed_sequence"
+                "a PackedSequence needs backend 'torch', one of its cells, and no locked dropout between layers: pad "
+                "it with torch.nn.utils.rnn.pad_packed_sequence"
             )
         data, batch_sizes, order, inverse = input
         parts = self._parts(data, state, int(batch_sizes[0]), True)
@@ -176,7 +207,7 @@ class Recurrent(torch.nn.RNNBase):
             raise UsageError(f"{what} must be {dtype} like the parameters, got {tensor.dtype}")
 
     def _joined(self, parts: tuple[Tensor, ...]) -> RecurrentState:
-        return (parts[0], parts[1]) if len(parts) == 2 else parts[0]
+        return parts if len(parts) > 1 else parts[0]
 
 
 class RNN(Recurrent):

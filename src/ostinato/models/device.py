@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
+from ostinato.cells import BUILT_IN
 from ostinato.errors import UsageError
 from ostinato.settings import PRECISIONS
 
@@ -71,7 +72,7 @@ def _bf16_pays_on_cpu(cell: str, hidden_size: int) -> bool:
     2.06, 1.87; GRU 0.64, 0.76, 1.05, 1.48; RNN 0.59, 0.71, 1.00, 1.44. The LSTM is one oneDNN operator, while the
     others pay for conversions at each time step.
     """
-    return cell == "lstm" or hidden_size >= 256
+    return cell == "lstm" or (cell in BUILT_IN and hidden_size >= 256)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ostinato.cells import CELLS
 from ostinato.errors import SettingsError
 from ostinato.layers import Recurrent, RecurrentState, dropout, initialise
 from ostinato.models.classifier import IGNORED
@@ -51,7 +52,7 @@ class EncoderDecoder(SavedModule):
             raise SettingsError("an encoder-decoder needs an embedding, got model.embedding_size=0: set it above 0")
         assert H is not None
         self.settings, self.vocabulary_size, self.attention = settings, vocabulary_size, attention
-        self._parts = 2 if settings.cell == "lstm" else 1
+        self._parts = len(CELLS[settings.cell].parts)
         self.bridge = torch.nn.Linear(M, self._parts * settings.layers * H)
         self.decoder = Recurrent(
             settings.cell, E, H, settings.layers, backend=settings.backend, weight_drop=settings.weight_drop or 0.0,
@@ -72,7 +73,7 @@ class EncoderDecoder(SavedModule):
         parts = torch.tanh(self.bridge(summary)).to(self.head.bias.dtype)
         parts = parts.view(len(source), self._parts, self.settings.layers, -1).permute(1, 2, 0, 3).contiguous()
         padding = torch.arange(source.shape[1], device=source.device) >= lengths[:, None]
-        return Memory(vectors, padding, (parts[0], parts[1]) if self._parts == 2 else parts[0])
+        return Memory(vectors, padding, tuple(parts) if self._parts > 1 else parts[0])
 
     def features(self, ids: Tensor, memory: Memory, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
         """What the head multiplies, (B, U, F), after each of the target ids (B, U), and the new state."""
@@ -128,4 +129,4 @@ def select_state(state: RecurrentState, rows: Tensor) -> RecurrentState:
     """The given rows of a decoder's state."""
     if isinstance(state, Tensor):
         return state[:, rows]
-    return state[0][:, rows], state[1][:, rows]
+    return tuple(part[:, rows] for part in state)

@@ -115,7 +115,7 @@ class LanguageModel(SavedModule):
         dtype = self.head.bias.dtype
         if isinstance(state, Tensor):
             return state.to(dtype)
-        return state[0].to(dtype), state[1].to(dtype)
+        return tuple(part.to(dtype) for part in state)
 
     @property
     def output_weight(self) -> Tensor:
@@ -123,14 +123,15 @@ class LanguageModel(SavedModule):
         return self.get_parameter("embedding.weight") if self.head.weight is None else self.head.weight
 
     def initial_state(self, batch: int) -> RecurrentState:
-        """Zeros for `batch` rows, (layers, B, H): h, or (h, c) for an LSTM."""
+        """Zeros for `batch` rows, (layers, B, H): h, or a tuple of the cell's parts, (h, c) for an LSTM."""
         zeros = self.head.bias.new_zeros(self.settings.layers, batch, self.recurrent.hidden_size)
-        return (zeros, zeros.clone()) if self.settings.cell == "lstm" else zeros
+        parts = self.recurrent.cell.parts
+        return tuple(zeros.clone() for _ in parts) if len(parts) > 1 else zeros
 
     @staticmethod
     def detach(state: RecurrentState) -> RecurrentState:
         """The state as a constant: gradients stop there (truncated back-propagation through time)."""
-        return state.detach() if isinstance(state, Tensor) else (state[0].detach(), state[1].detach())
+        return state.detach() if isinstance(state, Tensor) else tuple(part.detach() for part in state)
 
 
 def _resolved(settings: ModelSettings) -> tuple[int, int, float]:

@@ -16,8 +16,8 @@ from ostinato.models.language_model import LanguageModel
 from ostinato.models.loss import target_log_probabilities
 from ostinato.protocols import END_OF_DOCUMENT, Floats, Ids
 
-StepState: TypeAlias = NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.float32]]
-"""h, or (h, c) for an LSTM: (layers, batch, H) each."""
+StepState: TypeAlias = NDArray[np.float32] | tuple[NDArray[np.float32], ...]
+"""h, or (h, c) for an LSTM: (layers, batch, H) each. A tuple where the cell has several parts."""
 
 TOKENS_AT_ONCE = 4096
 """Tokens per call of the recurrent layers while scoring."""
@@ -51,7 +51,7 @@ class TorchStepModel:
 
     def select(self, state: StepState, rows: NDArray[np.intp]) -> StepState:
         if isinstance(state, tuple):
-            return state[0][:, rows], state[1][:, rows]
+            return tuple(part[:, rows] for part in state)
         return state[:, rows]
 
     def score(self, ids: Ids) -> NDArray[np.float64]:
@@ -119,7 +119,7 @@ class TorchStepModel:
 
     def _to_tensors(self, state: StepState) -> RecurrentState:
         if isinstance(state, tuple):
-            return torch.from_numpy(state[0]).to(self._device), torch.from_numpy(state[1]).to(self._device)
+            return tuple(torch.from_numpy(part).to(self._device) for part in state)
         return torch.from_numpy(state).to(self._device)
 
 
@@ -139,7 +139,7 @@ def _parts(state: RecurrentState) -> tuple[Tensor, ...]:
 def _to_arrays(state: RecurrentState) -> StepState:
     if isinstance(state, Tensor):
         return state.cpu().numpy()
-    return state[0].cpu().numpy(), state[1].cpu().numpy()
+    return tuple(part.cpu().numpy() for part in state)
 
 
 @contextmanager

@@ -64,6 +64,16 @@ class TaskModel(ABC, Generic[M]):
     def scores(self, predictions: Sequence[Any], targets: Sequence[Any]) -> dict[str, float]:
         """How good predictions are, by the name of the measure."""
 
+    def probe_records(self) -> list[tuple[Any, Any]]:
+        """Records that depend on nothing but the shape of the model: their losses are kept with it (`bundle.probe`)."""
+        return []
+
+    def probe_losses(self) -> list[float]:
+        """The loss of each of `probe_records` alone."""
+        with self.evaluating():
+            batches = [self.batch([self.example(*record)]) for record in self.probe_records()]
+            return [float(self.network.loss(*self.tensors(batch))[0]) for batch in batches]
+
     def line(self, prediction: Any) -> str:
         """A prediction as one line of text."""
         return str(prediction)

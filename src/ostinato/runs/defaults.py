@@ -6,6 +6,7 @@ The figures behind the rules are in docs/decisions/002-default-recipe.md.
 import math
 from dataclasses import dataclass
 
+from ostinato.cells import CELLS
 from ostinato.settings import Recipe, ResolvedRecipe, TrainingSettings, decide
 
 DEFAULT_MINUTES = 3.0
@@ -122,7 +123,7 @@ def _hidden_size(
 def _operations(recipe: Recipe, size: CorpusSize, embedding: int, softmax: int, hidden: int) -> float:
     """Of a pass over the training text, forward and backward: six a weight and token."""
     m = recipe.model
-    gates = {"lstm": 4, "gru": 3}.get(m.cell, 1)
+    gates = CELLS[m.cell].gates
     recurrent = gates * hidden * (hidden + (embedding or size.vocabulary_size) + 2 * hidden * (m.layers - 1))
     head = softmax * embedding + hidden * embedding if m.tied else softmax * hidden
     return 6.0 * (recurrent + head) * size.train_tokens

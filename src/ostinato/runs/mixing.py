@@ -42,7 +42,7 @@ class MixingTask(CountsTask):
         save_counts(
             run.out / "model", corpus, settled.recipe.name, seconds, evaluation, (*corpus.notes, *notes),
             kind="context-mixing", settings=model.settings, tensors=tensors,
-            title="A context-mixing model", line=line,
+            title="A context-mixing model", line=line, model=model,
         )  # fmt: skip
         figures = {"seconds": round(seconds, 2), "parameters": model.parameter_count, "megabytes": round(size, 1)}
         return Result(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ostinato.bundle import write_bundle
+from ostinato.bundle import Probe, write_bundle
 from ostinato.evaluation import Evaluation, baselines, evaluate, figure
 from ostinato.ngram import NgramModel, fit_ngram, unseen_note
 from ostinato.protocols import StepModel
@@ -115,6 +115,7 @@ def save_ngram(
     save_counts(
         folder, corpus, recipe, seconds, evaluation, notes,
         kind="ngram", settings=s, tensors=model.arrays, title="An n-gram model", line=line,
+        model=model,
     )  # fmt: skip
 
 
@@ -131,8 +132,9 @@ def save_counts(
     tensors: Mapping[str, npt.NDArray[Any]],
     title: str,
     line: str,
+    model: StepModel,
 ) -> None:
-    """Write the bundle of a model that was counted; its card begins with `title` and describes it in a `line`.
+    """Write the bundle of `model`, which was counted; its card begins with `title` and describes it in a `line`.
 
     Raises BundleError.
     """
@@ -159,6 +161,7 @@ def save_counts(
         write_bundle(
             folder, config=config, tokenizer=corpus.tokenizer, tensors=tensors, card="\n".join(card) + "\n",
             extra=words_file(corpus.train.ids, corpus.tokenizer, backward=corpus.settings.direction == "backward"),
+            probe=Probe.of(model),
         )  # fmt: skip
 
 

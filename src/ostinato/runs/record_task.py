@@ -1,5 +1,6 @@
 """What all tasks have in common that learn from records; and their models, from a saved bundle."""
 
+import copy
 import dataclasses
 import math
 from abc import abstractmethod
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from ostinato.bundle import Bundle
+from ostinato.bundle import Bundle, Probe, compare_outputs, rounded
 from ostinato.errors import BundleError, OstinatoError, SettingsError
 from ostinato.models.task_models import TaskModel
 from ostinato.runs.finding import named_task
@@ -205,6 +206,13 @@ class RecordWriter(ModelWriter):
         self.heldout_targets = data.heldout_targets()
         self.baseline = task.baseline(model, data) if len(data.heldout) else {}
 
+    def probe(self) -> Probe:
+        """The losses of a few records, computed in float32 on the CPU."""
+        on_cpu = next(self.model.network.parameters()).device.type == "cpu"
+        model = self.model if on_cpu else copy.deepcopy(self.model)
+        model.network.cpu()
+        return Probe([], rounded([model.probe_losses()]))
+
     def tables(self) -> dict[str, Any]:
         """Kind, task and records."""
         return {
@@ -283,4 +291,6 @@ def load_task_model(bundle: Bundle) -> TaskModel[Any]:
         raise BundleError(f"{where} does not describe a task's model ({what})") from None
     loaded.network.load_tensors(bundle.tensors)
     loaded.network.eval()
+    if (probe := bundle.probe) is not None:
+        compare_outputs(bundle, probe, rounded([loaded.probe_losses()]), "loss")
     return loaded

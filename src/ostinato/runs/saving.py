@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.bundle import write_bundle
+from ostinato.bundle import Probe, write_bundle
+from ostinato.cells import cell_file
 from ostinato.evaluation import perplexity
 from ostinato.models.saved import SavedModule
 from ostinato.runs.progress import duration
@@ -28,13 +29,13 @@ class ModelWriter(Observer, ABC):
 
     def __init__(self, folder: Path, module: SavedModule, recipe: ResolvedRecipe, tokenizer: BaseTokenizer) -> None:
         self.folder, self.module, self.recipe, self.tokenizer = folder, module, recipe, tokenizer
-        self._best: tuple[Row, dict[str, NDArray[np.float32]]] | None = None
+        self._best: tuple[Row, dict[str, NDArray[np.float32]], Probe | None] | None = None
 
     def evaluated(self, row: Row, best: bool) -> None:
         """Save the weights now in the model, if they are the best. Raises BundleError; the old ones then stay."""
         if best:
             with activity("saving the model"):
-                self._best = row, self.module.save_tensors()
+                self._best = row, self.module.save_tensors(), self.probe()
                 self._save(*self._best, finished=False)
 
     def finished(self) -> None:
@@ -43,13 +44,18 @@ class ModelWriter(Observer, ABC):
             with activity("measuring int8 weights, saving the model"):
                 self._save(*self._best, finished=True)
 
-    def _save(self, row: Row, tensors: dict[str, NDArray[np.float32]], *, finished: bool) -> None:
+    def probe(self) -> Probe | None:
+        """What the module computes with the weights that it has."""
+        return None
+
+    def _save(self, row: Row, tensors: dict[str, NDArray[np.float32]], probe: Probe | None, *, finished: bool) -> None:
         evaluation = self.evaluation(row)
         config = {
             **self.tables(),
             "model": {**dataclasses.asdict(self.recipe.model), "vocabulary_size": self.tokenizer.vocabulary_size},
             "training": self._training(row),
             "evaluation": evaluation,
+            **({} if (file := cell_file(self.recipe.model.cell)) is None else {"cell_file": file}),
         }
         card = self.card(row, evaluation)
         measured, line = self.measured(config, tensors) if finished else ({}, "")
@@ -60,6 +66,7 @@ class ModelWriter(Observer, ABC):
             tensors=tensors,
             card="\n".join([*card, *(["", line] if line else [])]) + "\n",
             extra=self.extra,
+            probe=probe,
         )
 
     @abstractmethod

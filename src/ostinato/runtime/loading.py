@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ostinato.bundle import AnyConfig, Bundle, MixtureConfig, model_config, read_bundle
+from ostinato.bundle import AnyConfig, Bundle, MixtureConfig, check_probe, model_config, read_bundle
 from ostinato.errors import BundleError, UsageError
 from ostinato.protocols import StepModel
 from ostinato.runtime.recurrent import load_recurrent
@@ -20,12 +20,15 @@ def load(
 
     precision: fp32, or int8 for the weights of recurrent models. isa: the kernels (None: as OSTINATO_ISA says, or the
     best there are). threads: how many share a token's work at most (None: as many as pay). Raises BundleError for
-    what is damaged or unknown, UsageError for a choice that cannot be had.
+    what is damaged or unknown, or computes other outputs than when it was saved, UsageError for a choice that cannot
+    be had.
     """
     bundle = source if isinstance(source, Bundle) else read_bundle(Path(source))
     loader = _LOADERS.get(bundle.kind)
     if loader is not None:
-        return loader(bundle, _Choice(precision, isa, threads))
+        model = loader(bundle, _Choice(precision, isa, threads))
+        check_probe(bundle, model, precision)
+        return model
     if bundle.kind == "task":
         raise BundleError(
             f"{bundle.path} holds no language model but one to {bundle.config.get('task', {}).get('name')}: "

@@ -42,6 +42,11 @@ class ClassifyModel(TaskModel[Classifier]):
     def targets(self, batch: Sequence[Any]) -> int:
         return len(batch[2])
 
+    def probe_records(self) -> list[tuple[Any, Any]]:
+        width = self.network.encoder.features
+        value = np.linspace(-1, 1, 4 * width, dtype=np.float32).reshape(4, width) if width else "abc"
+        return [(value, self.labels[0]), (value, self.labels[-1])]
+
     def _outputs(self, tensors: Sequence[Tensor], inputs: Sequence[Any]) -> list[Any]:
         return [self.labels[k] for k in self.network(*tensors).argmax(-1).tolist()]
 

@@ -39,6 +39,9 @@ class ForecastModel(TaskModel[Forecaster]):
     def targets(self, batch: Sequence[Any]) -> int:
         return int(batch[1].size)
 
+    def probe_records(self) -> list[tuple[Any, Any]]:
+        return [(np.linspace(1, 2, self.task.history), np.linspace(2, 1, self.task.horizon))]
+
     def _outputs(self, tensors: Sequence[Tensor], inputs: Sequence[Any]) -> list[Any]:
         return list(self.network(*tensors).double().cpu().numpy())
 

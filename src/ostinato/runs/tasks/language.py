@@ -1,5 +1,6 @@
 """The language model of a text: what is read, how "auto" is decided, what is built, measured and said of it."""
 
+import copy
 import dataclasses
 import math
 import time
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from ostinato.batching import Minibatches, minibatches
-from ostinato.bundle import Bundle
+from ostinato.bundle import Bundle, Probe
 from ostinato.evaluation import Evaluation, baselines, figure
 from ostinato.layers import start_output_bias
 from ostinato.layers.native import instruction_set
@@ -236,6 +237,11 @@ class LanguageWriter(ModelWriter):
             }
         if line is not None:
             self.baselines[SPLIT] = line.evaluation
+
+    def probe(self) -> Probe:
+        """The scores of a few texts, computed in float32 on the CPU as the network computes them."""
+        model = self.model if self.model.head.bias.device.type == "cpu" else copy.deepcopy(self.model).cpu()
+        return Probe.of(TorchStepModel(model))
 
     def token_scores(self, tensors: Mapping[str, Any]) -> npt.NDArray[np.float64]:
         """ln P of each held-out token, (T,), under these weights, which the network keeps."""

@@ -36,6 +36,9 @@ class TagModel(TaskModel[Tagger]):
     def targets(self, batch: Sequence[Any]) -> int:
         return int((batch[2] != IGNORED).sum())
 
+    def probe_records(self) -> list[tuple[Any, Any]]:
+        return [(["a", "b", "c"], [label] * 3) for label in (self.labels[0], self.labels[-1])]
+
     def _outputs(self, tensors: Sequence[Tensor], inputs: Sequence[Any]) -> list[Any]:
         ids, lengths, ends = tensors
         best = self.network(ids, lengths).argmax(-1).cpu().numpy()

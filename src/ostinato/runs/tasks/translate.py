@@ -41,6 +41,9 @@ class TranslateModel(TaskModel[EncoderDecoder]):
     def targets(self, batch: Sequence[Any]) -> int:
         return int((batch[3] != IGNORED).sum())
 
+    def probe_records(self) -> list[tuple[Any, Any]]:
+        return [("abc", "cba"), ("b", "a")]
+
     def _outputs(self, tensors: Sequence[Tensor], inputs: Sequence[Any]) -> list[Any]:
         source, lengths = tensors
         if self.task.beam == 1:
