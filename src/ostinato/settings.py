@@ -21,7 +21,7 @@ from ostinato.encodings import read_user_text
 from ostinato.errors import BundleError, SettingsError, TextError
 
 TOKENIZERS = ("character", "word", "byte", "whitespace")
-CELLS = cells.CELLS.keys()
+CELLS = cells.NAMES
 """Every cell that there is now: also those that were registered since."""
 OWN_CELL = "; if it is a cell of your own, name its file with --cell-file"
 BACKENDS = ("auto", "reference", "torch", "native")
@@ -61,6 +61,8 @@ def _allowed_types(annotation: Any) -> tuple[type, ...]:
 def _check(section: str, setting: "dataclasses.Field[Any]", annotation: Any, value: Any, where: str) -> Any:
     """`value` as the field's type, or SettingsError with what was given and what is allowed."""
     where = f"{where}: " if where else ""
+    if annotation == _FILES:
+        return _files(f"{where}{section}.{setting.name}", value)
     kinds, limits = _allowed_types(annotation), setting.metadata
     if value == "auto" and type(None) in kinds:
         return None
@@ -81,6 +83,17 @@ def _check(section: str, setting: "dataclasses.Field[Any]", annotation: Any, val
         bounds = f"at least {number(low)}" if high is None else f"between {number(low)} and {number(high)}"
         raise SettingsError(f"{where}{name} must be {bounds}, got {_shown(value)}")
     return value
+
+
+_FILES = tuple[str, ...]
+
+
+def _files(name: str, value: Any) -> tuple[str, ...]:
+    """Names of files, from a text or a list of texts. Raises SettingsError."""
+    given = (value,) if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(file, str) and file for file in given):
+        raise SettingsError(f"{name} must be the name of a file or a list of such names, got {_shown(value)}")
+    return tuple(given)
 
 
 def number(value: float | None) -> str:
@@ -139,6 +152,10 @@ class TextSettings(_Checked):
     direction: str = _setting("forward", "reading direction", among=("forward", "backward"))
     heldout: float = _setting(0.1, "share of the text held out for evaluation", low=0.0, high=0.5)
     field: str = _setting("text", "field with the text, in files of JSON lines (.jsonl)")
+    heldout_files: tuple[str, ...] = _setting(
+        (), "files held out to choose the model by, in place of a share of the text (--heldout)"
+    )
+    test_files: tuple[str, ...] = _setting((), "files that the chosen model alone is measured on, at the end (--test)")
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def _by_hand(name, x, state, weights):
 
 
 def test_cells_are_those_of_the_settings():
-    assert tuple(CELLS) == tuple(settings.CELLS) == BUILT_IN
+    assert tuple(CELLS) == settings.CELLS == BUILT_IN
 
 
 @pytest.mark.parametrize("name", CELLS)

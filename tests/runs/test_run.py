@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import signal
 import sys
@@ -68,7 +69,7 @@ def test_the_saved_model_is_the_best_one_and_its_figure_is_true(verses, tmp_path
     model.load_tensors(bundle.tensors)
     corpus = open_corpus(tmp_path / "text")
     exact = -TorchStepModel(model).score(corpus.heldout.ids).mean()
-    best = min(row["heldout_loss"] for row in read_metrics(tmp_path / "metrics.jsonl"))
+    best = min(row["heldout_loss"] or math.inf for row in read_metrics(tmp_path / "metrics.jsonl"))
     assert bundle.config["evaluation"]["held-out"]["nats_per_token"] == pytest.approx(best)
     assert exact == pytest.approx(best, abs=1e-4)
     assert bundle.config["evaluation"]["held-out"]["tokens"] == corpus.heldout.tokens
@@ -191,7 +192,7 @@ def test_a_run_that_ends_with_an_epoch_says_its_training_loss(verses, tmp_path):
     )
     result = running.train([str(verses)], out=tmp_path, recipe=chosen, progress=False)
     rows = read_metrics(tmp_path / "metrics.jsonl")
-    assert len(rows) == 2
+    assert rows[-1]["step"] == result.position.step
     assert all(row["train_loss"] > 0 for row in rows)
     assert result.position.best_step == result.position.step
 

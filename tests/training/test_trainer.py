@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -37,9 +38,33 @@ def test_rows_say_what_was_measured(tmp_path):
     exact = -TorchStepModel(t.model).score(HELDOUT).mean()
     assert rows[1].heldout_loss == pytest.approx(exact, abs=1e-5)
     written = read_metrics(tmp_path / "metrics.jsonl")
-    assert [set(row) for row in written] == [{
+    assert all(set(row) == {
         "step", "epoch", "seconds", "tokens", "train_loss", "heldout_loss", "learning_rate", "tokens_per_second"
-    }] * 2  # fmt: skip
+    } for row in written)  # fmt: skip
+    assert [row["step"] for row in written if row["heldout_loss"] is not None] == [per_epoch, 70]
+
+
+def test_there_are_rows_between_evaluations(tmp_path):
+    watcher = Watcher()
+    trainer(tmp_path, steps=70, evaluate_every=100.0, watcher=watcher).train()
+    written = read_metrics(tmp_path / "metrics.jsonl")
+    assert len(written) >= 20
+    steps = [row["step"] for row in written]
+    assert steps == sorted(set(steps))
+    assert [row["heldout_loss"] is None for row in written] == [True] * (len(written) - 1) + [False]
+    for before, row in pairwise([{"step": 0}, *written[:-1]]):
+        assert row["train_loss"] == pytest.approx(np.mean(watcher.losses[before["step"] : row["step"]]))
+
+
+def test_a_checkpoint_exists_from_the_first_step(tmp_path):
+    steps = []
+
+    class Looks(Watcher):
+        def logged(self, row):
+            steps.append(load_checkpoint(tmp_path / "checkpoint").position.step if row.step > 1 else 0)
+
+    trainer(tmp_path, steps=40, evaluate_every=100.0, watcher=Looks()).train()
+    assert set(steps[1:]) == {1}
 
 
 def test_the_learning_rate_follows_the_schedule(tmp_path):

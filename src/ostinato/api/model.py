@@ -224,7 +224,10 @@ class Model:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """The rows of the run's `metrics.jsonl`, one per evaluation; empty where the run's folder is not known."""
+        """The rows of the run's `metrics.jsonl`; between evaluations the held-out loss is None.
+
+        Empty where the run's folder is not known.
+        """
         path = self.path.parent / "metrics.jsonl"
         if self.path.name != "model" or not path.is_file():
             return []

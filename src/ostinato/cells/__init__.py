@@ -7,12 +7,13 @@ from ostinato.cells.arrays import Array, affine, namespace, relu, sigmoid, split
 from ostinato.cells.elman import elman_relu, elman_tanh
 from ostinato.cells.gru import gru
 from ostinato.cells.lstm import lstm
-from ostinato.cells.registry import BUILT_IN, CELLS, Cell, Step, cell_file, load_cell_file, register
+from ostinato.cells.registry import BUILT_IN, CELLS, NAMES, Cell, Step, cell_file, load_cell_file, register
 from ostinato.cells.weights import CellWeights
 
 __all__ = [
     "BUILT_IN",
     "CELLS",
+    "NAMES",
     "Array",
     "Cell",
     "CellWeights",

@@ -2,11 +2,11 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, overload
 
 from ostinato.cells.arrays import Array
 from ostinato.cells.elman import elman_relu, elman_tanh
@@ -70,6 +70,32 @@ _cells = {
 }
 CELLS: Mapping[str, Cell] = MappingProxyType(_cells)
 """Every cell by its name in settings."""
+
+
+class _Names(Sequence[str]):
+    """The names of all cells there are now, in the order they came."""
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        return tuple(_cells)[index]
+
+    def __len__(self) -> int:
+        return len(_cells)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(_cells) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def __repr__(self) -> str:
+        return repr(tuple(_cells))
+
+
+NAMES: Sequence[str] = _Names()
+"""A live view: also of cells that are registered later."""
 
 _files: dict[str, str] = {}
 """The names of the files that cells were loaded from, by the names of the cells."""

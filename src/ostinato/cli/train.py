@@ -1,6 +1,7 @@
 """`ostinato train TEXT...`"""
 
 import argparse
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -43,6 +44,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--vocabulary", choices=VOCABULARIES, metavar="V",
         help="with --from: join (the model's tokens and the text's, the default) or new (only the text's)",
     )  # fmt: skip
+    parser.add_argument(
+        "--heldout", nargs="+", action="extend", default=[], metavar="FILE",
+        help="choose the model by these files instead of a tenth of TEXT",
+    )  # fmt: skip
+    parser.add_argument(
+        "--test", nargs="+", action="extend", default=[], metavar="FILE",
+        help="measure the chosen model on these files, at the end",
+    )  # fmt: skip
+    several = parser.add_argument_group("several runs", "each in a folder of its own inside DIR, with a table of all")
+    several.add_argument("--seeds", type=int, metavar="N", help="train N times with different seeds: mean ± deviation")
+    several.add_argument(
+        "--sweep", action="append", default=[], metavar="K=A,B",
+        help="train with each of these values: --sweep model.hidden_size=256,512 (give it again for combinations)",
+    )  # fmt: skip
+    several.add_argument("--jobs", type=int, metavar="N", help="runs at a time (default: as many as there are cores)")
+    parser.add_argument(
+        "--report", action="append", default=[], metavar="PROGRAM",
+        help="send the metrics to tensorboard or wandb as well (give it twice for both)",
+    )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in DIR")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in DIR")
     parser.add_argument("--seed", type=int, metavar="N", help="seed for weights, sampling and dropout")
@@ -57,13 +77,19 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     """The recipe that the options describe. Raises SettingsError."""
     task = [f"task.name={args.task}"] if args.task else []
     vocabulary = [f"training.vocabulary={args.vocabulary}"] if args.vocabulary else []
-    recipe = apply_overrides(load_recipe(args.recipe or "default"), [*task, *vocabulary, *args.set])
+    files = {"heldout_files": args.heldout, "test_files": args.test}
+    texts = [f"text.{name}={json.dumps(paths)}" for name, paths in files.items() if paths]
+    recipe = apply_overrides(load_recipe(args.recipe or "default"), [*task, *vocabulary, *texts, *args.set])
     return with_budget(recipe, minutes=args.minutes, epochs=args.epochs, steps=args.steps, seed=args.seed)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, then print where the model is and how good it is."""
     recipe, out = recipe_of(args), _folder(args)
+    if args.seeds is not None or args.sweep:
+        from ostinato.cli.sweep import run as several
+
+        return several(args, out)
     with activity("starting"):
         from ostinato.runs.finding import find_task
         from ostinato.runs.run import train
@@ -86,6 +112,7 @@ def run(args: argparse.Namespace) -> int:
         encoding=args.encoding,
         progress=not args.quiet,
         threads=args.threads,
+        report=args.report,
         start=args.start if named else None if str(args.start) == NONE else AUTO,
     )
     if args.json:
@@ -103,4 +130,5 @@ def run(args: argparse.Namespace) -> int:
 def _folder(args: argparse.Namespace) -> Path:
     """The folder given with `--out`, or one named after the first text."""
     first = args.text[0]
-    return args.out or Path(f"{Path(first).resolve().stem if first != '-' else 'stdin'}-model")
+    what = "runs" if args.seeds is not None or args.sweep else "model"
+    return args.out or Path(f"{Path(first).resolve().stem if first != '-' else 'stdin'}-{what}")

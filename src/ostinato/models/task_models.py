@@ -70,9 +70,10 @@ class TaskModel(ABC, Generic[M]):
 
     def probe_losses(self) -> list[float]:
         """The loss of each of `probe_records` alone."""
+        network: Any = self.network
         with self.evaluating():
             batches = [self.batch([self.example(*record)]) for record in self.probe_records()]
-            return [float(self.network.loss(*self.tensors(batch))[0]) for batch in batches]
+            return [float(network.loss(*self.tensors(batch))[0]) for batch in batches]
 
     def line(self, prediction: Any) -> str:
         """A prediction as one line of text."""

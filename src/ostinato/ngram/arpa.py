@@ -83,12 +83,15 @@ def _escape_character(character: str) -> str:
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:06x}"
 
 
-def write_arpa(model: NgramModel, names: Sequence[str], file: TextIO) -> None:
-    """Write `model` in backoff form, ids named by `names` (V,), seven significant digits.
+def write_arpa(model: NgramModel, names: Sequence[str], file: TextIO | str | Path) -> None:
+    """Write `model` in backoff form, ids named by `names` (V,), seven significant digits, to an open file or a path.
 
     Any reader gives the model's own probabilities: each n-gram's line holds its interpolated probability.
     Raises UsageError for add-k smoothing: what it leaves to unseen words does not depend on the shorter context.
     """
+    if isinstance(file, str | Path):
+        save_arpa(model, names, Path(file))
+        return
     if model.restart:
         raise UsageError("add-k smoothing has no backoff weights and cannot be an ARPA file; use kneser-ney")
     lines = ArpaLines([BEGIN, *map(escape, names[1:])], END)

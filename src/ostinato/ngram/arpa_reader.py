@@ -28,7 +28,7 @@ from ostinato.ngram.smoothing import Interpolation
 _BLOCK = 20_000
 
 
-def read_arpa(path: Path, names: Sequence[str] | None = None) -> tuple[NgramModel, list[str]]:
+def read_arpa(path: str | Path, names: Sequence[str] | None = None) -> tuple[NgramModel, list[str]]:
     """The model in the ARPA file at `path`, and the name of each of its ids, `</s>` first.
 
     names: the ids' names where they are fixed already (`token_names`); a name the file lacks gets probability 0. By
@@ -36,7 +36,7 @@ def read_arpa(path: Path, names: Sequence[str] | None = None) -> tuple[NgramMode
     Raises TextError, with the line's number, for a file that is cut short or not ARPA, for a word that is not in
     `names`, and for an n-gram that is listed twice or whose context is not listed.
     """
-    encoding = "utf-8-sig"
+    path, encoding = Path(path), "utf-8-sig"
     try:
         with path.open("rb") as stream:
             if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):

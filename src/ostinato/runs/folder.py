@@ -26,6 +26,10 @@ _COMPARISON = ".comparison"
 """An empty file in every folder that a comparison fills: the networks in it are the comparison's, too."""
 NETWORK = "network"
 """Where a run whose `model/` is a mixture keeps the network alone, as a comparison does: `network/model`."""
+_OTHERS = ("heldout", "test")
+"""Where a run keeps the ids of texts that it was given beside the one it learns from."""
+_OWN = ".part-of-run"
+"""An empty file in those folders: they are the run's own."""
 _PART = ".part-of-mixture"
 """An empty file in that folder: it is the run's own."""
 _ASIDE, _WAS = ".replaced", ".was.json"
@@ -34,7 +38,7 @@ _SIGNS = (_COMPARISON, "model", "checkpoint", "metrics.jsonl")
 _FILES = ("recipe.toml", "metrics.jsonl", "samples.jsonl", "loss.svg", "loss.png")
 _COMPARED_FILES = ("compare.json", "compare.csv", "compare.svg", "compare.png")
 _SAVED = ("model", "checkpoint")
-_CORPORA = ("text", "heldout")
+_CORPORA = ("text", "heldout", "test")
 _RUNS = ("window", "network", "adapting")
 _IN_CORPUS = ("train.ids", "heldout.ids", "corpus.json", "suffixes.u32")
 _WAIT = 1.0
@@ -142,6 +146,25 @@ def find_network_folder(out: Path) -> Path | None:
     return folder if folder.exists() else None
 
 
+def make_corpus_folder(out: Path, name: str) -> Path:
+    """The folder of another text (`heldout` or `test`) of the run in `out`, made where there is none.
+
+    Raises TrainingError where something lies there that no run made.
+    """
+    folder = out / name
+    if os.path.lexists(folder) and not (folder / _OWN).is_file():
+        raise TrainingError(
+            f"{folder} was not made by a run, which keeps the ids of its {name} text there: move it away, or choose "
+            "another folder with -o"
+        )
+    try:
+        folder.mkdir(exist_ok=True)
+        (folder / _OWN).touch()
+    except OSError as error:
+        raise TrainingError(f"cannot write to the output folder {out}: {error.strerror or error}") from None
+    return folder
+
+
 def make_network_folder(out: Path) -> Path:
     """The same, made where there is none. Raises TrainingError as well where that cannot be."""
     folder = find_network_folder(out) or out / NETWORK
@@ -231,7 +254,7 @@ def _stranger_inside(folder: Path, name: str) -> str | None:
     if name in _SAVED:
         return first_stranger(folder)
     if name in _CORPORA:
-        known = set(_IN_CORPUS)
+        known = {*_IN_CORPUS, _OWN}
     else:
         known = {*_FILES, *_COMPARED_FILES, *_own_folders(folder), MARK, _COMPARISON, _PART, _ASIDE, RUN_LOCK}
     inside = sorted(entry.name for entry in folder.iterdir() if not _is_left_over(entry.name))
@@ -247,7 +270,8 @@ def _is_left_over(name: str) -> bool:
 def _own_folders(out: Path) -> list[str]:
     """The names of folders that the run in `out` makes; networks and tokenizers go where a comparison made them."""
     if not (out / _COMPARISON).exists():
-        return [*_SAVED, "text", *([NETWORK] if (out / NETWORK / _PART).is_file() else [])]
+        others = [name for name in _OTHERS if (out / name / _OWN).is_file()]
+        return [*_SAVED, "text", *others, *([NETWORK] if (out / NETWORK / _PART).is_file() else [])]
     return [*_SAVED, *_CORPORA, *_RUNS, *(name for name in TOKENIZERS if (out / name / _COMPARISON).exists())]
 
 
@@ -353,7 +377,7 @@ def _remove(path: Path) -> None:
         elif (path / MANIFEST).is_file():
             discard_folder(path)
         else:
-            for name in (*_IN_CORPUS, *_FILES, *_COMPARED_FILES, MARK, _WAS, _COMPARISON, _PART, RUN_LOCK):
+            for name in (*_IN_CORPUS, _OWN, *_FILES, *_COMPARED_FILES, MARK, _WAS, _COMPARISON, _PART, RUN_LOCK):
                 (path / name).unlink(missing_ok=True)
             for entry in sorted(path.iterdir()):
                 if entry.name in (*_SAVED, *_CORPORA, *_RUNS, *TOKENIZERS, _ASIDE):

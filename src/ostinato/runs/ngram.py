@@ -1,5 +1,6 @@
 """n-gram models: counted in seconds, so there is nothing to resume. Needs no torch."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -14,9 +15,10 @@ from ostinato.evaluation import Evaluation, baselines, evaluate, figure
 from ostinato.ngram import NgramModel, fit_ngram, unseen_note
 from ostinato.protocols import StepModel
 from ostinato.runs.task import Result, Run, Task
+from ostinato.runs.texts import read_corpus
 from ostinato.settings import NgramSettings, Recipe
 from ostinato.terminal import activity
-from ostinato.text import Corpus, prepare
+from ostinato.text import Corpus
 from ostinato.text.description import describe
 from ostinato.text.known_words import words_file
 
@@ -45,7 +47,7 @@ class CountsTask(Task):
 
     def read(self, run: Run) -> Corpus:
         """The texts as ids, divided already."""
-        return prepare(run.paths, run.recipe.text, run.out / "text", encoding=run.encoding)
+        return read_corpus(run)
 
     def divide(self, run: Run, read: Corpus) -> Corpus:
         """As `prepare` did."""
@@ -175,6 +177,8 @@ def evaluate_counts(model: StepModel, corpus: Corpus) -> tuple[dict[str, Any], l
         "held-out, uniform": baselines.uniform(heldout.ids, size, heldout.characters),
         "held-out, unigram": baselines.unigram(corpus.train.ids, heldout.ids, size, heldout.characters),
     }
+    if (test := corpus.test) is not None:
+        report["test"] = dataclasses.replace(evaluate(model, test.ids, test.characters), split="test")
     note = unseen_note(model.score(heldout.ids))
     return {split: values.to_json() for split, values in report.items()}, [note] if note else []
 

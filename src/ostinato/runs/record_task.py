@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 
 from ostinato.bundle import Bundle, Probe, compare_outputs, rounded
-from ostinato.errors import BundleError, OstinatoError, SettingsError
+from ostinato.errors import BundleError, OstinatoError, SettingsError, UsageError
 from ostinato.models.task_models import TaskModel
 from ostinato.runs.finding import named_task
 from ostinato.runs.network import Built, NetworkTask, Settled
@@ -112,6 +112,8 @@ class RecordTask(NetworkTask):
 
     def read(self, run: Run) -> Records:
         """The records in the files, or those that were given."""
+        if run.recipe.text.heldout_files or run.recipe.text.test_files:
+            raise UsageError(f"held-out and test files are for language models, got task.name={run.recipe.task.name}")
         if isinstance(run.sources, Records):
             return run.sources
         return self.records(run.sources, run.recipe.task, run.recipe.text, encoding=run.encoding)
@@ -223,7 +225,7 @@ class RecordWriter(ModelWriter):
                 "features": self.features,
             },
             "text": {
-                **dataclasses.asdict(self.recipe.text),
+                **{k: v for k, v in dataclasses.asdict(self.recipe.text).items() if not k.endswith("_files")},
                 "names": list(self.records.names),
                 "fingerprint": self.records.fingerprint,
                 "train": len(self.data.train),

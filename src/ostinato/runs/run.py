@@ -12,9 +12,10 @@ from ostinato.runs.auto_start import choose_start
 from ostinato.runs.finding import find_task
 from ostinato.runs.folder import run_folder
 from ostinato.runs.progress import Progress
+from ostinato.runs.reporting import reports
 from ostinato.runs.start import read_start
 from ostinato.runs.task import Result, Run, Task
-from ostinato.settings import Recipe, load_recipe, to_toml
+from ostinato.settings import Recipe, load_recipe, to_mapping, to_toml
 from ostinato.terminal import activity
 from ostinato.text.sources import kept_streams
 from ostinato.training.observers import Observer, Observers
@@ -43,6 +44,7 @@ def train(
     observers: Iterable[Observer] = (),
     threads: int | None = None,
     stopping: str | None = None,
+    report: Sequence[str] = (),
 ) -> Result:
     """Learn what `recipe` says from files (or from records that were read before) into the folder `out`.
 
@@ -53,7 +55,7 @@ def train(
     base, where there is one for the text (see `auto_start`). `observers` are told of all that happens, after the
     progress bar; of a `team`, only rank 0's are. `threads`: at most so many (None: OSTINATO_THREADS, else torch's
     number); what is learnt does not depend on them. `stopping`: said when a signal ends training, for a
-    run that cannot be resumed.
+    run that cannot be resumed. report: programs that the metrics go to as well, `tensorboard` or `wandb`.
 
     Raises UsageError, TextError, SettingsError, TrainingError, BundleError, MissingExtraError.
     """
@@ -79,6 +81,7 @@ def train(
         nothing_left(out),
         run_folder(out, resume=resume if task.resumable else None, overwrite=overwrite, what="training"),
     ):
+        seen.all += reports(report, out, to_mapping(recipe))
         return _through(task, run)
 
 

@@ -57,7 +57,7 @@ class Corpus:
     """A prepared text. `settings` are the ones in force, `auto` resolved; `split` is how it was divided, as JSON.
 
     `fingerprint` (SHA-256, hexadecimal) names the text and the settings; `names` are the sources', `notes` what a user
-    should be told (guessed encodings, files passed over).
+    should be told (guessed encodings, files passed over). `test` is a text that nothing was chosen by.
     """
 
     tokenizer: BaseTokenizer
@@ -69,6 +69,7 @@ class Corpus:
     names: tuple[str, ...]
     notes: tuple[str, ...]
     directory: Path
+    test: Split | None = None
 
     def texts(self, split: str = "heldout") -> Iterator[str]:
         """The documents of `train` or `heldout`, decoded one by one, in reading order whatever the direction."""
@@ -108,6 +109,8 @@ def prepare(
         documents=resolve_documents(settings.documents, texts.sources),
         tokenizer=settings.tokenizer if tokenizer is None else tokenizer.kind,
         min_count=settings.min_count or default_min_count(settings.tokenizer),
+        heldout_files=(),
+        test_files=(),
     )
 
     trim = BlankTrimmer() if _trims(settings, tokenizer) else None
@@ -202,6 +205,7 @@ def _fingerprint(digest: str, settings: TextSettings, tokenizer: BaseTokenizer |
     given = None if tokenizer is None else tokenizer.to_json()
     values = dataclasses.asdict(settings)
     del values["field"]  # it acts on the text, which the digest names
+    del values["heldout_files"], values["test_files"]  # other texts
     return hashlib.sha256(json.dumps([FORMAT, digest, values, given], sort_keys=True).encode()).hexdigest()
 
 

@@ -9,15 +9,19 @@ from ostinato.text.corpus import Corpus
 
 def describe(corpus: Corpus) -> dict[str, Any]:
     """`config["text"]` of a bundle: how the text was read and divided, and how much there is of it. JSON types only."""
+    settings = dataclasses.asdict(corpus.settings)
+    del settings["heldout_files"], settings["test_files"]  # paths of one machine
+    parts = [("train", corpus.train), ("heldout", corpus.heldout), ("test", corpus.test)]
     return {
-        **dataclasses.asdict(corpus.settings),
+        **settings,
         "names": list(corpus.names),
         "fingerprint": corpus.fingerprint,
         "split": corpus.split,
         "heading": heading_of(corpus.settings.documents),
         **{
             name: {"documents": split.documents, "tokens": split.tokens, "characters": split.characters}
-            for name, split in (("train", corpus.train), ("heldout", corpus.heldout))
+            for name, split in parts
+            if split is not None
         },
     }
 

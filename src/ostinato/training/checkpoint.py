@@ -35,6 +35,11 @@ class Position:
     best_step: int = 0
     stale: int = 0
     """Evaluations since the best one."""
+    row_sum: float = 0.0
+    """The same over `row_tokens`, since the last row of metrics."""
+    row_tokens: int = 0
+    row_part: int = -1
+    """The part of the run (of `trainer.ROWS`) that the last row was in."""
     skipped: int = 0
     """Minibatches whose loss or gradient was not finite."""
     skipped_in_a_row: int = 0

@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: one row an evaluation, append-only, also across a resume."""
+"""`metrics.jsonl`: a row per evaluation and rows between them, append-only, also across a resume."""
 
 import json
 import math
@@ -16,12 +16,20 @@ class MetricsFile(Observer):
         self.path = path
         rows = read_metrics(path)
         self._last_step = rows[-1]["step"] if rows else -1
+        self._last_evaluated = max((row["step"] for row in rows if row.get("heldout_loss") is not None), default=-1)
         if path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
             with path.open("a", encoding="utf-8") as file:  # a row cut short by a kill: start a new line after it
                 file.write("\n")
 
     def evaluated(self, row: Row, best: bool) -> None:
-        """Write the row."""
+        """Write the row, also where there is one of its step that was logged."""
+        if self._last_evaluated < row.step == self._last_step:
+            self._last_step -= 1
+        self.append(row)
+        self._last_evaluated = max(self._last_evaluated, row.step)
+
+    def logged(self, row: Row) -> None:
+        """Write the row, whose held-out loss is null."""
         self.append(row)
 
     def append(self, row: Row) -> None:

@@ -39,6 +39,9 @@ class Observer:
     def evaluated(self, row: Row, best: bool) -> None:
         """The weights in the model are the ones evaluated; `best` says whether they are the best so far."""
 
+    def logged(self, row: Row) -> None:
+        """A row between evaluations: the training loss since the last row; what is held out was not measured."""
+
     def noted(self, text: str) -> None:
         """Something the user should know."""
 
@@ -66,6 +69,11 @@ class Observers(Observer):
         """Pass it on."""
         for observer in self.all:
             observer.evaluated(row, best)
+
+    def logged(self, row: Row) -> None:
+        """Pass it on."""
+        for observer in self.all:
+            observer.logged(row)
 
     def noted(self, text: str) -> None:
         """Pass it on."""

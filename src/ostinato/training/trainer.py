@@ -30,6 +30,8 @@ from ostinato.training.schedules import Budget, schedule_factor
 from ostinato.training.team import ALONE, Team
 
 CHECKPOINT_SECONDS = 60.0
+ROWS = 24
+"""Rows that are reported over a run at least, however seldom it is evaluated."""
 SKIPS_ALLOWED = 10
 
 
@@ -185,10 +187,29 @@ class Trainer:
                 self._evaluate_and_save(clock)
                 if patience and p.stale >= patience:
                     return Outcome("early", p)
-            elif p.seconds - clock.saved > CHECKPOINT_SECONDS:
+                continue
+            self._log(clock)
+            if p.seconds - clock.saved > CHECKPOINT_SECONDS:
                 self._save_at(clock)
         p.epoch, p.batch, self.state = p.epoch + 1, 0, None
         return None
+
+    def _log(self, clock: "_Clock") -> None:
+        """Report the training loss, if a part of the run has passed without a row."""
+        p = self.position
+        part = self._part()
+        if part > p.row_part and p.row_tokens and part < ROWS:  # the end is evaluated
+            self.observers.logged(self._row(p.row_sum / p.row_tokens, None, clock.rate(), {}))
+            p.row_part, p.row_sum, p.row_tokens = part, 0.0, 0
+
+    def _part(self) -> int:
+        """How many of ROWS parts of the run are over."""
+        return math.floor(ROWS * min(self.budget.progress(self.position.step, self.position.seconds), 1.0))
+
+    def _row(self, train_loss: float, heldout: float | None, tokens_per_second: float, scores: dict[str, float]) -> Row:
+        p = self.position
+        return Row(p.step, p.epoch + p.batch / self.steps_per_epoch, round(p.seconds, 3), p.tokens, train_loss, heldout,
+                   self.optimizer.param_groups[0]["lr"], round(tokens_per_second, 1), scores)  # fmt: skip
 
     def _end(self, clock: "_Clock") -> Outcome:
         """The budget is used, or someone asked to stop."""
@@ -238,6 +259,7 @@ class Trainer:
         self.state = self.model.detach(state) if carries_state else None
         p.tokens += count
         p.loss_sum, p.loss_tokens = p.loss_sum + loss * count, p.loss_tokens + count
+        p.row_sum, p.row_tokens = p.row_sum + loss * count, p.row_tokens + count
         return loss
 
     def _skip(self, loss: float, norm: float) -> None:
@@ -272,10 +294,9 @@ class Trainer:
             else:
                 p.stale += 1
             p.plateau.observe(judged, s.plateau_patience if s.schedule == "plateau" else 1 << 60)
-            row = Row(p.step, p.epoch + p.batch / self.steps_per_epoch, round(p.seconds, 3), p.tokens, train, heldout,
-                      self.optimizer.param_groups[0]["lr"], round(tokens_per_second, 1), scores)  # fmt: skip
-            self.observers.evaluated(row, best)
+            self.observers.evaluated(self._row(train, heldout, tokens_per_second, scores), best)
         p.loss_sum, p.loss_tokens = 0.0, 0
+        p.row_part, p.row_sum, p.row_tokens = self._part(), 0.0, 0
 
     @contextlib.contextmanager
     def _evaluated_weights(self) -> Iterator[None]:
@@ -291,8 +312,8 @@ class _Clock:
         self._position, self._team = position, team
         self._started = time.perf_counter() - position.seconds
         self._stop = False
-        self.saved = position.seconds
-        """When the last checkpoint was written."""
+        self.saved = position.seconds if position.step else -math.inf
+        """When the last checkpoint was written; a new run has one after its first minibatch."""
         self.evaluated = -1
         """The step of the last evaluation."""
         self._mark = position.tokens, position.seconds

@@ -47,9 +47,10 @@ from ostinato.runs.start import (
     starting_tokenizer,
 )
 from ostinato.runs.task import Run
+from ostinato.runs.texts import fingerprint, read_corpus
 from ostinato.settings import ResolvedRecipe, ResolvedTraining
 from ostinato.terminal import activity
-from ostinato.text import Corpus, open_corpus, prepare
+from ostinato.text import Corpus, open_corpus
 from ostinato.text.description import describe
 from ostinato.text.known_words import words_file
 from ostinato.training.observers import Observer, Observers, Row
@@ -74,17 +75,15 @@ class LanguageTask(NetworkTask):
                 tokenizer = open_corpus(run.out / "text").tokenizer
         elif run.start is not None:
             tokenizer = starting_tokenizer(run, run.start)
-        return prepare(
-            run.paths, run.recipe.text, run.out / "text", encoding=run.encoding, tokenizer=tokenizer, expected=expected
-        )
+        return read_corpus(run, tokenizer, expected)
 
     def divide(self, run: Run, read: Corpus) -> Corpus:
         """As `prepare` did: whole documents are held out, or the tail of a single one."""
         return read
 
     def fingerprint(self, data: Corpus) -> str:
-        """The text's and its settings'."""
-        return data.fingerprint
+        """The texts' and their settings'."""
+        return fingerprint(data)
 
     def resolve(self, run: Run, data: Corpus, device: torch.device) -> ResolvedRecipe:
         """By the size of the corpus, the time given and the machine; the shape of a start is its own."""
@@ -227,7 +226,8 @@ class LanguageWriter(ModelWriter):
         self.model, self.origin = model, origin
         self._start: dict[str, Any] | None = None
         self.corpus, self.over_candidates = corpus, model.candidates is not None
-        self.measures = not recipe.model.context
+        self.measures = not recipe.model.context or corpus.test is not None
+        self._test: Evaluation | None = None
         self.baselines: dict[str, Evaluation] = {}
         heldout, v = corpus.heldout, corpus.tokenizer.vocabulary_size
         if heldout.tokens:
@@ -247,6 +247,16 @@ class LanguageWriter(ModelWriter):
         """ln P of each held-out token, (T,), under these weights, which the network keeps."""
         self.model.load_tensors(tensors)
         return _token_scores(self.model, self.recipe.training, self.corpus.heldout.ids)
+
+    def finished(self) -> None:
+        """Measure the saved model on the test text, which nothing was chosen by."""
+        test = self.corpus.test
+        if test is not None and self._best is not None:
+            with activity("measuring the test text"):
+                self.model.load_tensors(self._best[1])
+                scores = _token_scores(self.model, self.recipe.training, test.ids)
+            self._test = Evaluation(-float(scores.sum()), test.tokens, test.characters, "test")
+        super().finished()
 
     def tables(self) -> dict[str, Any]:
         """Kind, text, and the model that this one started from."""
@@ -272,12 +282,16 @@ class LanguageWriter(ModelWriter):
         if row.heldout_loss is not None:
             measured = Evaluation(row.heldout_loss * heldout.tokens, heldout.tokens, heldout.characters, "held-out")
             report["held-out"] = measured.to_json()
+        if self._test is not None:
+            report["test"] = self._test.to_json()
         if not (math.isnan(row.train_loss) or self.over_candidates):  # else it is no perplexity
             report["training"] = loss_figures(row.train_loss)
         return report | {split: baseline.to_json() for split, baseline in self.baselines.items()}
 
     def measured(self, config: dict[str, Any], tensors: dict[str, Any]) -> tuple[dict[str, Any], str]:
         """What int8 weights cost, on up to _INT8_TOKENS held-out tokens, else on text of the model's own."""
+        if self.recipe.model.context:
+            return {}, ""
         from ostinato.runtime import precision_loss
 
         heldout = self.corpus.heldout.ids[:_INT8_TOKENS]

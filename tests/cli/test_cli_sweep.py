@@ -1,0 +1,96 @@
+"""Several seeds and a sweep of settings: a folder for each run, a table with mean and deviation, going on later."""
+
+import csv
+import json
+import statistics
+
+import pytest
+
+from ostinato.cli.main import main
+from ostinato.cli.sweep import settings_of
+from ostinato.errors import SettingsError, UsageError
+
+SMALL = ("training.batch_size=4", "training.window=8", "text.documents='^# '", "model.hidden_size=8")
+OPTIONS = [word for option in SMALL for word in ("--set", option)]
+
+
+def swept(verses, out, *more):
+    return main(["train", str(verses), "-o", str(out), "--quiet", "--json", *more])
+
+
+@pytest.mark.slow
+def test_seeds_and_values(verses, tmp_path, capsys):
+    out = tmp_path / "s"
+    command = ["--steps", "3", *OPTIONS, "--seeds", "2", "--sweep", "model.cell=rnn,gru", "--test", str(verses) + "2"]
+    (tmp_path / "verses.txt2").write_text("风在春里等你\n", "utf-8")
+    assert swept(verses, out, *command) == 0
+    table = json.loads(capsys.readouterr().out)
+    assert [row["setting"] for row in table["rows"]] == ["cell=rnn", "cell=gru"]
+    assert json.loads((out / "sweep.json").read_text("utf-8")) == table
+    for row in table["rows"]:
+        assert [run["seed"] for run in row["runs"]] == [1, 2]
+        for split in ("held-out", "test"):
+            values = [run["evaluation"][split]["perplexity"] for run in row["runs"]]
+            assert len(set(values)) == 2
+            assert row["figures"][split]["perplexity"]["mean"] == pytest.approx(statistics.fmean(values))
+            assert row["figures"][split]["perplexity"]["sd"] == pytest.approx(statistics.stdev(values))
+    with (out / "sweep.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["setting"], line["seed"]) for line in lines] == [
+        ("cell=rnn", "1"), ("cell=rnn", "2"), ("cell=gru", "1"), ("cell=gru", "2")
+    ]  # fmt: skip
+    # what is there is not made again; what is missing is
+    times = {path: path.stat().st_mtime_ns for path in out.glob("*/result.json")}
+    (out / "cell=gru-seed2" / "result.json").unlink()
+    assert main(["train", str(verses), "-o", str(out), "--quiet", *command]) == 0
+    assert " ± " in capsys.readouterr().out
+    again = {path: path.stat().st_mtime_ns for path in out.glob("*/result.json")}
+    assert {path.parent.name for path in times if again[path] != times[path]} == {"cell=gru-seed2"}
+    assert json.loads((out / "sweep.json").read_text("utf-8")) == table
+    # another budget is another table
+    assert swept(verses, out, "--steps", "4", *OPTIONS, "--seeds", "2") == 1
+    assert "holds runs of another text, recipe or budget" in capsys.readouterr().err
+
+
+def test_runs_that_fail_are_named(verses, tmp_path, capsys):
+    bad = ["--sweep", "training.window=8,60000", "--steps", "2", "--set", "training.batch_size=64"]
+    assert swept(verses, tmp_path / "s", *bad) == 1
+    printed = capsys.readouterr()
+    assert "1 of 2 runs failed; the first: " in printed.err or "2 of 2 runs failed; the first: " in printed.err
+    assert any(run["error"] for row in json.loads(printed.out)["rows"] for run in row["runs"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seeds", "0"], "--seeds must be between 1 and 1000, got 0"),
+        (["--sweep", "model.cell"], "--sweep needs different values"),
+        (["--sweep", "model.cell=gru,gru"], "--sweep needs different values"),
+        (["--sweep", "model.cell=gru,grue"], "model.cell must be one of rnn"),
+        (["--sweep", "model.cell=gru", "--sweep", "model.cell=rnn"], "names model.cell twice"),
+        (["--seeds", "2", "--jobs", "0"], "--jobs must be between 1 and 256, got 0"),
+    ],
+)
+def test_wrong_use(verses, tmp_path, capsys, options, message):
+    assert swept(verses, tmp_path / "s", *options) in (1, 2)
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
+
+
+def test_standard_input_and_a_strange_folder(verses, tmp_path, capsys):
+    assert main(["train", "-", "--seeds", "2", "-o", str(tmp_path / "s")]) == 2
+    assert "give a file, not -" in capsys.readouterr().err
+    assert swept(verses, tmp_path, "--seeds", "2") == 1
+    assert "holds something else than several runs" in capsys.readouterr().err
+
+
+def test_combinations():
+    found = settings_of(["model.cell=rnn,gru", "model.layers=1, 2"], ["default"])
+    assert [setting.name for setting in found] == [
+        "cell=rnn, layers=1", "cell=rnn, layers=2", "cell=gru, layers=1", "cell=gru, layers=2"
+    ]  # fmt: skip
+    assert settings_of([], ["default"])[0].name == "as given"
+    with pytest.raises(SettingsError, match="no field"):
+        settings_of(["model.size=1"], ["default"])
+    with pytest.raises(UsageError, match="different values"):
+        settings_of(["model.layers=1,,2"], ["default"])

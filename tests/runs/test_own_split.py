@@ -1,0 +1,143 @@
+"""Texts of one's own that are held out and tested on: the split that chooses the model is not the one reported."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ostinato
+from ostinato.bundle import read_bundle
+from ostinato.cli.main import main
+from ostinato.errors import SettingsError
+from ostinato.runtime import load
+from ostinato.settings import TextSettings, load_recipe, to_mapping
+from ostinato.text import open_corpus
+
+SMALL = ("model.hidden_size=8", "training.batch_size=4", "training.window=8", "training.schedule=constant",
+         "training.weight_decay=0", "model.weight_drop=0", "model.dropout=0")  # fmt: skip
+OPTIONS = [word for option in SMALL for word in ("--set", option)]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Names of three files: to learn from, held out, and to test on."""
+    texts = {"train": "风在春里等你\n" * 60, "valid": "山在秋里等我\n" * 5, "test": "海在夜里等他\n风在\n" * 4}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.txt").write_text(text, "utf-8")
+    return {name: str(tmp_path / f"{name}.txt") for name in texts}
+
+
+def trained(files, out, *more, capsys=None):
+    texts = [files["train"], "--heldout", files["valid"], "--test", files["test"]]
+    return main(["train", *texts, "-o", str(out), "--quiet", *more])
+
+
+@pytest.mark.parametrize("recipe", [["--steps", "20", *OPTIONS], ["--recipe", "kneser-ney"]])
+def test_each_part_is_measured_on_its_own_text(files, tmp_path, capsys, recipe):
+    out = tmp_path / "m"
+    assert trained(files, out, *recipe) == 0
+    assert "test: perplexity" in capsys.readouterr().out
+    bundle, model = read_bundle(out), load(out)
+    assert (bundle.config["text"]["train"]["characters"], bundle.config["text"]["split"]["share"]) == (60 * 7, 0.0)
+    for split, name in (("held-out", "valid"), ("test", "test")):
+        folder = out / ("heldout" if name == "valid" else "test")
+        ids = open_corpus(folder).train.ids
+        assert bundle.tokenizer.decode(ids) == Path(files[name]).read_text("utf-8")
+        values = bundle.config["evaluation"][split]
+        assert values["nats"] == pytest.approx(-model.score(ids).sum(), rel=1e-4)
+        assert values["tokens"] == len(ids)
+        key = "heldout" if name == "valid" else "test"
+        assert bundle.config["text"]["split"][key]["names"] == [f"{name}.txt"]
+    assert str(tmp_path) not in json.dumps(bundle.config)
+    assert "| test |" in bundle.card or "- test: " in bundle.card
+
+
+def test_the_vocabulary_is_that_of_the_text_alone(files, tmp_path):
+    assert trained(files, tmp_path / "m", "--recipe", "kneser-ney") == 0
+    known = ostinato.load(tmp_path / "m").tokenizer
+    assert len(known.encode("风")) == 1
+    assert len(known.encode("海")) == 3
+
+
+def test_a_run_resumes_with_its_files(files, tmp_path, capsys):
+    assert trained(files, tmp_path / "whole", "--steps", "20", *OPTIONS) == 0
+    assert trained(files, tmp_path / "m", "--steps", "10", *OPTIONS) == 0
+    assert main(["train", files["train"], "-o", str(tmp_path / "m"), "--resume", "--steps", "20", "--quiet"]) == 0
+    whole, resumed = read_bundle(tmp_path / "whole"), read_bundle(tmp_path / "m")
+    assert resumed.config["evaluation"] == whole.config["evaluation"]
+    with open(files["valid"], "a", encoding="utf-8") as file:
+        file.write("山\n")
+    capsys.readouterr()
+    assert main(["train", files["train"], "-o", str(tmp_path / "m"), "--resume", "--steps", "30", "--quiet"]) == 1
+    assert "cannot resume with another text" in capsys.readouterr().err
+
+
+def test_only_a_test_text(files, tmp_path):
+    options = [files["train"], "--test", files["test"], "-o", str(tmp_path / "m"), "--quiet"]
+    assert main(["train", *options, "--recipe", "kneser-ney"]) == 0
+    evaluation = read_bundle(tmp_path / "m").config["evaluation"]
+    assert evaluation["held-out"]["characters"] == pytest.approx(42, abs=8)
+    assert evaluation["test"]["characters"] == 40
+
+
+def test_a_recipe_names_the_files(files, tmp_path):
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        f"[text]\nheldout_files = {json.dumps(files['valid'])}\ntest_files = [{json.dumps(files['test'])}]\n"
+        '[ngram]\nsmoothing = "kneser-ney"\n',
+        "utf-8",
+    )
+    loaded = load_recipe(str(recipe))
+    assert loaded.text.heldout_files == (files["valid"],)
+    assert main(["train", files["train"], "-o", str(tmp_path / "m"), "--recipe", str(recipe), "--quiet"]) == 0
+    assert read_bundle(tmp_path / "m").config["evaluation"]["test"]["tokens"]
+    again = load_recipe(str(tmp_path / "m" / "recipe.toml"))
+    assert to_mapping(again) == to_mapping(loaded)
+    with pytest.raises(SettingsError, match=r"text\.test_files must be the name of a file or a list"):
+        TextSettings(test_files=3)
+    with pytest.raises(SettingsError, match=r"text\.test_files must be"):
+        TextSettings(test_files=("",))
+
+
+def test_overwriting_takes_the_other_texts_away(files, tmp_path):
+    out = tmp_path / "m"
+    assert trained(files, out, "--recipe", "kneser-ney") == 0
+    assert main(["train", files["train"], "-o", str(out), "--recipe", "kneser-ney", "--overwrite", "--quiet"]) == 0
+    assert not (out / "heldout").exists()
+    assert not (out / "test").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--heldout", "train"], "cannot be learnt from and held out: give each part a file of its own"),
+        (["--heldout", "valid", "--test", "valid"], "cannot be held out and tested on"),
+        (["--test", "-"], "the test text must be a file"),
+        (["--test", "missing"], "missing"),
+    ],
+)
+def test_what_does_not_fit(files, tmp_path, capsys, options, message):
+    options = [files.get(option, option) for option in options]
+    code = main(["train", files["train"], "-o", str(tmp_path / "m"), "--recipe", "kneser-ney", "--quiet", *options])
+    assert code in (1, 2)
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "m" / "model").exists()
+
+
+def test_a_folder_of_someone_elses_is_not_touched(files, tmp_path, capsys):
+    (tmp_path / "m" / "test").mkdir(parents=True)
+    (tmp_path / "m" / "test" / "precious").touch()
+    assert trained(files, tmp_path / "m", "--recipe", "kneser-ney") == 1
+    assert "was not made by a run" in capsys.readouterr().err
+    assert (tmp_path / "m" / "test" / "precious").exists()
+
+
+def test_the_best_model_is_tested_not_the_last(files, tmp_path):
+    """With a rate that ruins the network later, the saved one is an early one, and so is the one tested."""
+    out = tmp_path / "m"
+    every = ["--set", "training.evaluate_every=0.2", "--set", "training.learning_rate=0.3"]
+    assert trained(files, out, "--steps", "40", *OPTIONS, *every) == 0
+    ids = open_corpus(out / "test").train.ids
+    nats = read_bundle(out).config["evaluation"]["test"]["nats"]
+    assert nats == pytest.approx(-float(np.sum(load(out).score(ids))), rel=1e-3)
