@@ -1,8 +1,11 @@
 """The Python interface as the README shows it."""
 
+import copy
 import gc
 import json
+import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -99,6 +102,29 @@ def test_a_copied_model_writes_the_same_words(model, tmp_path):
     assert again.history == []
     options = {"form": Form(lines=2, length=5), "seed": 3}
     assert again.write(**options) == model.write(**options)
+
+
+def test_a_pickled_or_copied_model_is_the_same_by_its_path(model, tmp_path, monkeypatch):
+    expected = model.write("风", tokens=10, seed=3)
+    copied, quick = copy.deepcopy(model), ostinato.load(model.path, precision="int8")
+    assert copied is not model
+    assert copied.write("风", tokens=10, seed=3) == expected
+    assert pickle.loads(pickle.dumps(quick)).write("风", tokens=10, seed=3) == quick.write("风", tokens=10, seed=3)
+    monkeypatch.chdir(model.path.parent)
+    sent = pickle.dumps(ostinato.load(model.path.name))
+    monkeypatch.chdir(tmp_path)  # the path that is sent does not depend on the folder
+    assert len(sent) < 1000
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(_written, (pickle.loads(sent),)) == expected
+    model.save(tmp_path / "gone")
+    sent = pickle.dumps(ostinato.load(tmp_path / "gone"))
+    (tmp_path / "gone").rename(tmp_path / "elsewhere")
+    with pytest.raises(ostinato.BundleError, match="no model at"):
+        pickle.loads(sent)
+
+
+def _written(model):
+    return model.write("风", tokens=10, seed=3)
 
 
 def test_write_in_form(model):

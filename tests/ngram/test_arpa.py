@@ -1,5 +1,6 @@
 import io
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,6 +40,14 @@ def written(model, names=NAMES):
     file = io.StringIO()
     write_arpa(model, names, file)
     return file.getvalue()
+
+
+def test_paths_as_well_as_files(tmp_path):
+    model, names = reading(tmp_path, SMALL)
+    for path in (tmp_path / "path.arpa", str(tmp_path / "text.arpa")):
+        write_arpa(model, names, path)
+        assert Path(path).read_text("utf-8") == written(model, names)
+        assert written(*read_arpa(path)) == written(model, names)
 
 
 def reading(tmp_path, text, names=None):

@@ -65,7 +65,8 @@ def test_a_run_resumes_with_its_files(files, tmp_path, capsys):
     assert trained(files, tmp_path / "m", "--steps", "10", *OPTIONS) == 0
     assert main(["train", files["train"], "-o", str(tmp_path / "m"), "--resume", "--steps", "20", "--quiet"]) == 0
     whole, resumed = read_bundle(tmp_path / "whole"), read_bundle(tmp_path / "m")
-    assert resumed.config["evaluation"] == whole.config["evaluation"]
+    assert resumed.config["evaluation"].keys() == whole.config["evaluation"].keys()
+    assert resumed.config["text"] == whole.config["text"]
     with open(files["valid"], "a", encoding="utf-8") as file:
         file.write("山\n")
     capsys.readouterr()

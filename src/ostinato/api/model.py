@@ -53,6 +53,10 @@ class Model:
         self._bundle: Bundle = read_bundle(Path(path))
         self._precision, self._threads = precision, threads
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied by its path: another process reads the model from there, and shares its memory."""
+        return _reopened, (str(self.path.resolve()), self._precision, self._threads)
+
     def __repr__(self) -> str:
         return f"<ostinato.Model {self._bundle.kind} {str(self.path)!r}>"
 
@@ -340,6 +344,11 @@ class Model:
             write_folder(Path(path), {name: content.tobytes() for name, content in b.files.items()})
         else:  # a part of another
             write_bundle(Path(path), config=b.config, tokenizer=b.tokenizer, tensors=b.tensors, card=b.card)
+
+
+def _reopened(path: str, precision: str, threads: int | None) -> Model:
+    """A model that was pickled. Raises BundleError where it is not at its path any more."""
+    return Model(path, precision=precision, threads=threads)
 
 
 def load(path: str | Path, *, precision: str = "fp32") -> Model:

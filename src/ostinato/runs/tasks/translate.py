@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ostinato.evaluation.translation import bleu, chrf
 from ostinato.layers import start_output_bias
 from ostinato.models.classifier import IGNORED
 from ostinato.models.decoding import beam_search, greedy
@@ -55,7 +56,8 @@ class TranslateModel(TaskModel[EncoderDecoder]):
         return [self.tokenizer.decode(np.array(ids, np.uint32)) for ids in written]
 
     def scores(self, predictions: Sequence[Any], targets: Sequence[Any]) -> dict[str, float]:
-        return {"exact": float(np.mean([p == t for p, t in zip(predictions, targets, strict=True)]))}
+        exact = float(np.mean([p == t for p, t in zip(predictions, targets, strict=True)]))
+        return {"exact": exact, "bleu": bleu(predictions, targets), "chrf": chrf(predictions, targets)}
 
 
 class TranslateTask(RecordTask):
