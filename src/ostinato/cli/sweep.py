@@ -184,9 +184,6 @@ def _make_all(runs: Runs, args: argparse.Namespace, jobs: int) -> None:
 
 def _one(runs: Runs, one: One, args: argparse.Namespace, threads: int) -> None:
     """Make one run in a process of its own, unless it is there."""
-    if runs.stopped:
-        one.error = "interrupted"
-        return
     result = one.folder / _RESULT
     if result.is_file() and not args.overwrite:
         one.result = parse_json(read_regular(result, limit=16 << 20))
