@@ -152,3 +152,18 @@ def test_a_recipe_in_any_encoding(tmp_path, encoding):
     path = tmp_path / "r.toml"
     path.write_bytes('# 雨下了一整夜，我们不说话\r\n[text]\r\ndocuments = "^第"\r\n'.encode(encoding))
     assert load_recipe(str(path)).text.documents == "^第"
+
+
+@pytest.mark.parametrize("name", ["wikitext-2", "ptb"])
+def test_benchmark_recipes_count_as_published(name, real_data, tmp_path):
+    import zipfile
+
+    from ostinato.text import prepare
+
+    with zipfile.ZipFile(real_data / "wikitext-2.zip") as archive:
+        (member,) = [file for file in archive.namelist() if file.endswith("valid.txt")]
+        (tmp_path / "valid.txt").write_bytes(archive.read(member))
+    recipe = load_recipe(name)
+    corpus = prepare([tmp_path / "valid.txt"], recipe.text, tmp_path / "text")
+    assert corpus.train.tokens == 217_646 + 1  # the end of the text
+    assert (recipe.model.layers, recipe.model.hidden_size, recipe.training.optimizer) == (2, 650, "sgd")
