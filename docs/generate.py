@@ -1,7 +1,7 @@
 """Writes what follows from the code and from docs/rooms.toml, so that it cannot drift: `python docs/generate.py`.
 
-docs/settings.md and docs/commands.md; the table of rooms in docs/design.md; the import contracts in .importlinter. A
-test compares them with what this would write.
+docs/settings.md, docs/commands.md and docs/api.md; the table of rooms in docs/design.md; the import contracts in
+.importlinter. A test compares them with what this would write.
 """
 
 import dataclasses
@@ -10,6 +10,8 @@ import tomllib
 from pathlib import Path
 
 os.environ["COLUMNS"] = "100"
+
+from api_page import api_page
 
 from ostinato.cli.main import COMMANDS, build_parser
 from ostinato.settings import SECTIONS, load_recipe
@@ -114,6 +116,7 @@ PAGES = {
     "settings.md": settings_page,
     "commands.md": commands_page,
     "design.md": design_page,
+    "api.md": api_page,
     "../.importlinter": contracts,
 }
 
