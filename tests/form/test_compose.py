@@ -16,7 +16,9 @@ from ostinato.cli.session import Session
 from ostinato.errors import GenerationError, UsageError
 from ostinato.evaluation.novelty import TrainingText, suffix_array
 from ostinato.evaluation.novelty_limit import CopyLimit
-from ostinato.form import Form, Proposer, compose, next_lines
+from ostinato.form import Form, Proposer, compose, next_lines, stream
+from ostinato.form.composing import compose_request
+from ostinato.generation import Piece, TextModel, WriteRequest
 from ostinato.ngram import fit_ngram
 from ostinato.settings import TextSettings
 from ostinato.text import prepare
@@ -56,6 +58,50 @@ def test_a_text_knows_its_title_lines_and_probability(zh):
 def test_the_same_seed_gives_the_same_text(zh):
     assert write(zh, lines=2, seed=7) == write(zh, lines=2, seed=7)
     assert write(zh, lines=2, seed=7) != write(zh, lines=2, seed=8)
+
+
+def test_lines_come_as_soon_as_they_are_certain(zh):
+    model = TextModel(*zh, heading="# ")
+    request = WriteRequest(prompt="一行\n", form=Form(lines=4, stanzas=6, length=5), title="夜", seed=3)
+    lines, seen = [], {}
+    for event in stream(model, request):
+        if isinstance(event, Piece) and not event.title:
+            seen[len(lines)] = True
+            lines.append(event.text)
+        elif not isinstance(event, Piece):
+            assert "".join(lines) == event.text
+            assert event.text == compose_request(model, request, 0).text
+    assert len(lines) == 24
+    assert event.text.startswith("一行\n")
+    assert event.text.count("\n\n") == 5
+
+
+def test_a_line_is_out_before_the_text_is_complete(zh):
+    model, written = zh[0], []
+
+    class Counts:
+        vocabulary_size = model.vocabulary_size
+
+        def __getattr__(self, name):
+            return getattr(model, name)
+
+        def step(self, ids, state):
+            written.append(len(ids))
+            return model.step(ids, state)
+
+    request = WriteRequest(form=Form(lines=60, length=4), seed=3)
+    events = stream(TextModel(Counts(), zh[1]), request)
+    next(events)
+    first = len(written)
+    assert sum(isinstance(event, Piece) for event in events) == 59
+    assert first < len(written) / 2
+
+
+def test_an_empty_title_is_none(zh):
+    model = TextModel(*zh, heading="# ")
+    events = list(stream(model, WriteRequest(form=Form(lines=2, length=5), title="", seed=3)))
+    assert not any(event.title for event in events if isinstance(event, Piece))
+    assert events[-1].title == ""
 
 
 def test_the_prompt_begins_the_first_line_and_earlier_lines_stay(zh):

@@ -329,3 +329,28 @@ class TestTitles:
 def test_wrong_use_is_refused_at_once(options, message):
     with pytest.raises(UsageError, match=message):
         generate(hashed(), CHARACTERS, **options)
+
+
+@pytest.mark.parametrize("tokenizer", [t for t in TOKENIZERS if t.kind != "byte"], ids=lambda t: t.kind)
+def test_only_known_characters_are_written(tokenizer):
+    model = Hashed(tokenizer.vocabulary_size)
+    stop = Stop(tokens=200)
+    free, known = (write(model, tokenizer, count=4, stop=stop, only_known=only, heading="# ") for only in (False, True))
+    assert set("".join(one.text + one.title for one in free)) - set(TEXT)
+    assert not set("".join(one.text + one.title for one in known)) - set(TEXT)
+    assert all(one.text for one in known)
+
+
+def test_a_model_of_bytes_has_no_known_characters():
+    tokenizer = next(t for t in TOKENIZERS if t.kind == "byte")
+    with pytest.raises(UsageError, match="a model that writes bytes"):
+        write(Hashed(tokenizer.vocabulary_size), tokenizer, only_known=True)
+
+
+def test_an_empty_title_is_read_and_not_shown():
+    model = Hashed(CHARACTERS.vocabulary_size)
+    (written,) = write(model, CHARACTERS, "分", heading="# ", title="", stop=Stop(tokens=5))
+    (given,) = write(model, CHARACTERS, "# \n分", heading="# ", stop=Stop(tokens=5))
+    assert (written.text, written.title) == (given.text, "")
+    events = list(generate(model, CHARACTERS, "分", heading="# ", title="", stop=Stop(tokens=5)))
+    assert not any(isinstance(event, Piece) and event.title for event in events)

@@ -141,7 +141,9 @@ class Model:
         """Continue `prompt` to the end of the document, or to a number of lines or tokens, or to a stop text.
 
         lines, tokens, stop: where the text ends; stop is a text or several. temperature (0.8), top_k, top_p, min_p,
-        repetition_penalty: how tokens are chosen, see `Sampler`. title: the title to write under. form: rhyme, line
+        repetition_penalty: how tokens are chosen, see `Sampler`. title: the title to write under (None: the model makes
+        one up where its texts have titles, as docs/form.md says; "": none). only_known: no character that the text has
+        less than twice. form: rhyme, line
         lengths and so on, which the text keeps; `lines` are then the lines of a stanza, and tokens and stop are
         refused. search: how lines in form are found, "sample" or "beam". max_copy: never more than so many tokens of
         the training text in a row. seed: the same seed gives the same text; None takes a new one.
@@ -171,7 +173,8 @@ class Model:
                 print(piece, end="", flush=True)
 
         Options and errors as in `write`. A title that the model makes up is left out, as `write` leaves it out; a text
-        in form, or of a model that reads from right to left, comes in one piece.
+        in form comes in lines, as soon as they cannot change any more; that of a model that reads from right to left
+        comes in one piece.
         """
         events = self.events(WriteRequest.of(prompt, **options))
         return (event.text for event in events if isinstance(event, Piece) and not event.title)

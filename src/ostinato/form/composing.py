@@ -1,7 +1,7 @@
 """Writing a whole text in form: line by line, going back where a line cannot be written, and never without end."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, cast
@@ -33,6 +33,8 @@ from ostinato.text.sounds import Language, Sounds, language_of
 PARTICLES = 24
 STARTS = 3
 """How often a text is begun anew, with given words in other lines."""
+CERTAIN = 16
+"""A line is certain, and never taken back, when so many follow it: a long text need not be waited for."""
 SPARE_TRIES = 16
 """A start has this many tries to write a line, and three for each line of the form; then it is given up."""
 
@@ -69,18 +71,26 @@ class _Step:
 def stream(model: TextModel, request: WriteRequest) -> Iterator[Event]:
     """Write a request, in form or freely: pieces of text `row` (0 .. count - 1) as they are certain, then `Written`.
 
-    A text in form is certain when all of its lines are. Raises UsageError for what cannot be asked of this model, and
-    GenerationError for a form that could not be met.
+    A line in form is certain when the text is complete or CERTAIN lines follow it. Raises UsageError for what cannot be
+    asked of this model, and GenerationError for a form that could not be met.
     """
     return batch.stream(model, request) if request.form is None else _stream_form(model, request)
 
 
 def _stream_form(model: TextModel, request: WriteRequest) -> Iterator[Event]:
     for row in range(request.count):
-        composed = compose_request(model, request, row)
-        if composed.title is not None and model.heading:
-            yield Piece(row, f"{model.heading}{composed.title}\n", title=True)
-        yield Piece(row, composed.text)
+        begun = _begin(model, request, row)
+        if begun.title and model.heading:
+            yield Piece(row, f"{model.heading}{begun.title}\n", title=True)
+        if begun.backward:
+            composed = _finish(begun, list(begun.steps))
+            yield Piece(row, composed.text)
+        else:
+            steps: list[_Step] = []
+            for step in begun.steps:
+                yield Piece(row, begun.before(len(steps)) + step.line)
+                steps.append(step)
+            composed = _finish(begun, steps)
         yield Written(row, composed.text, composed.title, "form", composed.tokens)
 
 
@@ -121,8 +131,32 @@ def compose(
     return compose_request(text_model, request, row, particles=particles)
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """A text before its first line. steps: its lines, in the order drawn, as soon as they are certain."""
+
+    title: str | None
+    earlier: list[str]
+    stanzas: list[int]
+    backward: bool
+    writing: "Composing"
+    steps: Iterator[_Step]
+
+    def before(self, number: int) -> str:
+        """What stands before a line, in reading order: earlier lines, or a newline, or a blank line."""
+        if not number:
+            return "".join(line + "\n" for line in self.earlier)
+        return "\n" * (1 + (self.stanzas[number - 1] != self.stanzas[number]))
+
+
 def compose_request(model: TextModel, request: WriteRequest, row: int, *, particles: int = PARTICLES) -> Composed:
     """Text `row` of a request in form; see `compose`."""
+    begun = _begin(model, request, row, particles)
+    return _finish(begun, list(begun.steps))
+
+
+def _begin(model: TextModel, request: WriteRequest, row: int, particles: int = PARTICLES) -> _Begun:
+    """Check the request, and read what comes before the first line."""
     check_particles(particles)
     form = cast(Form, request.form)
     if request.max_copy is not None:
@@ -144,19 +178,22 @@ def compose_request(model: TextModel, request: WriteRequest, row: int, *, partic
         asked = WriteRequest(sampler=request.sampler, stop=Stop(tokens=1), seed=request.seed + row)
         title = batch.write(model, asked)[0].title
     context = open_context(replace(model, heading="") if model.backward else model, lexicon.as_read(earlier), title)
-    steps = writing.run(open_cursor(model.step_model, (END_OF_DOCUMENT,) if model.backward else context.read))
-    if model.backward:
+    steps = writing.steps(open_cursor(model.step_model, (END_OF_DOCUMENT,) if model.backward else context.read))
+    return _Begun(title, earlier, [spec.stanza for spec in definite.lines], model.backward, writing, steps)
+
+
+def _finish(begun: _Begun, steps: list[_Step]) -> Composed:
+    """The text of all its lines."""
+    if begun.backward:
         steps.reverse()
     lines = tuple(step.line for step in steps)
-    stanzas = [spec.stanza for spec in definite.lines]
-    text = "".join("\n" * (1 + (a != b)) + line for a, b, line in zip([0, *stanzas], stanzas, lines, strict=False))[1:]
     return Composed(
-        "".join(line + "\n" for line in earlier) + text,
-        title,
+        "".join(begun.before(number) + line for number, line in enumerate(lines)),
+        begun.title,
         lines,
         sum(len(step.candidate.ids) for step in steps),
         sum(step.candidate.log_probability for step in steps),
-        writing.tries,
+        begun.writing.tries,
     )
 
 
@@ -224,13 +261,15 @@ class Composing:
         self._given = self._rhymes_of_ends()
         self.tries = 0
 
-    def run(self, opened: Cursor) -> list[_Step]:
-        """The lines in the order drawn."""
+    def steps(self, opened: Cursor) -> Iterator[_Step]:
+        """The lines in the order drawn, as soon as they are certain. Raises GenerationError where one cannot be met."""
+        certain: list[_Step] = []
+        include: dict[int, tuple[str, ...]] = {}
         for _ in range(STARTS):
-            include = self.assign_words(self._outline.include, range(len(self._outline.lines)))
-            steps = self._start(opened, include)
-            if steps is not None:
-                return steps
+            if not certain:  # else words were given to lines that stay
+                include = self.assign_words(self._outline.include, range(len(self._outline.lines)))
+            if (yield from self._start(opened, include, certain)):
+                return
         raise self.refusal()
 
     def refusal(self) -> GenerationError:
@@ -241,23 +280,30 @@ class Composing:
             "raise the temperature"
         )
 
-    def _start(self, opened: Cursor, include: dict[int, tuple[str, ...]]) -> list[_Step] | None:
-        steps: list[_Step] = []
+    def _start(
+        self, opened: Cursor, include: dict[int, tuple[str, ...]], certain: list[_Step]
+    ) -> Generator[_Step, None, bool]:
+        """One start after the lines that are `certain`, which grow; whether it came to the end."""
+        steps = list(certain)
         tries_left = SPARE_TRIES + 3 * len(self._order)
         failures = [0] * len(self._order)
         while len(steps) < len(self._order):
             if not tries_left:
-                return None
+                return False
             tries_left -= 1
             at = len(steps)
             step = self._write_line(opened, steps, include.get(self._order[at], ()), failures[at])
             if step is not None:
                 steps.append(step)
+                if len(steps) - len(certain) > CERTAIN:
+                    certain.append(steps[len(certain)])
+                    yield certain[-1]
                 continue
             failures[at] += 1
             if failures[at] % 2 == 0:  # the lines before leave no room: each time one more of them is taken back
-                del steps[max(0, at - failures[at] // 2) :]
-        return steps
+                del steps[max(len(certain), at - failures[at] // 2) :]
+        yield from steps[len(certain) :]
+        return True
 
     def _write_line(self, opened: Cursor, steps: list[_Step], include: tuple[str, ...], failed: int) -> _Step | None:
         """One try to write the next line; a second one has twice the candidates."""

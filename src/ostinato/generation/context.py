@@ -27,8 +27,8 @@ class Context:
 def open_context(model: TextModel, prompt: str, title: str | None = None) -> Context:
     """How `model` begins a document with `prompt`, after a title where its documents have one.
 
-    A prompt that begins with the heading is read as it stands. Any other comes after a title: `title`, or one that the
-    model makes up. Raises UsageError for a title that cannot stand there.
+    A prompt that begins with the heading is read as it stands. Any other comes after a title: `title` ("" for an empty
+    one), or one that the model makes up. Raises UsageError for a title that cannot stand there.
     """
     heading, ids = model.heading, model.encode
     start = (END_OF_DOCUMENT,)

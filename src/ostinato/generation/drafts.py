@@ -132,7 +132,7 @@ class ForwardDraft(Draft):
     ) -> None:  # fmt: skip
         super().__init__(row, index, request, model, context.read)
         self._model, self._context, self._masks = model, context, masks
-        self._utf8 = masks.utf8.copy()
+        self._utf8, self._only_known = masks.utf8.copy(), request.only_known
         self._title = Transcript(model.tokenizer, TITLE, context.title or "") if context.title_open else None
         self._body = Transcript(model.tokenizer, request.stop, context.prompt, line_documents=model.line_documents)
         self._limit = request.stop.limit
@@ -171,7 +171,7 @@ class ForwardDraft(Draft):
 
     def start(self) -> Iterator[Event]:
         context = self._context
-        if context.title is not None:
+        if context.title is not None and (context.title or context.title_open):
             line_end = "" if context.title_open else "\n"
             yield from self._piece(f"{context.heading}{context.title}{line_end}", title=True)
         if not context.title_open:
@@ -179,7 +179,8 @@ class ForwardDraft(Draft):
         yield from self._ended()
 
     def _mask(self) -> Mask:
-        return self._masks.forward(self._utf8, end=not self._in_title and self._body.may_end)
+        end = not self._in_title and self._body.may_end
+        return self._masks.forward(self._utf8, end=end, only_known=self._only_known)
 
     def _enter(self, token_id: int) -> Iterator[Event]:
         self._utf8.push(token_id)
@@ -220,6 +221,7 @@ class BackwardDraft(Draft):
     ) -> None:
         super().__init__(row, index, request, model, read)
         self._model, self._stop, self._masks = model, request.stop, masks
+        self._only_known = request.only_known
         self._all = list(read)  # the ids of the text, the last one first, after END_OF_DOCUMENT
         self._bytes: tuple[int, ...] = ()  # of the character that is open, the last one first
         self._end_is_newline = model.line_documents and self._stop.lines is not None and self._stop.fill
@@ -242,7 +244,7 @@ class BackwardDraft(Draft):
 
     def _mask(self) -> Mask:
         end = self._stop.lines is None or not self._stop.fill or self._end_is_newline
-        return self._masks.backward(self._bytes, end=end)
+        return self._masks.backward(self._bytes, end=end, only_known=self._only_known)
 
     def _enter(self, token_id: int) -> Iterator[Event]:
         if token_id == END_OF_DOCUMENT and not self._end_is_newline:
@@ -284,8 +286,8 @@ class Masks:
     def __init__(self, model: TextModel) -> None:
         self.utf8 = Utf8State(model.tokenizer)
         self._size = model.tokenizer.vocabulary_size
-        self._forward: dict[tuple[int, bool], Mask] = {}
-        self._backward: dict[tuple[tuple[int, ...], bool], Mask] = {}
+        self._forward: dict[tuple[int, bool, bool], Mask] = {}
+        self._backward: dict[tuple[tuple[int, ...], bool, bool], Mask] = {}
         self.stops = self._stops(0xC2, 0xF5)  # they begin characters of several bytes
         self.backward_stops = self._stops(0x80, 0xC0)  # they end them
         self._token = model.tokenizer.token
@@ -304,19 +306,21 @@ class Masks:
         mask[FIRST_BYTE + low : FIRST_BYTE + high] = True
         return mask
 
-    def forward(self, utf8: Utf8State, *, end: bool) -> Mask:
-        """(V,) bool, read-only: ids that would break a character, and END_OF_DOCUMENT unless `end`."""
-        key = (utf8.state, end)
+    def forward(self, utf8: Utf8State, *, end: bool, only_known: bool = False) -> Mask:
+        """(V,) bool, read-only: ids that would break a character, END_OF_DOCUMENT unless `end`, and bytes if
+        `only_known`."""
+        key = (utf8.state, end, only_known)
         mask = self._forward.get(key)
         if mask is None:
             mask = self._forward[key] = ~utf8.allowed()
             mask[END_OF_DOCUMENT] |= not end
+            mask[FIRST_BYTE:FIRST_CHARACTER] |= only_known
             mask.flags.writeable = False
         return mask
 
-    def backward(self, continuation: tuple[int, ...], *, end: bool) -> Mask:
+    def backward(self, continuation: tuple[int, ...], *, end: bool, only_known: bool = False) -> Mask:
         """The same before these continuation bytes, the last of the character first."""
-        key = (continuation, end)
+        key = (continuation, end, only_known)
         mask = self._backward.get(key)
         if mask is None:
             mask = self._backward[key] = np.full(self._size, bool(continuation))
@@ -324,6 +328,7 @@ class Masks:
             mask[FIRST_BYTE + 0x80 : FIRST_CHARACTER] = True
             for low, high in bytes_before(continuation):
                 mask[FIRST_BYTE + low : FIRST_BYTE + high + 1] = False
+            mask[FIRST_BYTE:FIRST_CHARACTER] |= only_known
             mask.flags.writeable = False
         return mask
 
@@ -353,6 +358,8 @@ def open_drafts(
     """
     if request.form is not None:
         raise UsageError("a form needs form.stream: free writing cannot follow one")
+    if request.only_known and model.tokenizer.kind == "byte":
+        raise UsageError("a model that writes bytes spells every character: only_known= would leave it none")
     size = model.tokenizer.vocabulary_size
     for token_id, _ in request.sampler.bias:
         if token_id >= size:

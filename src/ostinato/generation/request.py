@@ -53,6 +53,7 @@ class WriteOptions(TypedDict, total=False):
     search: Search
     seed: int | None
     max_copy: int | None
+    only_known: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +63,10 @@ class WriteRequest:
     prompt: what the text begins with (ends with, for a model that reads from right to left). sampler: how each token is
     chosen. stop: where a text ends. form: rhyme, line lengths and so on, which the text keeps; `stop.lines` are then
     the lines of a stanza, and nothing else can stop it. search: how lines in form are found. title: the title to write
-    under (None: the model makes one up, where its texts have titles). seed: the same seed gives the same text; a
-    request without one draws it when it is made. count: how many texts. max_copy: never more than so many tokens of the
-    training text in a row. Raises UsageError for a value that cannot be used.
+    under (None: the model makes one up, where its texts have titles; "": none). seed: the same seed gives the same
+    text; a request without one draws it when it is made. count: how many texts. max_copy: never more than so many
+    tokens of the training text in a row. only_known: never a character that the model would have to spell in bytes,
+    because its text has it at most once. Raises UsageError for a value that cannot be used.
     """
 
     prompt: str = ""
@@ -76,6 +78,7 @@ class WriteRequest:
     seed: int = field(default_factory=new_seed)
     count: int = 1
     max_copy: int | None = None
+    only_known: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.prompt, str):
@@ -124,6 +127,7 @@ class WriteRequest:
             seed=new_seed() if seed is None else seed,
             count=count,
             max_copy=options.get("max_copy"),
+            only_known=options.get("only_known", False),
         )
 
 
