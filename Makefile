@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/ostinato/kernels/csrc/*)
 DEMO := runs/demo
 
-.PHONY: arm axe base demo demo-begins tests test check format lint types imports bench soak test-browser fuzz $(FUZZ) wheel sanitize sanitized wasm clean help
+.PHONY: arm docs axe base demo demo-begins tests test check format lint types imports bench soak test-browser fuzz $(FUZZ) wheel sanitize sanitized wasm clean help
 
 help:
 	@echo "make demo    install into $(VENV), train on the bundled lyrics for two minutes, then write new ones"
@@ -13,6 +13,7 @@ help:
 	@echo "make check   format, lint, types, import rules, tests, sanitizers, ARM64"
 	@echo "make base    the bundled base models again, from the texts in TEXTS (hours)"
 	@echo "make test-browser   the pages in a real Chromium, and what axe-core finds wrong with them"
+	@echo "make docs    the documentation as a site in build/site: both languages, searchable, links checked"
 	@echo "make bench   side by side with other libraries"
 	@echo "make sanitize   the C++ kernels' tests under sanitizers"
 	@echo "make arm     the kernels for ARM64, cross-compiled, and their tests under qemu (skipped where its tools are absent)"
@@ -48,6 +49,11 @@ types: $(VENV)/.dev
 
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo 'The documentation is in build/site. To read and search it: $(BIN)/python -m http.server -d build/site'
 
 tests: $(VENV)/.dev
 	$(BIN)/python -m pytest
