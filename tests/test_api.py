@@ -91,6 +91,19 @@ def test_history_and_html(model):
     assert ("<svg" in html) == (len(model.history) > 1)
 
 
+def test_a_picture_of_the_losses(model, tmp_path):
+    picture = model.plot()
+    assert "<svg" in picture._repr_svg_()
+    for name in ("a.svg", "a.png"):
+        picture.save(tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 1000
+    with pytest.raises(ostinato.UsageError, match=r"saved as \.svg or \.png"):
+        picture.save(tmp_path / "a.gif")
+    model.save(tmp_path / "alone")
+    with pytest.raises(ostinato.UsageError, match="nothing to plot"):
+        ostinato.load(tmp_path / "alone").plot()
+
+
 def test_a_copied_model_writes_the_same_words(model, tmp_path):
     pytest.importorskip("pypinyin")
     from ostinato import Form

@@ -39,6 +39,8 @@ def test_seeds_and_values(verses, tmp_path, capsys):
     assert [(line["setting"], line["seed"]) for line in lines] == [
         ("cell=rnn", "1"), ("cell=rnn", "2"), ("cell=gru", "1"), ("cell=gru", "2")
     ]  # fmt: skip
+    assert "cell=rnn" in table["rows"][0]["setting"]
+    assert (out / "sweep.svg").is_file()
     # what is there is not made again; what is missing is
     times = {path: path.stat().st_mtime_ns for path in out.glob("*/result.json")}
     (out / "cell=gru-seed2" / "result.json").unlink()

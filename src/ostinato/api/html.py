@@ -2,8 +2,35 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
+
+from ostinato.errors import UsageError
+from ostinato.files import write_file
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that a notebook shows. svg: the file's text; png: the file's bytes."""
+
+    svg: str
+    png: bytes
+
+    def save(self, path: str | Path) -> None:
+        """Write it as `path`, in the format that its ending says. Raises UsageError for another than .svg and .png."""
+        file = Path(path)
+        if file.suffix not in (".svg", ".png"):
+            raise UsageError(f"a picture is saved as .svg or .png, got {str(path)!r}")
+        write_file(file, self.svg if file.suffix == ".svg" else self.png)
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def __repr__(self) -> str:
+        return f"<ostinato.Picture, {len(self.png):,} bytes as PNG: save(path) writes it>"
+
 
 _WIDTH, _HEIGHT, _MARGIN = 360, 160, 28
 _LOSSES = (("train_loss", "training", "#888888"), ("heldout_loss", "held-out", "#1f77b4"))

@@ -1,6 +1,7 @@
 """A model one can write and score with."""
 
 import json
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from ostinato.protocols import END_OF_DOCUMENT, Ids, StepModel
 from ostinato.text.known_words import WORDS_FILE, known_words_of, read_words
 
 if TYPE_CHECKING:
+    from ostinato.api.html import Picture
     from ostinato.evaluation.novelty import Novelty, TrainingText
     from ostinato.form import Composed, Form
     from ostinato.generation import Event
@@ -246,6 +248,24 @@ class Model:
                 continue
             rows += [row] if isinstance(row, dict) else []
         return rows
+
+    def plot(self) -> "Picture":
+        """Training and held-out loss over time as a picture, which a notebook shows; `plot().save(path)` keeps it.
+
+        Raises UsageError where the run's folder is not known, MissingExtraError where matplotlib is not installed.
+        """
+        rows = self.history
+        if not rows:
+            raise UsageError(
+                f"there is nothing to plot: {self.path} does not lie in the folder of a run with its metrics.jsonl"
+            )
+        from ostinato.api.html import Picture
+        from ostinato.runs.picture import draw_losses
+
+        with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
+            path = Path(folder) / "loss"
+            draw_losses(rows, path, title=", ".join(self.config.get("text", {}).get("names", ())))
+            return Picture(path.with_suffix(".svg").read_text("utf-8"), path.with_suffix(".png").read_bytes())
 
     def _repr_html_(self) -> str:
         """The card and the loss curve, for notebooks."""

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ostinato.bundle import RUN_LOCK
-from ostinato.errors import TrainingError, UsageError
+from ostinato.errors import MissingExtraError, TrainingError, UsageError
 from ostinato.evaluation import figure
 from ostinato.files import hold, parse_json, read_regular, write_file
 from ostinato.settings import apply_overrides, load_recipe, to_mapping
@@ -121,11 +121,13 @@ def run(args: argparse.Namespace, out: Path) -> int:
         finally:
             table = summary(plan, command)
             _save(out, table)
+            drawn = draw(plan, out / "sweep")
     if args.json:
         say_json(table)
     else:
         say(text_of(table))
-        note(f"{quoted(out)}: a folder for each run, {TABLE} and sweep.csv; the same command makes what is missing")
+        pictures = ", sweep.svg and .png (losses)" if drawn else ""
+        note(f"{quoted(out)}: a folder for each run, {TABLE}, sweep.csv{pictures}; the same command goes on")
     failed = [one for one in plan if one.result is None]
     if failed:
         raise TrainingError(f"{len(failed)} of {len(plan)} runs failed; the first: {failed[0].error}")
@@ -318,6 +320,43 @@ def text_of(table: Mapping[str, Any]) -> str:
         "  ".join(pad(cell, width, right=at > 0) for at, (cell, width) in enumerate(zip(line, widths, strict=True)))
         for line in lines
     )
+
+
+def draw(plan: Sequence[One], path: Path) -> bool:
+    """The held-out losses of all runs against their steps, `path`.svg and .png; those of one setting in one colour.
+
+    False where nothing can be drawn: without matplotlib, or of models that are counted.
+    """
+    from ostinato.runs.picture import picture
+    from ostinato.training.metrics import read_metrics
+
+    curves: list[tuple[str, list[tuple[int, float]]]] = []
+    for one in plan:
+        rows = read_metrics(one.folder / "metrics.jsonl")
+        points = [(row["step"], row["heldout_loss"]) for row in rows if row.get("heldout_loss") is not None]
+        if points:
+            curves.append((one.setting.name, points))
+    if not curves:
+        return False
+    try:
+        with picture(path, 7.2, 4.2) as figure:
+            axes = figure.add_subplot()
+            colours = {name: f"C{at % 10}" for at, name in enumerate(dict.fromkeys(name for name, _ in curves))}
+            labelled: set[str] = set()
+            for name, points in curves:
+                label = None if name in labelled else name
+                labelled.add(name)
+                axes.plot(*zip(*points, strict=True), color=colours[name], label=label, marker=".", linewidth=1.5)
+            axes.set_xlabel("steps")
+            axes.set_ylabel("held-out loss (nats per token)")
+            axes.grid(alpha=0.25)
+            axes.legend(frameon=False)
+    except MissingExtraError:
+        return False
+    except Exception as error:  # whatever a drawing library, a font or a disk comes up with: it is only a picture
+        note(f"{path.name}.svg and {path.name}.png are not drawn: {one_line(str(error) or type(error).__name__)}")
+        return False
+    return True
 
 
 def _cell(value: Mapping[str, float | None] | None) -> str:
