@@ -1,4 +1,4 @@
-"""Makes the notebooks of the lessons in both languages from lesson-1.py to lesson-5.py: `python docs/notebooks/make.py`.
+"""Makes the notebooks of the lessons, in both languages, from their sources: `python docs/notebooks/make.py`.
 
 A source is Python with cells: `# %% [en]` and `# %% [zh]` begin a text in comments, `# %%` code that both languages
 have. The tests run the code of each source from top to bottom.
