@@ -142,3 +142,45 @@ def test_the_best_model_is_tested_not_the_last(files, tmp_path):
     ids = open_corpus(out / "test").train.ids
     nats = read_bundle(out).config["evaluation"]["test"]["nats"]
     assert nats == pytest.approx(-float(np.sum(load(out).score(ids))), rel=1e-3)
+
+
+RECORDS = {"classify": "text,label\n", "tag": "", "translate": ""}
+ROWS = {
+    "classify": ["so sad a day,sad\n", "what a joy,glad\n"],
+    "tag": ["我们走\tBEB\n", "你们\tBE\n"],
+    "translate": ["one\t一\n", "two\t二\n"],
+}
+
+
+@pytest.mark.parametrize("task", RECORDS)
+def test_records_of_files_are_held_out_and_tested(task, tmp_path, capsys):
+    ending = "csv" if task == "classify" else "tsv"
+    names = {}
+    for name, times in {"train": 6, "valid": 2, "test": 1}.items():
+        names[name] = str(tmp_path / f"{name}.{ending}")
+        Path(names[name]).write_text(RECORDS[task] + "".join(ROWS[task]) * times, "utf-8")
+    out = tmp_path / "m"
+    command = ["train", names["train"], "--task", task, "--heldout", names["valid"], "--test", names["test"],
+               "-o", str(out), "--steps", "4", "--quiet", "--set", "model.hidden_size=8"]  # fmt: skip
+    assert main(command) == 0
+    config = read_bundle(out).config
+    assert (config["text"]["train"], config["text"]["heldout"]) == (12, 4)
+    assert "test: " in capsys.readouterr().out
+    model = ostinato.load(out)
+    scores = config["evaluation"]["test"]
+    assert scores.keys() == {
+        "classify": {"accuracy"}, "tag": {"accuracy", "whole_sequences"}, "translate": {"exact", "bleu", "chrf"}
+    }[task]  # fmt: skip
+    if task == "classify":
+        right = [model.predict(["so sad a day"])[0] == "sad", model.predict(["what a joy"])[0] == "glad"]
+        assert scores["accuracy"] == sum(right) / 2
+    assert str(tmp_path) not in json.dumps(config)
+
+
+def test_a_series_holds_out_its_own_end(tmp_path, capsys):
+    file = tmp_path / "s.csv"
+    file.write_text("value\n" + "".join(f"{n % 7}\n" for n in range(60)), "utf-8")
+    (tmp_path / "t.csv").write_text("value\n1\n", "utf-8")
+    command = ["train", str(file), "--task", "forecast", "--test", str(tmp_path / "t.csv"), "-o", str(tmp_path / "m")]
+    assert main(command) == 2
+    assert "holds out the last values of its series" in capsys.readouterr().err

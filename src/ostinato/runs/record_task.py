@@ -20,6 +20,7 @@ from ostinato.runs.picture import LossPicture
 from ostinato.runs.record_data import SCORED, Part, TaskData, divide
 from ostinato.runs.saving import ModelWriter, loss_figures
 from ostinato.runs.task import Run
+from ostinato.runs.texts import check_apart
 from ostinato.settings import (
     ModelSettings,
     Recipe,
@@ -29,6 +30,7 @@ from ostinato.settings import (
     decide,
     recorded_settings,
 )
+from ostinato.terminal import activity
 from ostinato.text import BaseTokenizer, build
 from ostinato.text.records import Records
 from ostinato.training.observers import Observer, Row
@@ -53,11 +55,13 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Divided:
-    """Records, those to learn from, and those held out."""
+    """Records: all, to learn from, held out, and of files to test on. beside: fingerprints of the files' records."""
 
     records: Records
     train: Part
     heldout: Part
+    test: Part | None = None
+    beside: tuple[str, ...] = ()
 
 
 class RecordTask(NetworkTask):
@@ -70,6 +74,9 @@ class RecordTask(NetworkTask):
 
     unit: ClassVar[str] = "nats per target"
     """Of its loss."""
+
+    takes_files: ClassVar[bool] = True
+    """Whether files of their own can be held out and tested on."""
 
     large: ClassVar[bool] = False
     """Whether its matrix products are large enough that another precision than fp32 is worth a thought."""
@@ -112,19 +119,33 @@ class RecordTask(NetworkTask):
 
     def read(self, run: Run) -> Records:
         """The records in the files, or those that were given."""
-        if run.recipe.text.heldout_files or run.recipe.text.test_files:
-            raise UsageError(f"held-out and test files are for language models, got task.name={run.recipe.task.name}")
         if isinstance(run.sources, Records):
             return run.sources
         return self.records(run.sources, run.recipe.task, run.recipe.text, encoding=run.encoding)
 
     def divide(self, run: Run, read: Records) -> Divided:
-        """By `parts`."""
-        return Divided(read, *self.parts(read, run.recipe.task, run.recipe.text.heldout))
+        """By `parts`; files of their own take the place of a share that is held out."""
+        text = run.recipe.text
+        if not (text.heldout_files or text.test_files):
+            return Divided(read, *self.parts(read, run.recipe.task, text.heldout))
+        if not self.takes_files:
+            raise UsageError(
+                f"{run.recipe.task.name} holds out the last values of its series: leave out --heldout, --test"
+            )
+        check_apart(run)
+        train, heldout = self.parts(read, run.recipe.task, 0.0 if text.heldout_files else text.heldout)
+        others = {
+            name: self.records(list(files), run.recipe.task, text, encoding=run.encoding)
+            for name, files in (("heldout", text.heldout_files), ("test", text.test_files))
+            if files
+        }
+        parts = {name: Part(other.inputs, other.targets) for name, other in others.items()}
+        beside = tuple(other.fingerprint for other in others.values())
+        return Divided(read, train, parts.get("heldout", heldout), parts.get("test"), beside)
 
     def fingerprint(self, data: Divided) -> str:
         """The records'."""
-        return data.records.fingerprint
+        return ".".join([data.records.fingerprint, *data.beside])
 
     def resolve(self, run: Run, data: Divided, device: torch.device) -> ResolvedRecipe:
         """By the task's defaults and the number of records."""
@@ -144,7 +165,8 @@ class RecordTask(NetworkTask):
         learnt = TaskData(model, data.train, data.heldout, training)
         self.prepare(model, data.records, learnt, recipe.model.initialisation)
         model.network.to(settled.device)
-        writer = RecordWriter(run.out / "model", self, model, tokenizer, recipe, data.records, learnt, features)
+        writer = RecordWriter(run.out / "model", self, model, tokenizer, recipe, data.records, learnt, features,
+                              data.test)  # fmt: skip
         name = recipe.task.name
         picture = _Picture(run, title=f"{name}: {', '.join(data.records.names)}", unit=self.unit)
         headline = (
@@ -202,11 +224,21 @@ class RecordWriter(ModelWriter):
     def __init__(
         self, folder: Path, task: RecordTask, model: TaskModel[Any], tokenizer: BaseTokenizer, recipe: ResolvedRecipe,
         records: Records, data: TaskData, features: int,
+        test: Part | None = None,
     ) -> None:  # fmt: skip
         super().__init__(folder, model.network, recipe, tokenizer)
         self.title, self.model, self.records, self.data, self.features = task.title, model, records, data, features
         self.heldout_targets = data.heldout_targets()
+        self.test, self._tested, self.measures = test, dict[str, float](), test is not None
         self.baseline = task.baseline(model, data) if len(data.heldout) else {}
+
+    def finished(self) -> None:
+        """Score the saved model on the test records, which nothing was chosen by."""
+        if self.test is not None and self._best is not None:
+            with activity("scoring the test records"):
+                self.module.load_tensors(self._best[1])
+                self._tested = self.model.scores(self.model.predict(self.test.inputs), self.test.targets)
+        super().finished()
 
     def probe(self) -> Probe:
         """The losses of a few records, computed in float32 on the CPU."""
@@ -246,7 +278,7 @@ class RecordWriter(ModelWriter):
             else:
                 values = dict(loss_figures(loss)) | ({"tokens": self.heldout_targets} if name == "heldout" else {})
             report[split] = values
-        return report | self.baseline
+        return report | ({"test": self._tested} if self._tested else {}) | self.baseline
 
     def card(self, row: Row, evaluation: dict[str, Any]) -> list[str]:
         """Task, model, records, and a table of what was measured."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 from ostinato.errors import UsageError
 from ostinato.runs.folder import make_corpus_folder
@@ -20,9 +21,7 @@ def read_corpus(run: Run, tokenizer: BaseTokenizer | None = None, expected: str 
     for a file that is learnt from and measured on.
     """
     settings = run.recipe.text
-    files = {"heldout": settings.heldout_files, "test": settings.test_files}
-    files = {name: paths for name, paths in files.items() if paths}
-    _check_apart(run, {"text": tuple(map(str, run.paths)), **files})
+    files = check_apart(run)
     prints = dict.fromkeys(("text", *files)) if expected is None else _parts(expected, list(files))
     if settings.heldout_files:
         settings = dataclasses.replace(settings, heldout=0.0)
@@ -65,13 +64,17 @@ def _parts(expected: str, names: list[str]) -> dict[str, str | None]:
     return {"text": text, **dict(zip(names, others, strict=True))}
 
 
-def _check_apart(run: Run, files: dict[str, tuple[str, ...]]) -> None:
-    """No file in two parts."""
-    owner: dict[str, str] = {}
-    for name, paths in files.items():
+def check_apart(run: Run) -> dict[str, tuple[str, ...]]:
+    """The files held out and tested on, where there are any. Raises UsageError for a file in two parts."""
+    settings, owner = run.recipe.text, dict[str, str]()
+    given = {"heldout": settings.heldout_files, "test": settings.test_files}
+    files = {name: paths for name, paths in given.items() if paths}
+    texts = tuple(map(str, run.sources)) if isinstance(run.sources, Sequence) else ()
+    for name, paths in {"text": texts, **files}.items():
         for path in paths:
             if path == "-" and name != "text":
                 raise UsageError(f"the {name} text must be a file, got - (standard input)")
             if (first := owner.setdefault(os.path.realpath(path), name)) != name:
                 ways = {"text": "learnt from", "heldout": "held out", "test": "tested on"}
                 raise UsageError(f"{path} cannot be {ways[first]} and {ways[name]}: give each part a file of its own")
+    return files

@@ -59,6 +59,7 @@ class ForecastTask(RecordTask):
 
     title = "A forecaster"
     unit = "squared error, scaled"
+    takes_files = False
     defaults = Defaults(hidden_size=32, embedding_size=0, dropout=0.1, batch_size=16, learning_rate=4e-3, epochs=60)
 
     def records(self, paths: Sequence[str], task: TaskSettings, text: TextSettings, **options: Any) -> Records:
