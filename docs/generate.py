@@ -1,7 +1,7 @@
 """Writes what follows from the code and from docs/rooms.toml, so that it cannot drift: `python docs/generate.py`.
 
-docs/settings.md, docs/commands.md, docs/api.md and the list of decisions; the table of rooms in docs/design.md; the
-import contracts in .importlinter. A test compares them with what this would write.
+docs/settings.md, docs/commands.md and docs/api.md; the table of rooms in docs/design.md; the import contracts in
+.importlinter. A test compares them with what this would write.
 """
 
 import dataclasses
@@ -112,21 +112,11 @@ def design_page() -> str:
     return f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{rest.partition(END)[2]}"
 
 
-def decisions_page() -> str:
-    """The titles of all decisions."""
-    lines = ["# Decisions", "", "Why something is as it is, with what was measured, and what did not work.", ""]
-    for path in sorted((HERE / "decisions").glob("[0-9]*.md")):
-        title = path.read_text("utf-8").partition("\n")[0].removeprefix("# ").strip()
-        lines.append(f"- [{title}]({path.name})")
-    return "\n".join([*lines, ""])
-
-
 PAGES = {
     "settings.md": settings_page,
     "commands.md": commands_page,
     "design.md": design_page,
     "api.md": api_page,
-    "decisions/README.md": decisions_page,
     "../.importlinter": contracts,
 }
 

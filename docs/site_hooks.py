@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 _HERE = Path(__file__).parent
+_LIST = "<!-- decisions: the site lists them here -->"
 _LINK = re.compile(r"(!?)\[([^\]\n]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
+
+
+def decisions() -> str:
+    """A line for each decision."""
+    pages = sorted((_HERE / "decisions").glob("[0-9]*.md"))
+    titles = (page.read_text("utf-8").partition("\n")[0].removeprefix("# ").strip() for page in pages)
+    return "\n".join(f"- [{title}]({page.name})" for title, page in zip(titles, pages, strict=True))
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
@@ -16,6 +24,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
     for which the site has a menu. In Chinese, a link leads to the Chinese page where there is one, whose headings have
     other names: it leads to its top.
     """
+    if page.file.src_uri == "decisions/README.md":
+        markdown = markdown.replace(_LIST, decisions())
     folder = posixpath.dirname(page.file.src_uri)
     chinese = config.theme.get("language") == "zh"
 

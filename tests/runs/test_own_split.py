@@ -14,8 +14,8 @@ from ostinato.runtime import load
 from ostinato.settings import TextSettings, load_recipe, to_mapping
 from ostinato.text import open_corpus
 
-SMALL = ("model.hidden_size=8", "training.batch_size=4", "training.window=8", "training.schedule=constant",
-         "training.weight_decay=0", "model.weight_drop=0", "model.dropout=0")  # fmt: skip
+SMALL = ("model.mixture=none", "model.hidden_size=8", "training.batch_size=4", "training.window=8",
+         "training.schedule=constant", "training.weight_decay=0", "model.weight_drop=0", "model.dropout=0")  # fmt: skip
 OPTIONS = [word for option in SMALL for word in ("--set", option)]
 
 
@@ -132,6 +132,18 @@ def test_a_folder_of_someone_elses_is_not_touched(files, tmp_path, capsys):
     assert trained(files, tmp_path / "m", "--recipe", "kneser-ney") == 1
     assert "was not made by a run" in capsys.readouterr().err
     assert (tmp_path / "m" / "test" / "precious").exists()
+
+
+def test_a_mixture_is_tested_and_so_is_its_network(files, tmp_path):
+    out = tmp_path / "m"
+    assert trained(files, out, "--steps", "20", *OPTIONS, "--set", "model.mixture=linear") == 0
+    bundle = read_bundle(out)
+    assert bundle.kind == "mixture"
+    ids = open_corpus(out / "test").train.ids
+    for split, model in (("test", load(out)), ("test, network", load(out / "network"))):
+        assert bundle.config["evaluation"][split]["nats"] == pytest.approx(-model.score(ids).sum(), rel=1e-3)
+    assert bundle.probe is not None
+    assert read_bundle(out / "network").probe is not None
 
 
 def test_the_best_model_is_tested_not_the_last(files, tmp_path):

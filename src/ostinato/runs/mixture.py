@@ -1,5 +1,6 @@
 """A network and models of counts as one: fitted on the held-out text when training is over, and kept where better."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.bundle import NETWORK_SPLIT, Bundle, read_bundle, recover_folder, write_bundle
-from ostinato.evaluation import Evaluation, figure, from_log_probabilities
+from ostinato.bundle import NETWORK_SPLIT, Bundle, Probe, read_bundle, recover_folder, write_bundle
+from ostinato.evaluation import Evaluation, evaluate, figure, from_log_probabilities
 from ostinato.ngram import (
     GatedMixture,
     Heard,
@@ -132,17 +133,24 @@ def mixed_with_counts(
         _write(beside / "model", network, tensors, extra)
     model, joined = best.joined(newline)
     config: dict[str, Any] = {
-        **{name: network.config[name] for name in ("training", "start") if name in network.config},
+        **{name: network.config[name] for name in ("training", "start", "cell_file") if name in network.config},
         "kind": "mixture",
         "model": model,
         "text": describe(corpus),
         "evaluation": _evaluation(best, network),
     }
+    mixture = load(Bundle(out / "model", config, network.tokenizer, joined, ""))
+    if (test := corpus.test) is not None:
+        with activity("measuring the test text"):
+            tested = dataclasses.replace(evaluate(mixture, test.ids, test.characters), split="test")
+        config["evaluation"]["test"] = tested.to_json()
+        if "test" in network.config["evaluation"]:
+            config["evaluation"]["test, network"] = network.config["evaluation"]["test"]
     seconds = counts.seconds + time.perf_counter() - started
     with activity("saving the mixture"):
         write_bundle(
             out / "model", config=config, tokenizer=network.tokenizer, tensors=joined,
-            card=_card(best, config["evaluation"], corpus, network), extra=extra,
+            card=_card(best, config["evaluation"], corpus, network), extra=extra, probe=Probe.of(mixture),
         )  # fmt: skip
     return [
         f"the model is a mixture ({best}): {best.evaluation.bits_per_character:.3f} bits per held-out character, the "
@@ -210,8 +218,9 @@ def _keep_network(
 
 def _write(folder: Path, network: Bundle, tensors: Mapping[str, Any], extra: Mapping[str, bytes]) -> None:
     write_bundle(
-        folder, config=network.config, tokenizer=network.tokenizer, tensors=tensors, card=network.card, extra=extra
-    )
+        folder, config=network.config, tokenizer=network.tokenizer, tensors=tensors, card=network.card, extra=extra,
+        probe=network.probe,
+    )  # fmt: skip
 
 
 def _evaluation(mixed: Mixed, network: Bundle) -> dict[str, Any]:
