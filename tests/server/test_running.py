@@ -35,8 +35,8 @@ def test_keys_are_asked_for(start, tmp_path):
 
 
 def test_vanishing_clients_free_their_rows_and_a_full_queue_says_so(start):
-    server = start(MODEL, "--max-rows", 2, "--queue", 1)
-    body = json.dumps({**LONG, "stream": True}).encode()
+    server = start(MODEL, "--max-rows", 2, "--queue", 1, "--max-tokens", 10**9)
+    body = json.dumps({**LONG, "max_tokens": 10**9, "stream": True}).encode()  # until the client goes away
     head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     request = head + b"content-length: %d\r\n\r\n" % len(body) + body
     host, port = server.url.removeprefix("http://").split(":")
@@ -65,16 +65,16 @@ def test_a_deadline_ends_a_request(start):
 
 
 def test_sigterm_finishes_what_was_begun_and_exits_with_0(start):
-    server = start(MODEL)
-    found = []
-    ask = lambda: found.append(httpx.post(f"{server.url}/v1/completions", json=LONG, timeout=30))  # noqa: E731
+    server = start(MODEL, "--max-tokens", 10**6)
+    found, asked = [], {**LONG, "max_tokens": 60_000}
+    ask = lambda: found.append(httpx.post(f"{server.url}/v1/completions", json=asked, timeout=60))  # noqa: E731
     asking = threading.Thread(target=ask)
     asking.start()
     until(lambda: waiting(server.url)[0] == 1)
     assert server.stop(signal.SIGTERM) == 0
     asking.join(10)
     assert found[0].status_code == 200
-    assert found[0].json()["usage"]["completion_tokens"] == 4000
+    assert found[0].json()["usage"]["completion_tokens"] == 60_000
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{server.url}/health")
 
