@@ -18,6 +18,7 @@ help:
 	@echo "make sanitize   the C++ kernels' tests under sanitizers"
 	@echo "make arm     the kernels for ARM64, cross-compiled, and their tests under qemu (skipped where its tools are absent)"
 	@echo "make wasm       the exported page's kernels, built again and compared with those that are shipped (clang 14, lld)"
+	@echo "make faults  every file operation of whole commands fails, or is the last one"
 	@echo "make soak    ten minutes each of processes that train, save, load and overwrite in one folder"
 	@echo "make fuzz    a minute each of spoilt models, texts, recipes, archives and arrays"
 
@@ -71,6 +72,12 @@ test-browser: axe $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+# Every file operation of whole commands fails (no space, an error of the disk, no permission; once, or from then on), and
+# they are killed at many: hours. FAULTS="--every 61 --kills 6 train resume" tries some of the cases, in minutes.
+.PHONY: faults
+faults: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/faults $(FAULTS)
 
 # Processes that save, load, count n-grams and overwrite in one folder, then four that train, resume, overwrite and load
 # networks in one, where some are killed: ten minutes of each, or MINUTES=1 make soak.

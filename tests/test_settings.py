@@ -167,3 +167,22 @@ def test_benchmark_recipes_count_as_published(name, real_data, tmp_path):
     corpus = prepare([tmp_path / "valid.txt"], recipe.text, tmp_path / "text")
     assert corpus.train.tokens == 217_646 + 1  # the end of the text
     assert (recipe.model.layers, recipe.model.hidden_size, recipe.training.optimizer) == (2, 650, "sgd")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[model]\ncell = " + "[" * 100 + "]" * 100, "nested"),
+        ("[model]\ncell = " + "[" * 100_000, "nested"),
+        ("[training]\nseed = 1\nseed = 2", "is not a TOML file"),
+        ("[training]\nlearning_rate = inf", "learning_rate"),
+        ("[training]\nlearning_rate = nan", "learning_rate"),
+        ("# " + "x" * (17 << 20), "more than the 16,777,216 bytes that are read here"),
+    ],
+    ids=range(6),
+)
+def test_a_recipe_is_read_strictly(tmp_path, text, message):
+    (tmp_path / "r.toml").write_text(text)
+    with pytest.raises(SettingsError, match=message) as refused:
+        load_recipe(str(tmp_path / "r.toml"))
+    assert len(str(refused.value)) < 600

@@ -13,10 +13,12 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ostinato.errors import TextError, UsageError
+
+LARGEST_USER_TEXT = 16 << 20
+"""Bytes of a recipe or a form."""
 
 CHUNK = 1 << 20
 _SAMPLE = 1 << 18
@@ -103,7 +105,11 @@ def read_user_text(path: str | os.PathLike[str]) -> str:
     Raises OSError, TextError.
     """
     if os.fspath(path) != "-":
-        return decode(Path(path).read_bytes(), os.fspath(path))
+        with open(path, "rb") as file:
+            content = file.read(LARGEST_USER_TEXT + 1)
+        if len(content) > LARGEST_USER_TEXT:
+            raise TextError(f"{os.fspath(path)} has more than the {LARGEST_USER_TEXT:,} bytes that are read here")
+        return decode(content, os.fspath(path))
     stream = getattr(sys.stdin, "buffer", None)
     return sys.stdin.read() if stream is None else decode(stream.read(), "standard input")
 

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from ostinato import cells
 from ostinato.encodings import read_user_text
 from ostinato.errors import BundleError, SettingsError, TextError
+from ostinato.files import check_depth
 
 TOKENIZERS = ("character", "word", "byte", "whitespace")
 CELLS = cells.NAMES
@@ -477,7 +478,10 @@ def load_recipe(name_or_file: str) -> Recipe:
             raise SettingsError(f"no recipe {name_or_file!r}: {why}; give a TOML file or one of {known}") from None
     try:
         data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        check_depth(data)
+    except RecursionError:
+        raise SettingsError(f"{where} is not a recipe: it is nested too deep") from None
+    except ValueError as error:
         raise SettingsError(f"{where} is not a TOML file: {error}") from None
     return recipe_from_mapping(data, where)
 

@@ -201,7 +201,7 @@ def test_a_full_disk_leaves_the_old_model(bundle, monkeypatch):
 
 
 def test_a_crash_between_the_two_renames_is_mended(bundle, monkeypatch):
-    monkeypatch.setattr(ostinato.bundle.folder, "_exchange_atomically", lambda first, second: False)
+    monkeypatch.setattr(ostinato.bundle.folder, "exchange", lambda first, second: False)
     renames = []
 
     def rename_once(source, target):

@@ -192,6 +192,25 @@ def test_a_manifest_must_list_what_is_used(tmp_path, name):
         read_bundle(tmp_path / "m")
 
 
+def swap(path, **files):
+    """Write the folder again with other files, under a true manifest."""
+    kept = {name: content.tobytes() for name, content in read_snapshot(path).files.items()}
+    write_folder(path, {**kept, **{name.replace("_", "."): content for name, content in files.items()}})
+
+
+def test_the_tokenizer_is_the_one_that_the_model_was_saved_with(tmp_path):
+    write(tmp_path / "m", 1)
+    other = json.dumps(build("character", ["雨声雨声"]).to_json(), ensure_ascii=False).encode()
+    assert TOKENIZER.vocabulary_size == build("character", ["雨声雨声"]).vocabulary_size
+    swap(tmp_path / "m", tokenizer_json=other)
+    with pytest.raises(BundleError, match=r"tokenizer\.json is not the tokenizer that the model was saved with"):
+        read_bundle(tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    del config["tokenizer_sha256"]  # as models of before are
+    swap(tmp_path / "m", config_json=json.dumps(config).encode())
+    assert value_of(tmp_path / "m") == 1
+
+
 def test_what_the_manifest_does_not_list_is_not_read(tmp_path):
     write(tmp_path / "m", 1)
     edit_manifest(tmp_path / "m", lambda files: files.pop("card.md"))

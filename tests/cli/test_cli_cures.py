@@ -31,6 +31,9 @@ def place(tmp_path, monkeypatch):
         ("suggest one.txt", A_FILE),
         ("export one.txt --to onnx", A_FILE),
         ("compare one.txt --model one.txt", A_FILE),
+        ("train lstm -o new", "lstm is the output of a run, not a text to learn from: name the texts themselves"),
+        ("train one.txt -o new --threads 0", "threads must be at least 1, got 0"),
+        ("base one.txt -o new --threads -1", "threads must be at least 1, got -1"),
         ("write empty", "no model at empty: it holds no config.json"),
         (
             "train one.txt --recipe none.toml",

@@ -233,7 +233,7 @@ def test_a_fault_of_our_own_is_one_line(monkeypatch, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupting_training_saves(verses, tmp_path, number):
     process = subprocess.Popen(
         [sys.executable, "-m", "ostinato", "train", verses, "-o", tmp_path / "m", "--minutes", "30",

@@ -22,6 +22,7 @@ from ostinato.settings import apply_overrides, load_recipe, with_budget
 from ostinato.text import open_corpus
 from ostinato.training.checkpoint import load_checkpoint
 from ostinato.training.metrics import read_metrics
+from ostinato.training.observers import Observer
 
 SMALL = ["model.hidden_size=16", "model.embedding_size=8", "training.batch_size=4", "training.window=16",
          "training.precision=fp32", "model.mixture=none"]  # fmt: skip
@@ -304,3 +305,36 @@ def test_a_notebook_has_one_line_that_is_redrawn(monkeypatch, capsys):
     progress.noted("second")
     progress.finished()
     assert capsys.readouterr().err == "\rfirst, a long note\rsecond            \n"
+
+
+def test_what_was_measured_is_saved_before_it_is_said(verses, tmp_path):
+    """The terminal may go away at any line: by then the model and its row are on the disk."""
+
+    class Said(Observer):
+        def evaluated(self, row, best):
+            assert read_metrics(tmp_path / "out" / "metrics.jsonl")[-1]["step"] == row.step
+            assert read_bundle(tmp_path / "out").config["training"]["steps_done"] == row.step
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        train(verses, tmp_path / "out", steps=2, observers=[Said()])
+    assert load_model(read_bundle(tmp_path / "out"))
+
+
+def test_a_run_killed_at_its_end_is_finished_by_a_resume(verses, tmp_path, monkeypatch):
+    from ostinato.runs.tasks import language
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(language.LanguageWriter, "finished", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(verses, out, steps=3)
+    assert "int8" not in read_bundle(out).config
+    before = load_checkpoint(out / "checkpoint").position
+    rows = read_metrics(out / "metrics.jsonl")
+    train(verses, out, steps=3, resume=True)
+    bundle = read_bundle(out)
+    assert "int8" in bundle.config
+    assert "int8" in bundle.card
+    assert load_checkpoint(out / "checkpoint").position == before
+    assert read_metrics(out / "metrics.jsonl") == rows

@@ -1,5 +1,6 @@
 """What an output folder may hold, one run at a time, and when the run before goes."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -133,6 +134,57 @@ def test_other_files_in_the_folder_stay(tmp_path):
     a_run(tmp_path, "new", overwrite=True)
     assert (tmp_path / "thesis.txt").read_text() == "x"
     assert (tmp_path / "pictures" / "loss.svg").read_text() == "x"
+
+
+def test_the_new_model_stays_where_the_note_of_the_old_one_cannot_be_read(tmp_path, monkeypatch):
+    a_run(tmp_path)
+    with run_folder(tmp_path, overwrite=True):
+        save(tmp_path / "model", "new")
+        (tmp_path / ".replaced" / ".was.json").write_text("damaged")
+    assert (tmp_path / "model" / "card.md").read_text() == "new"
+
+
+def test_a_note_that_cannot_be_read_is_told_by_the_next_run(tmp_path):
+    a_run(tmp_path)
+    (tmp_path / ".replaced").mkdir()
+    (tmp_path / ".replaced" / ".was.json").write_text("damaged")
+    (tmp_path / ".replaced" / "metrics.jsonl").write_text("older")
+    with pytest.raises(TrainingError, match="set aside cannot be read: see"), run_folder(tmp_path, overwrite=True):
+        pass
+    assert (tmp_path / ".replaced" / "metrics.jsonl").read_text() == "older"
+
+
+@pytest.mark.parametrize(
+    ("before", "options", "left"),
+    [
+        ("", {}, "no model was saved"),
+        ("old", {"overwrite": True}, "the last saved model is .*model, and --resume goes on from .*checkpoint"),
+        ("old", {"resume": True}, "the last saved model is .*model, and --resume goes on from .*checkpoint"),
+    ],
+)
+def test_an_error_of_the_disk_says_what_is_left(tmp_path, before, options, left):
+    if before:
+        a_run(tmp_path)
+    with (
+        pytest.raises(TrainingError, match=rf"the run in .* ended: No space left on device \(there\); {left}"),
+        run_folder(tmp_path, **options),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "there")
+    assert not before or (tmp_path / "model" / "card.md").read_text() == "old"
+
+
+def test_the_terminal_going_away_is_no_error_of_the_folder(tmp_path):
+    with pytest.raises(BrokenPipeError), run_folder(tmp_path):
+        raise BrokenPipeError
+
+
+def test_what_killed_saves_left_is_tidied(tmp_path):
+    a_run(tmp_path)
+    (tmp_path / ".checkpoint.lock").touch()
+    (tmp_path / ".model.99999999-0.new").mkdir()
+    with run_folder(tmp_path, resume=True):
+        pass
+    assert [path.name for path in tmp_path.glob(".*")] == [MARK]
 
 
 def test_a_run_of_an_older_version_is_known(tmp_path):

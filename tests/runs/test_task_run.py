@@ -4,13 +4,14 @@ import dataclasses
 import json
 import math
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from ostinato.bundle import read_bundle
-from ostinato.errors import SettingsError, TextError, UsageError
+from ostinato.errors import BundleError, SettingsError, TextError, UsageError
 from ostinato.runs import load_task_model, train
 from ostinato.runs.finding import named_task
 from ostinato.runs.record_data import TaskData, divide
@@ -193,3 +194,46 @@ def test_nothing_is_left_open_that_a_network_is_built_from(task):
     model = resolved.model
     assert None not in (model.hidden_size, model.embedding_size, model.dropout, model.weight_drop)
     assert (resolved.training.candidates, resolved.training.weight_decay) == (0, 0.0)
+
+
+OLD = Path(__file__).parents[1] / "old"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": [["a"], "b"]}, "task.labels must be texts, each one once"),
+        ({"labels": ["a", "a"]}, "task.labels must be texts, each one once"),
+        ({"labels": "ab"}, "task.labels cannot be 'ab'"),
+        ({"labels": None}, "task.labels cannot be None"),
+        ({"features": -1}, "task.features must be 0 to 65536, got -1"),
+        ({"features": True}, "task.features must be 0 to 65536, got True"),
+        ({"labels": ["a"]}, "does not fit|not this model's|asks for float32"),
+        (None, 'has no table "task"'),
+    ],
+)
+def test_what_a_task_says_of_itself_is_checked(change, message):
+    bundle = read_bundle(OLD / "classify")
+    task = {**bundle.config["task"], **change} if change is not None else None
+    with pytest.raises(BundleError, match=message) as refused:
+        load_task_model(dataclasses.replace(bundle, config={**bundle.config, "task": task}))
+    assert len(str(refused.value)) < 600
+
+
+@pytest.mark.parametrize("name", ["classify", "tag", "translate", "next-line", "forecast"])
+def test_weights_and_vocabularies_that_do_not_fit_a_task(name):
+    bundle = read_bundle(OLD / name)
+    load_task_model(bundle)
+    first = min(bundle.tensors)
+    tensor = np.array(bundle.tensors[first])
+    tensor.reshape(-1)[0] = np.nan
+    for spoilt, message in (
+        (tensor, "holds a value that is no finite number"),
+        (np.array(bundle.tensors[first])[:-1], "asks for float32"),
+        (np.array(bundle.tensors[first]).astype(np.float64), "asks for float32"),
+    ):
+        with pytest.raises(BundleError, match=message):
+            load_task_model(dataclasses.replace(bundle, tensors={**bundle.tensors, first: spoilt}))
+    model = {**bundle.config["model"], "vocabulary_size": bundle.tokenizer.vocabulary_size + 1}
+    with pytest.raises(BundleError, match="they do not belong together"):
+        load_task_model(dataclasses.replace(bundle, config={**bundle.config, "model": model}))

@@ -67,7 +67,11 @@ def test_a_page_in_the_encoding_that_it_names(tmp_path: Path) -> None:
         ('{"text": 3}', "line 2: 'text' is 3, not a text"),
         ("[1]", "line 2 must be a JSON object, got \\[1\\]"),
         ("{", "line 2 is not JSON"),
-        ("[" * 100_000, "line 2 is JSON nested too deeply"),
+        ("[" * 100_000, "line 2 cannot be read: it is nested more than 40 deep"),
+        ('{"text": "x", "n": NaN}', "line 2 cannot be read: NaN is not a number that JSON has"),
+        ('{"text": "x", "n": -Infinity}', "line 2 cannot be read: -Infinity is not a number that JSON has"),
+        ('{"text": "x", "n": 1e999}', "line 2 cannot be read: the number 1e999 is too large"),
+        ('{"text": "x", "text": "y"}', "line 2 cannot be read: 'text' stands in it twice"),
         ('{"text": "a\\ud800"}', "line 2 has a lone surrogate U\\+D800, which is not a character: remove it"),
         (json.dumps({"text": ["x" * 9_000_000]}), "line 2: 'text' is .{0,70}, not a text"),
     ],
@@ -77,6 +81,13 @@ def test_wrong_lines_of_json(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(TextError, match=message) as caught:
         texts(path)
     assert len(str(caught.value)) < 600
+
+
+def test_a_line_of_json_has_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ostinato.text.lines.LONGEST_LINE", 100)
+    path = write(tmp_path / "a.jsonl", json.dumps({"text": "x" * 200}))
+    with pytest.raises(TextError, match="line 1 has 212 characters, more than the 100 that a record may have"):
+        texts(path)
 
 
 def test_each_record_is_a_document(tmp_path: Path) -> None:

@@ -13,9 +13,12 @@ from ostinato.bundle.config import (
     MixtureConfig,
     NgramConfig,
     RecurrentConfig,
+    TaskConfig,
     WindowConfig,
+    check_finite,
     check_tensors,
     model_config,
+    task_config,
 )
 from ostinato.bundle.folder import (
     FORMAT,
@@ -25,6 +28,7 @@ from ostinato.bundle.folder import (
     discard_folder,
     first_stranger,
     recover_folder,
+    tidy_folder,
     write_folder,
 )
 from ostinato.bundle.parts import NETWORK_SPLIT, network_of, part_of
@@ -49,8 +53,10 @@ __all__ = [
     "Probe",
     "RecurrentConfig",
     "Snapshot",
+    "TaskConfig",
     "TensorFile",
     "WindowConfig",
+    "check_finite",
     "check_probe",
     "check_tensors",
     "compare_outputs",
@@ -64,7 +70,9 @@ __all__ = [
     "read_snapshot",
     "recover_folder",
     "rounded",
+    "task_config",
     "tensor_writer",
+    "tidy_folder",
     "verify_folder",
     "write_bundle",
     "write_folder",

@@ -112,7 +112,21 @@ class MixtureConfig:
                 raise ValueError("it is not a complete mixture: every one of model.parts needs a kind and a model")
 
 
+@dataclass(frozen=True)
+class TaskConfig:
+    """Table `task` of kind `task`: the classes or tags, and the numbers per step of a series. The settings beside them
+    are a recipe's."""
+
+    labels: list[str] = _is_a(list)  # noqa: RUF009
+    features: int = _whole(0, 1 << 16)
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(label, str) for label in self.labels) or len(set(self.labels)) != len(self.labels):
+            raise ValueError("task.labels must be texts, each one once")
+
+
 C = TypeVar("C", RecurrentConfig, WindowConfig, NgramConfig, MixtureConfig, AnyConfig)
+T = TypeVar("T", RecurrentConfig, WindowConfig, NgramConfig, MixtureConfig, AnyConfig, TaskConfig)
 
 
 def model_config(kind: type[C], bundle: Bundle) -> C:
@@ -132,14 +146,20 @@ def model_config(kind: type[C], bundle: Bundle) -> C:
     return config
 
 
-def read_table(kind: type[C], table: Any, where: Path) -> C:
+def task_config(bundle: Bundle) -> TaskConfig:
+    """The bundle's table `task` as a value; the vocabulary of its model is the tokenizer's. Raises BundleError."""
+    model_config(AnyConfig, bundle)
+    return read_table(TaskConfig, bundle.config.get("task"), bundle.path / CONFIG, section="task")
+
+
+def read_table(kind: type[T], table: Any, where: Path, *, section: str = "model") -> T:
     """A table of a config as a value; names that the kind does not have are left out. Raises BundleError."""
     if not isinstance(table, Mapping):
-        raise BundleError(f'{where} has no table "model"; train or copy the model again')
+        raise BundleError(f'{where} has no table "{section}"; train or copy the model again')
     values: dict[str, Any] = {}
     for setting in dataclasses.fields(kind):
         value, limits = table.get(setting.name), setting.metadata
-        name, given = f"{where}: model.{setting.name}", f"{value!r:.60}"
+        name, given = f"{where}: {section}.{setting.name}", f"{value!r:.60}"
         if "among" in limits and not (isinstance(value, str) and value in limits["among"]):
             among = ", ".join(limits["among"])
             raise BundleError(f"{name} must be one of {among}, got {given}{limits['cure']}")
@@ -167,3 +187,10 @@ def check_tensors(path: Path, expected: Mapping[str, tuple[int, ...]], tensors: 
                 f"{path}: tensor {name} is {tensor.dtype} {tensor.shape}, but config.json asks for float32 {size}; "
                 "copy or train it again"
             )
+
+
+def check_finite(path: Path, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Raise BundleError for a number that is not finite. (The kernels look themselves when they build a network.)"""
+    for name in tensors:
+        if not np.isfinite(tensors[name]).all():
+            raise BundleError(f"{path}: tensor {name} holds a value that is no finite number; train it again")

@@ -6,18 +6,16 @@ so that two processes that save the same model do it one after the other. Only f
 """
 
 import contextlib
-import ctypes
 import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from ostinato.errors import BundleError
+from ostinato.errors import BundleError, BusyError
 from ostinato.files import NotFlushedError, flush, hold, parse_json, read_regular, refuse_if_held, sweep, unique
-from ostinato.files.writing import flush_place
+from ostinato.files.writing import exchange, flush_place
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -101,6 +99,15 @@ def recover_folder(path: Path) -> None:
                 _recover(place)
 
 
+def tidy_folder(path: Path) -> None:
+    """Remove what killed saves of `path` left beside it, if nobody saves to it now. Never raises."""
+    place = Path(os.path.realpath(path))
+    with contextlib.suppress(OSError, BusyError):
+        if os.path.lexists(_lock(place)) or sweep(place, _NEW, everyone=True) or _aside(place):
+            with hold(_lock(place), what="saving", place=path) as locked:
+                _clean(place, everyone=locked)
+
+
 def discard_folder(folder: Path) -> None:
     """Remove a folder that was replaced: what its manifest lists, and it, if nothing else is in it. Never raises."""
     with contextlib.suppress(OSError):
@@ -152,7 +159,7 @@ def _exchange(fresh: Path, place: Path) -> None:
     """Put folder `fresh` in the place of `place`; after it, `fresh` is the old one or not there."""
     if not place.exists():
         os.rename(fresh, place)
-    elif not _exchange_atomically(fresh, place):
+    elif not exchange(fresh, place):
         aside = unique(place, _OLD)
         os.rename(place, aside)
         try:
@@ -162,17 +169,6 @@ def _exchange(fresh: Path, place: Path) -> None:
                 os.rename(aside, place)
             raise
         discard_folder(aside)
-
-
-def _exchange_atomically(first: Path, second: Path) -> bool:
-    """Exchange two paths in one step with Linux's renameat2(RENAME_EXCHANGE). False where there is no such call."""
-    if not sys.platform.startswith("linux"):
-        return False
-    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if renameat2 is None:
-        return False
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    return bool(renameat2(here, os.fsencode(first), here, os.fsencode(second), exchange) == 0)
 
 
 def _clean(place: Path, *, everyone: bool) -> None:

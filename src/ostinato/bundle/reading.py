@@ -1,5 +1,6 @@
 """A saved model as a value: reading it from its folder, and writing it there."""
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 
 CONFIG, TOKENIZER, TENSORS, CARD = "config.json", "tokenizer.json", "model.safetensors", "card.md"
+TOKENIZER_DIGEST = "tokenizer_sha256"
+"""Of `tokenizer.json`: another one, of as many tokens, does not belong to the weights. Older models do not have it."""
+
 _CONFIG_LIMIT, _TOKENIZER_LIMIT, _CARD_LIMIT = 16 << 20, 512 << 20, 16 << 20
 
 
@@ -65,7 +69,8 @@ def write_bundle(
 
     storage: how the weights are kept, `float32`, `float16` or `int8` (see `storage`). Raises BundleError.
     """
-    document = _finite({"format": FORMAT, **config})
+    cut = json.dumps(tokenizer.to_json(), ensure_ascii=False).encode("utf-8")
+    document = _finite({"format": FORMAT, **config, TOKENIZER_DIGEST: hashlib.sha256(cut).hexdigest()})
     document.pop("storage", None)  # of the model that the config was read from
     if storage != "float32":
         document["storage"] = storage
@@ -73,7 +78,7 @@ def write_bundle(
         path,
         {
             CONFIG: (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8"),
-            TOKENIZER: json.dumps(tokenizer.to_json(), ensure_ascii=False).encode("utf-8"),
+            TOKENIZER: cut,
             TENSORS: tensor_writer(packed(tensors, storage)),
             CARD: card.encode("utf-8"),
             **({PROBE: probe.to_bytes()} if probe is not None else {}),
@@ -107,9 +112,18 @@ def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
 
     Raises BundleError when it is missing, damaged, or of a format this version does not know.
     """
+    try:
+        return _read_bundle(Path(path), verify)
+    except OSError as error:
+        if isinstance(error, BundleError):
+            raise
+        raise BundleError(f"the model at {path} cannot be read: {error.strerror or error}") from None
+
+
+def _read_bundle(path: Path, verify: bool) -> Bundle:
     from ostinato.text import from_json
 
-    folder = find_bundle(Path(path))
+    folder = find_bundle(path)
     snapshot = read_snapshot(folder, required=(CONFIG, TOKENIZER, TENSORS), verify=verify)
     config = snapshot.document(CONFIG, limit=_CONFIG_LIMIT)
     if config.get("format") != FORMAT:
@@ -122,6 +136,11 @@ def read_bundle(path: Path, *, verify: bool = True) -> Bundle:
         tokenizer = from_json(snapshot.document(TOKENIZER, limit=_TOKENIZER_LIMIT))
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{folder / TOKENIZER} is not a tokenizer ({error}); copy or train it again") from None
+    if config.get(TOKENIZER_DIGEST) not in (None, hashlib.sha256(snapshot.files[TOKENIZER].data).hexdigest()):
+        raise BundleError(
+            f"{folder / TOKENIZER} is not the tokenizer that the model was saved with: they do not belong together; "
+            "copy the whole folder again"
+        )
     card = snapshot.files.get(CARD, np.zeros(0, np.uint8))[:_CARD_LIMIT].tobytes().decode("utf-8", "replace")
     stored = TensorFile(folder / TENSORS, snapshot.files[TENSORS])
     tensors = unpacked(stored, config.get("storage"), folder)

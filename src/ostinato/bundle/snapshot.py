@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ostinato.bundle.folder import MANIFEST, MANIFEST_LIMIT, recover_folder
 from ostinato.errors import BundleError
 from ostinato.files import UnsafeFileError, open_regular, parse_json
-from ostinato.files.reading import read_handle
+from ostinato.files.reading import close, read_handle
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -113,7 +113,7 @@ class _Folder:
                 raise BundleError(f"{path} is not a saved model: the folder does not exist") from None
             except OSError as error:
                 raise BundleError(f"{path} cannot be read ({error.strerror or error})") from None
-            stack.callback(os.close, self._handle)
+            stack.callback(close, self._handle)
 
     def manifest(self) -> bytes:
         """The bytes of the manifest."""
@@ -140,7 +140,7 @@ class _Folder:
             raise BundleError(f"{whole} cannot be read ({error}); {_AGAIN}") from None
         except OSError as error:
             raise BundleError(f"{whole} cannot be read ({error.strerror or error}); {_AGAIN}") from None
-        self._stack.callback(os.close, handle)
+        self._stack.callback(close, handle)
         return handle
 
     def in_place(self) -> bool:
@@ -201,7 +201,7 @@ def read_file(path: Path) -> Bytes:
     try:
         return _content(handle)
     finally:
-        os.close(handle)
+        close(handle)
 
 
 def _fits(content: Bytes, entry: tuple[int, str]) -> bool:

@@ -1,6 +1,7 @@
 """`ostinato base TEXT... -o DIR`"""
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 from ostinato.bundle.storage import STORAGES
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     check_base(texts, args.unseen)
     if args.start_rate is not None and not 0 < args.start_rate <= 1:
         raise UsageError(f"--start-rate must be above 0 and at most 1, got {args.start_rate:g}")
-    if args.out.exists() and not (args.overwrite or args.resume):
+    if os.path.exists(args.out) and not (args.overwrite or args.resume):
         raise UsageError(f"{args.out} is there already: --overwrite replaces it, or name another with -o")
     recipe = apply_overrides(load_recipe(args.recipe), args.set)
     recipe = with_budget(recipe, minutes=args.minutes, epochs=args.epochs, steps=args.steps, seed=args.seed)

@@ -13,7 +13,10 @@ _LOOKED_AT = 2000
 
 def hint(args: argparse.Namespace) -> str:
     """`: did you mean ...?` for the first setting, recipe or path that does not exist, else ""."""
-    return _setting(args) or _recipe(args) or _path(args)
+    try:
+        return _setting(args) or _recipe(args) or _path(args)
+    except OSError:  # what cannot be looked at: the error itself is what counts
+        return ""
 
 
 def _setting(args: argparse.Namespace) -> str:

@@ -38,7 +38,14 @@ def compare(texts: Sequence[str], plan: Plan) -> Comparison:
 
 
 def _network(model: Model) -> Model:
-    """The network of a mixture, which the comparison mixes itself; any other model as it is."""
+    """The network of a mixture, which the comparison mixes itself; any other model as it is.
+
+    Raises UsageError for a mixture without a network: mixtures do not nest.
+    """
+    if model.network is None and model.kind == "mixture":
+        raise UsageError(
+            f"{model.path} is a mixture without a network, and a comparison mixes models itself: name another"
+        )
     return model if model.network is None else model.network
 
 

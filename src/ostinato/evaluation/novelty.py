@@ -4,7 +4,6 @@ A suffix array (Manber & Myers 1993) of the training ids finds the longest copie
 """
 
 import contextlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.errors import TextError, UsageError
+from ostinato.files import write_file
 from ostinato.protocols import END_OF_DOCUMENT, Ids, Tokenizer
 
 Places = npt.NDArray[np.int64]
@@ -194,13 +194,8 @@ def open_training_text(ids: Ids, folder: Path) -> TrainingText:
     if current and len(ids):
         return TrainingText(ids, np.memmap(path, dtype="<u4", mode="r"))
     suffixes = suffix_array(ids)
-    temporary = folder / f".{_FILE}.{os.getpid()}"
     with contextlib.suppress(OSError):
-        try:
-            suffixes.astype("<u4").tofile(temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_file(path, suffixes.astype("<u4").tobytes())
     return TrainingText(ids, suffixes)
 
 

@@ -1,7 +1,6 @@
 """The table of formats, and what all of them share: where the export is written, and what is refused."""
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,6 +10,7 @@ from typing import Any
 from ostinato.bundle import Bundle, network_of, read_bundle
 from ostinato.cells import BUILT_IN
 from ostinato.errors import BundleError, UsageError
+from ostinato.files import NotFlushedError, building
 
 
 @dataclass(frozen=True)
@@ -88,19 +88,18 @@ def export(
     if own:
         raise UsageError(f"the cell {own[0]!r:.60} is not one of {', '.join(BUILT_IN)}: it cannot be exported to {to}")
     path = Path(out) if out is not None else _beside(Path(model), chosen.ending)
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists: name another path with -o, or replace it with --overwrite")
     write = chosen.write
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as aside:
-            fresh = Path(aside) / path.name
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} exists: name another path with -o, or replace it with --overwrite")
+        with building(path) as fresh:
             write(bundle, fresh)
-            if path.is_dir() and not path.is_symlink():
-                path.rename(Path(aside) / "old")
-            fresh.replace(path)
+    except NotFlushedError as error:
+        raise BundleError(f"{path} is saved, but its folder could not be flushed ({error.strerror})") from None
     except OSError as error:
-        raise BundleError(f"cannot write {path}: {error.strerror or error}") from None
+        raise BundleError(
+            f"cannot write {path}: {error.strerror or error}; what was there before is untouched"
+        ) from None
     return path
 
 

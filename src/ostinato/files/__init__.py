@@ -1,17 +1,28 @@
 """Files and folders that others may be using: locks, writing whole or not at all, reading what may be hostile."""
 
 from ostinato.files.locks import hold, holder, refuse_if_held
-from ostinato.files.reading import UnsafeFileError, open_regular, parse_json, path, read_regular
-from ostinato.files.writing import NotFlushedError, flush, replacing, sweep, unique, write_file
+from ostinato.files.reading import (
+    UnsafeFileError,
+    check_depth,
+    open_regular,
+    parse_json,
+    parse_value,
+    path,
+    read_regular,
+)
+from ostinato.files.writing import NotFlushedError, building, flush, replacing, sweep, unique, write_file
 
 __all__ = [
     "NotFlushedError",
     "UnsafeFileError",
+    "building",
+    "check_depth",
     "flush",
     "hold",
     "holder",
     "open_regular",
     "parse_json",
+    "parse_value",
     "path",
     "read_regular",
     "refuse_if_held",

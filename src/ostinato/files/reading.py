@@ -1,5 +1,6 @@
 """Reading files that anyone may have put there: regular ones only, within limits, JSON once and strictly."""
 
+import contextlib
 import json
 import math
 import os
@@ -43,6 +44,12 @@ def _kind(mode: int) -> str:
     return "it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file"
 
 
+def close(handle: int) -> None:
+    """Close a descriptor that was only read from: what the system has to say to that changes nothing."""
+    with contextlib.suppress(OSError):
+        os.close(handle)
+
+
 def read_handle(handle: int, limit: int) -> bytes:
     """All of an open file of at most `limit` bytes. Raises UnsafeFileError beyond that."""
     size = os.fstat(handle).st_size
@@ -61,7 +68,7 @@ def read_regular(path: Path, *, limit: int) -> bytes:
     try:
         return read_handle(handle, limit)
     finally:
-        os.close(handle)
+        close(handle)
 
 
 def parse_json(content: bytes, *, depth: int = 40) -> dict[str, Any]:
@@ -70,16 +77,21 @@ def parse_json(content: bytes, *, depth: int = 40) -> dict[str, Any]:
     Raises ValueError with what is wrong.
     """
     try:
-        data = json.loads(
-            content.decode("utf-8"), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_distinct
-        )
-    except RecursionError:
-        raise ValueError(f"it is nested more than {depth} deep") from None
+        data = parse_value(content.decode("utf-8"), depth=depth)
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start} is not UTF-8") from None
     if not isinstance(data, dict):
         raise ValueError("it does not hold a JSON object")
-    _check_depth(data, depth)
+    return data
+
+
+def parse_value(text: str, *, depth: int = 40) -> Any:
+    """Any value of JSON, as strictly. Raises ValueError with what is wrong."""
+    try:
+        data = json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_distinct)
+    except RecursionError:
+        raise ValueError(f"it is nested more than {depth} deep") from None
+    check_depth(data, depth)
     return data
 
 
@@ -103,8 +115,9 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _check_depth(data: Any, depth: int) -> None:
-    level = [data]
+def check_depth(data: Any, depth: int = 40) -> None:
+    """Raise ValueError where lists and tables are nested more than `depth` deep."""
+    level = [data] if isinstance(data, dict | list) else []
     for _ in range(depth):
         children = (child for value in level for child in (value.values() if isinstance(value, dict) else value))
         level = [child for child in children if isinstance(child, dict | list)]

@@ -1,9 +1,13 @@
 """Single files that are written whole or not at all."""
 
 import contextlib
+import ctypes
 import os
 import secrets
+import shutil
 import stat
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -82,6 +86,48 @@ def flush_place(folder: Path) -> None:
         flush(folder)
     except OSError as error:
         raise NotFlushedError(error.errno, error.strerror or str(error), str(folder)) from None
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Exchange two paths in one step with Linux's renameat2(RENAME_EXCHANGE). False where there is no such call."""
+    if not sys.platform.startswith("linux"):
+        return False
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    here, flag = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(renameat2(here, os.fsencode(first), here, os.fsencode(second), flag) == 0)
+
+
+@contextlib.contextmanager
+def building(path: Path) -> Iterator[Path]:
+    """Inside, make a file or folder at the path it gives: it takes the place of `path`, of whatever kind that is, when
+    the block ends without an error.
+
+    Everything is flushed before, the folder around it afterwards; links are followed. Raises OSError: `path` is then as
+    it was, except after NotFlushedError.
+    """
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        fresh = aside / target.name
+        yield fresh
+        for made in [fresh, *(fresh.rglob("*") if fresh.is_dir() else ())]:
+            flush(made)
+        old = aside / ".old"
+        if not target.is_dir():
+            os.replace(fresh, target)
+        elif not exchange(fresh, target):
+            os.rename(target, old)
+            try:
+                os.rename(fresh, target)
+            except OSError:
+                os.rename(old, target)
+                raise
+        flush_place(target.parent)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_file(path: Path, content: bytes | str) -> None:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ostinato.bundle import MANIFEST, RUN_LOCK, discard_folder, first_stranger, recover_folder
-from ostinato.errors import TrainingError, UsageError
+from ostinato.bundle import MANIFEST, RUN_LOCK, discard_folder, first_stranger, recover_folder, tidy_folder
+from ostinato.errors import OstinatoError, TrainingError, UsageError
 from ostinato.files import hold, parse_json, read_regular, write_file
 from ostinato.settings import TOKENIZERS
 
@@ -61,16 +61,33 @@ def run_folder(
     same folder does nothing.
 
     Raises BusyError where another process is at work in it; TrainingError where it holds a run that is neither resumed
-    nor overwritten, holds something that no run made, or is not writable; UsageError for resume and overwrite at once.
+    nor overwritten, holds something that no run made, or is not writable, and for an OSError inside, of which it says
+    what it has left; UsageError for resume and overwrite at once.
     """
     key = os.path.realpath(out), threading.get_ident()
     if key in _active:
         yield _active[key]
         return
+    try:
+        with _folder(out, key, resume, overwrite, comparison, what) as folder:
+            yield folder
+    except OSError as error:
+        if isinstance(error, OstinatoError | BrokenPipeError):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        raise TrainingError(f"the run in {out} ended: {error.strerror or error}{where}; {_what_is_left(out)}") from None
+
+
+@contextlib.contextmanager
+def _folder(
+    out: Path, key: "tuple[str, int]", resume: bool | None, overwrite: bool, comparison: bool, what: str
+) -> Iterator[RunFolder]:
     _make(out)
     with hold(out / RUN_LOCK, what=what, place=out, wait=_WAIT):
         _recover(out, resume=bool(resume))
         check_folder(out, resume=resume, overwrite=overwrite)
+        for name in _SAVED:
+            tidy_folder(out / name)
         folder = _active[key] = RunFolder(out)
         marked = (out / MARK).exists()
         try:
@@ -79,11 +96,12 @@ def run_folder(
             _mark(out, comparison)
             yield folder
         except BaseException:
-            if _model_changed(out):
+            changed = _model_changed(out)
+            if changed:
                 _remove(out / _ASIDE)
-            elif not resume:
+            elif changed is False and not resume:  # where it cannot be told, the next run sees to it
                 _put_back(out)
-            if not marked and not any((out / name).exists() for name in (*_SIGNS[1:], *_FILES)):
+            if not marked and not _made_anything(out):
                 _unmark(out)
             raise
         else:
@@ -208,6 +226,30 @@ def _mark(out: Path, comparison: bool) -> None:
             (out / _COMPARISON).touch()
     except OSError as error:
         raise TrainingError(f"cannot write to the output folder {out}: {error.strerror}") from None
+
+
+def _made_anything(out: Path) -> bool:
+    """Whether there is anything of a run in `out`; True where that cannot be seen."""
+    try:
+        return not {*_SIGNS[1:], *_FILES}.isdisjoint(os.listdir(out))
+    except OSError:
+        return True
+
+
+def _what_is_left(out: Path) -> str:
+    """What a run that could not read or write has left, for the message."""
+    try:
+        names = set(os.listdir(out))
+    except FileNotFoundError:
+        names = set()
+    except OSError:
+        return "nothing that was saved before is changed"
+    if _ASIDE in names:
+        return "the run before it comes back when the folder is next used"
+    if "model" not in names:
+        return "no model was saved"
+    goes_on = f", and --resume goes on from {out / 'checkpoint'}" if "checkpoint" in names else ""
+    return f"the last saved model is {out / 'model'}{goes_on}"
 
 
 def _unmark(out: Path) -> None:
@@ -335,7 +377,10 @@ def _recover(out: Path, *, resume: bool) -> None:
     """Finish or undo a replacement whose process was killed."""
     if not (out / _ASIDE).is_dir():
         return
-    if _model_changed(out):
+    changed = _model_changed(out)
+    if changed is None:
+        raise TrainingError(f"what a run before this one set aside cannot be read: see {out / _ASIDE}")
+    if changed:
         _remove(out / _ASIDE)
     elif not (resume and (out / "checkpoint").exists()):  # else the new run goes on, and is not yet in place
         _put_back(out)
@@ -343,7 +388,8 @@ def _recover(out: Path, *, resume: bool) -> None:
 
 def _end(out: Path, *, complete: bool) -> None:
     if (out / _ASIDE).is_dir():
-        if complete and not _model_changed(out):  # a comparison whose models lie in folders of their own
+        if complete and (out / _ASIDE / _WAS).is_file() and _model_changed(out) is False:
+            # a comparison whose models lie in folders of their own
             for name in ("model", "text"):
                 if not (out / name).is_symlink():
                     _remove(out / name)
@@ -351,22 +397,25 @@ def _end(out: Path, *, complete: bool) -> None:
 
 
 def _model_id(out: Path) -> list[Any] | None:
-    """What tells the model in `out` from any other; None where there is none."""
-    with contextlib.suppress(OSError, ValueError):
+    """What tells the model in `out` from any other; None where there is none. Raises OSError."""
+    try:
         manifest = read_regular(out / "model" / MANIFEST, limit=1 << 20)
         return [os.stat(out / "model").st_mtime_ns, hashlib.sha256(manifest).hexdigest()]
-    return None
+    except (FileNotFoundError, ValueError):  # nothing of ours
+        return None
 
 
-def _model_changed(out: Path) -> bool:
-    """Whether another model is in place than when the run was set aside."""
-    if not (out / _ASIDE).is_dir():
+def _model_changed(out: Path) -> bool | None:
+    """Whether another model is in place than when the run was set aside; None where that cannot be told."""
+    if not os.path.isdir(out / _ASIDE):
         return False
     try:
         was = parse_json(read_regular(out / _ASIDE / _WAS, limit=1 << 16)).get("model")
-    except (OSError, ValueError):  # killed before anything was moved
+        return _model_id(out) != was
+    except FileNotFoundError:  # killed before anything was moved
         return False
-    return _model_id(out) != was
+    except (OSError, ValueError):
+        return None
 
 
 def _remove(path: Path) -> None:

@@ -1,6 +1,7 @@
 """The loss curve of a run, as SVG and PNG, with a sample text beneath it that shows CJK characters correctly."""
 
 import importlib.util
+import io
 import logging
 import math
 import warnings
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.errors import needs
+from ostinato.files import write_file
 from ostinato.terminal import activity, one_line, visible
 from ostinato.text.width import fit
 from ostinato.training.metrics import read_metrics
@@ -35,7 +37,8 @@ def picture(path: Path, width: float, height: float) -> Iterator["Figure"]:
 
     Text falls back to the CJK font where the usual one lacks a character, and `$` is a dollar. matplotlib's own
     settings, its backend and its fonts are what they were, and the caller's style is not used.
-    Raises MissingExtraError where matplotlib is not installed, and what matplotlib raises.
+    Each file is written whole or not at all. Raises MissingExtraError where matplotlib is not installed, OSError, and
+    what matplotlib raises.
     """
     with needs("train", "a picture"):
         import matplotlib
@@ -48,9 +51,12 @@ def picture(path: Path, width: float, height: float) -> Iterator["Figure"]:
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         _without_mathematics(figure)
-        FigureCanvasSVG(figure).print_svg(path.with_suffix(".svg"), metadata={"Date": None})  # type: ignore[no-untyped-call]
-        figure.dpi = 150
-        FigureCanvasAgg(figure).print_png(path.with_suffix(".png"))  # type: ignore[no-untyped-call]
+        drawn = io.BytesIO()
+        FigureCanvasSVG(figure).print_svg(drawn, metadata={"Date": None})  # type: ignore[no-untyped-call]
+        write_file(path.with_suffix(".svg"), drawn.getvalue())
+        figure.dpi, drawn = 150, io.BytesIO()
+        FigureCanvasAgg(figure).print_png(drawn)  # type: ignore[no-untyped-call]
+        write_file(path.with_suffix(".png"), drawn.getvalue())
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from ostinato.bundle import Bundle, Probe, compare_outputs, rounded
+from ostinato.bundle import Bundle, Probe, check_finite, check_tensors, compare_outputs, rounded, task_config
 from ostinato.errors import BundleError, OstinatoError, SettingsError, UsageError
 from ostinato.models.task_models import TaskModel
 from ostinato.runs.finding import named_task
@@ -313,16 +313,21 @@ def load_task_model(bundle: Bundle) -> TaskModel[Any]:
             "(ostinato write) or score a text (ostinato score)"
         )
     where = str(bundle.path / "config.json")
+    described = task_config(bundle)
     try:
-        labels, features = (bundle.config["task"][name] for name in ("labels", "features"))
         task = recorded_settings(TaskSettings, bundle.config, where)
         model = recorded_settings(ModelSettings, bundle.config, where)
-        loaded: TaskModel[Any] = named_task(task.name).model(task, model, bundle.tokenizer, labels, features)
+        loaded: TaskModel[Any] = named_task(task.name).model(
+            task, model, bundle.tokenizer, described.labels, described.features
+        )
     except BundleError:  # of recorded settings, which says where
         raise
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OstinatoError) as error:
         what = f"there is no {error}" if isinstance(error, KeyError) else error
         raise BundleError(f"{where} does not describe a task's model ({what})") from None
+    expected = {name: tuple(tensor.shape) for name, tensor in loaded.network.state_dict().items()}
+    check_tensors(bundle.path, expected, bundle.tensors)
+    check_finite(bundle.path, bundle.tensors)
     loaded.network.load_tensors(bundle.tensors)
     loaded.network.eval()
     if (probe := bundle.probe) is not None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -59,6 +60,8 @@ def train(
 
     Raises UsageError, TextError, SettingsError, TrainingError, BundleError, MissingExtraError.
     """
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads must be at least 1, got {threads}")
     if resume and not same_recipe:
         recipe = _as_before(recipe, out)
     task = find_task(recipe)
@@ -88,7 +91,7 @@ def train(
 @contextlib.contextmanager
 def nothing_left(out: Path) -> Iterator[None]:
     """A run that fails leaves no empty folder where there was none."""
-    new = [folder for folder in (out, *out.parents) if not folder.exists()]
+    new = [folder for folder in (out, *out.parents) if not os.path.exists(folder)]
     try:
         yield
     except BaseException:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.bundle import Probe, write_bundle
+from ostinato.bundle import Probe, read_bundle, recover_folder, write_bundle
 from ostinato.cells import cell_file
 from ostinato.evaluation import perplexity
 from ostinato.models.saved import SavedModule
@@ -26,6 +26,8 @@ class ModelWriter(Observer, ABC):
 
     measures: bool = False
     """Whether `measured` has something to say when training is over."""
+    last: str = ""
+    """The field of the config that `measured` always adds: a saved model without it was killed before that."""
 
     def __init__(self, folder: Path, module: SavedModule, recipe: ResolvedRecipe, tokenizer: BaseTokenizer) -> None:
         self.folder, self.module, self.recipe, self.tokenizer = folder, module, recipe, tokenizer
@@ -39,10 +41,32 @@ class ModelWriter(Observer, ABC):
                 self._save(*self._best, finished=False)
 
     def finished(self) -> None:
-        """Save the best weights, still in memory, with what is measured only once because it takes long."""
-        if self._best is not None and self.measures:
-            with activity("measuring int8 weights, saving the model"):
+        """Save the best weights with what is measured only once because it takes long."""
+        if not self.measures:
+            return
+        with activity("measuring int8 weights, saving the model"):
+            if self._best is not None:
                 self._save(*self._best, finished=True)
+            else:
+                self._finish_saved()
+
+    def _finish_saved(self) -> None:
+        """The best model is one that was saved before this run was resumed: it may have been killed before this."""
+        recover_folder(self.folder)
+        saved = read_bundle(self.folder)
+        if not self.last or saved.kind != self.tables()["kind"] or self.last in saved.config:
+            return
+        tensors = {name: np.array(saved.tensors[name]) for name in saved.tensors}
+        measured, line = self.measured(dict(saved.config), tensors)
+        write_bundle(
+            self.folder,
+            config={**saved.config, **measured},
+            tokenizer=self.tokenizer,
+            tensors=tensors,
+            card=f"{saved.card}\n{line}\n",
+            extra=self.extra,
+            probe=saved.probe,
+        )
 
     def probe(self) -> Probe | None:
         """What the module computes with the weights that it has."""

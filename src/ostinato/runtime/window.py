@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.bundle import Bundle, WindowConfig, check_tensors, model_config
-from ostinato.errors import BundleError, UsageError
+from ostinato.bundle import Bundle, WindowConfig, check_finite, check_tensors, model_config
+from ostinato.errors import UsageError
 from ostinato.protocols import END_OF_DOCUMENT, Floats, Ids
 
 _TOKENS_AT_ONCE = 512
@@ -85,9 +85,7 @@ def load_window(bundle: Bundle) -> WindowModel:
     config = model_config(WindowConfig, bundle)
     tensors = bundle.tensors
     check_tensors(bundle.path, config.tensors(), tensors)
-    for name in tensors:
-        if not np.isfinite(tensors[name]).all():
-            raise BundleError(f"{bundle.path}: tensor {name} holds a value that is no finite number; train it again")
+    check_finite(bundle.path, tensors)
     embedding = tensors["embedding.weight"]
     return WindowModel(
         embedding,

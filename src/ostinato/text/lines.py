@@ -9,11 +9,15 @@ from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 
 from ostinato.errors import TextError
+from ostinato.files import parse_value
 
 _TIMES = re.compile(r"[\[<]\d{1,3}:\d{1,2}(?:[.:]\d{1,3})?[\]>] ?")
 _LRC_TAG = re.compile(r"\[[A-Za-z#][A-Za-z0-9_]*:.*\]\s*$")
 _SUBTITLE_TIME = re.compile(r"\s*(?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3}\s*-->")
 _SUBTITLE_MARK = re.compile(r"</?[A-Za-z][^<>]{0,60}>|\{\\[^{}]{0,60}\}")
+LONGEST_LINE = 1 << 26
+"""Characters of a record."""
+
 SHOWN = 60
 """Characters of a value in a message."""
 
@@ -63,13 +67,19 @@ def whole_lines(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def json_value(line: str, where: str) -> object:
-    """The value of a line of JSON. Raises TextError for what is not JSON, too deep, or has a lone surrogate."""
+    """The value of a line of JSON, read as strictly as `files.parse_json` reads a document.
+
+    Raises TextError for what is not JSON, too long or too deep, names a field twice, holds a number that is not finite,
+    or has a lone surrogate.
+    """
+    if len(line) > LONGEST_LINE:
+        raise TextError(f"{where} has {len(line):,} characters, more than the {LONGEST_LINE:,} that a record may have")
     try:
-        value = json.loads(line)
-    except ValueError as error:
+        value: object = parse_value(line)
+    except json.JSONDecodeError as error:
         raise TextError(f"{where} is not JSON: {error}") from None
-    except RecursionError:
-        raise TextError(f"{where} is JSON nested too deeply: no record needs that") from None
+    except ValueError as error:
+        raise TextError(f"{where} cannot be read: {error}") from None
     if "\\u" in line and (found := _surrogate(value)):
         raise TextError(f"{where} has a lone surrogate U+{ord(found):04X}, which is not a character: remove it")
     return value

@@ -304,9 +304,11 @@ def _in_folder(folder: Path, notes: list[str]) -> Iterator[tuple[str, Opener]]:
     def fail(error: OSError) -> None:
         raise TextError(f"{error.filename or folder} cannot be read: {error.strerror or error}") from None
 
-    skipped = _Skipped(str(folder))
+    skipped, own = _Skipped(str(folder)), _OUTPUTS if is_output(folder) else frozenset[str]()
     for root, folders, files in os.walk(folder, onerror=fail):
         here = Path(root)
+        if own and here == folder:  # texts may lie beside what a run made of them
+            files = [name for name in files if name not in own]
         for name in [name for name in folders if not name.startswith(".") and is_output(here / name)]:
             notes.append(f"{here / name} was passed over: it is the output of a run, not a text to learn from")
             folders.remove(name)
@@ -320,7 +322,16 @@ def _in_folder(folder: Path, notes: list[str]) -> Iterator[tuple[str, Opener]]:
             else:
                 skipped.texts += 1
                 yield str(file), opener
+    if own and not skipped.texts:
+        raise TextError(f"{folder} is the output of a run, not a text to learn from: name the texts themselves")
     skipped.report(notes)
+
+
+_OUTPUTS = frozenset(
+    ("metrics.jsonl", "recipe.toml", "compare.json", "compare.csv", "loss.svg", "loss.png", "config.json", "card.md",
+     "manifest.json", "tokenizer.json", "words.txt", "model.safetensors", "corpus.json")
+)  # fmt: skip
+"""Files of a run, a model or a corpus that are no texts, though some end like one."""
 
 
 def is_output(folder: Path) -> bool:

@@ -219,7 +219,8 @@ class Trainer:
             if p.best_step == 0:  # a model to write with; else `model/` stays what it would have been
                 self._evaluate(0.0)
             return Outcome("interrupted", p)
-        if clock.evaluated != p.step:
+        resumed_there = bool(p.step) and not p.loss_tokens  # it was evaluated, and then killed before it ended
+        if clock.evaluated != p.step and not resumed_there:
             self._evaluate_and_save(clock)
         return Outcome("finished", p)
 

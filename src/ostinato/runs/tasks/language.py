@@ -227,6 +227,7 @@ class LanguageWriter(ModelWriter):
         self._start: dict[str, Any] | None = None
         self.corpus, self.over_candidates = corpus, model.candidates is not None
         self.measures = not recipe.model.context or corpus.test is not None
+        self.last = "" if recipe.model.context else "int8"
         self._test: Evaluation | None = None
         self.baselines: dict[str, Evaluation] = {}
         heldout, v = corpus.heldout, corpus.tokenizer.vocabulary_size
