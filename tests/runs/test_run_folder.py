@@ -320,6 +320,7 @@ def test_the_mark_lists_what_a_run_makes(tmp_path):
         "loss.svg",
         "metrics.jsonl",
         "recipe.toml",
+        "samples.jsonl",
     ]
 
 

@@ -328,8 +328,9 @@ def _in_folder(folder: Path, notes: list[str]) -> Iterator[tuple[str, Opener]]:
 
 
 _OUTPUTS = frozenset(
-    ("metrics.jsonl", "recipe.toml", "compare.json", "compare.csv", "loss.svg", "loss.png", "config.json", "card.md",
-     "manifest.json", "tokenizer.json", "words.txt", "model.safetensors", "corpus.json")
+    ("metrics.jsonl", "samples.jsonl", "recipe.toml", "compare.json", "compare.csv", "loss.svg",
+     "loss.png", "config.json", "card.md", "manifest.json", "tokenizer.json", "words.txt",
+     "model.safetensors", "corpus.json")
 )  # fmt: skip
 """Files of a run, a model or a corpus that are no texts, though some end like one."""
 
