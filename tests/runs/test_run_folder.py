@@ -181,6 +181,7 @@ def test_the_terminal_going_away_is_no_error_of_the_folder(tmp_path):
 def test_what_killed_saves_left_is_tidied(tmp_path):
     a_run(tmp_path)
     (tmp_path / ".checkpoint.lock").touch()
+    (tmp_path / ".writable.99999999").touch()
     (tmp_path / ".model.99999999-0.new").mkdir()
     with run_folder(tmp_path, resume=True):
         pass

@@ -33,6 +33,7 @@ _OWN = ".part-of-run"
 _PART = ".part-of-mixture"
 """An empty file in that folder: it is the run's own."""
 _ASIDE, _WAS = ".replaced", ".was.json"
+_PROBE = ".writable."
 _SIGNS = (_COMPARISON, "model", "checkpoint", "metrics.jsonl")
 
 _FILES = ("recipe.toml", "metrics.jsonl", "samples.jsonl", "loss.svg", "loss.png")
@@ -88,6 +89,8 @@ def _folder(
         check_folder(out, resume=resume, overwrite=overwrite)
         for name in _SAVED:
             tidy_folder(out / name)
+        for left in out.glob(f"{_PROBE}*"):  # of a process that was killed
+            left.unlink(missing_ok=True)
         folder = _active[key] = RunFolder(out)
         marked = (out / MARK).exists()
         try:
@@ -209,9 +212,9 @@ def _make(out: Path) -> None:
         raise TrainingError(f"{out} is a saved model, not the folder of a run; choose another with -o")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".writable.{os.getpid()}"
+        probe = out / f"{_PROBE}{os.getpid()}"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise TrainingError(
             f"cannot write to the output folder {out}: {error.strerror}; choose another with -o"
