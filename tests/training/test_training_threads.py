@@ -52,15 +52,16 @@ def test_weights_are_the_same_bits_for_any_number_of_threads(tmp_path, cell):
         assert other.position.best_loss == alone.position.best_loss
 
 
-@pytest.mark.parametrize(("first", "second"), [(2, 1), (1, 2)])
-def test_a_run_goes_on_bit_for_bit_with_another_number_of_threads(tmp_path, first, second):
-    whole = trained(tmp_path / "whole", "lstm", first, schedule="constant")
-    trained(tmp_path / "parts", "lstm", first, steps=4, schedule="constant")
-    again = trainer(tmp_path / "parts", model=model("lstm"), steps=8, batch_size=20, schedule="constant")
-    again.resume()
-    again.threads = second
-    again.train()
-    assert again.position.step == 8
+@pytest.mark.parametrize("counts", [(2, 1, 2), (1, 3, 1)])
+def test_a_run_goes_on_bit_for_bit_with_another_number_of_threads_and_back(tmp_path, counts):
+    whole = trained(tmp_path / "whole", "lstm", counts[0], steps=9, schedule="constant")
+    trained(tmp_path / "parts", "lstm", counts[0], steps=3, schedule="constant")
+    for steps, count in zip((6, 9), counts[1:], strict=True):
+        again = trainer(tmp_path / "parts", model=model("lstm"), steps=steps, batch_size=20, schedule="constant")
+        again.resume()
+        again.threads = count
+        again.train()
+        assert again.position.step == steps
     assert np.array_equal(weights(whole.model), weights(again.model))
 
 
