@@ -85,7 +85,7 @@ class Pool {
       }
       ++helpers_;
     }
-    wake_sleepers();  // so that they look for work when there is some
+    wake_sleepers(threads);  // so that they look for work when there is some
     fresh_ = true;
     return true;
   }
@@ -112,7 +112,7 @@ class Pool {
     for (int t = threads; t-- > 0;) {
       job_.ranges[t].left.store(number << 32 | job_.ranges[t].size, std::memory_order_seq_cst);
     }
-    wake_sleepers();
+    wake_sleepers(threads);
     const int64_t mine = take(0, uint32_t(number));
     const Clock::time_point end = Clock::now();
     if (job_.done.load(std::memory_order_acquire) == chunks) return account(begin, end, end, mine, chunks);
@@ -126,16 +126,21 @@ class Pool {
  private:
   struct Sleepers {
     std::mutex mutex;
-    std::condition_variable wake, done;
-    std::atomic<int> count{0};
-    uint64_t calls = 0;
+    std::condition_variable wake[kMaxThreads], done;
+    std::atomic<uint32_t> asleep{0};  // a bit for each helper
+    uint64_t calls[kMaxThreads] = {};
   };
 
-  void wake_sleepers() {
-    if (sleepers_->count.load(std::memory_order_seq_cst) == 0) return;
+  // Wakes those of the first `threads` that sleep; others have no part in the session.
+  void wake_sleepers(int threads) {
+    const uint32_t asleep = sleepers_->asleep.load(std::memory_order_seq_cst) & ((1u << threads) - 1);
+    if (asleep == 0) return;
     const std::lock_guard<std::mutex> lock(sleepers_->mutex);
-    ++sleepers_->calls;
-    sleepers_->wake.notify_all();
+    for (int t = 1; t < threads; ++t) {
+      if (!(asleep >> t & 1)) continue;
+      ++sleepers_->calls[t];
+      sleepers_->wake[t].notify_one();
+    }
   }
 
   // Waits for chunks that helpers have begun: at first by looking, then asleep, so that a helper whose core another process has
@@ -223,12 +228,12 @@ class Pool {
   void sleep(int self, uint32_t last) {
     Sleepers& all = *sleepers_;
     std::unique_lock<std::mutex> lock(all.mutex);
-    const uint64_t calls = all.calls;
-    all.count.fetch_add(1, std::memory_order_seq_cst);
+    const uint64_t calls = all.calls[self];
+    all.asleep.fetch_or(1u << self, std::memory_order_seq_cst);
     // A job that was published before this thread was counted wakes nobody.
     if (uint32_t(job_.ranges[self].left.load(std::memory_order_seq_cst) >> 32) == last)
-      all.wake.wait(lock, [&] { return all.calls != calls; });
-    all.count.fetch_sub(1, std::memory_order_seq_cst);
+      all.wake[self].wait(lock, [&] { return all.calls[self] != calls; });
+    all.asleep.fetch_and(~(1u << self), std::memory_order_seq_cst);
   }
 
   void tell_waiting() {
