@@ -127,7 +127,7 @@ def test_training_is_watched_stopped_continued_and_outlives_the_studio(start, tm
     assert stopped["text"] == "verse.txt"
     assert stopped["resumable"]
     steps = stopped["steps"]
-    more = again.http.post("/studio/api/runs/verse/resume", json={"more_minutes": 0.02})
+    more = again.http.post("/studio/api/runs/verse/resume", json={"more_minutes": 0.05})
     assert more.status_code == 200, more.text
     until(lambda: state_of(again, "verse") == "finished")
     assert again.http.get("/studio/api/runs/verse").json()["steps"] > steps

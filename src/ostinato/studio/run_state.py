@@ -209,6 +209,16 @@ def _quality(files: RunFiles) -> dict[str, Any]:
     return {"heldout_loss": loss, "bits": held.get("bits_per_character"), "lines": lines}
 
 
+def trained_seconds(folder: Path) -> float:
+    """How long the run in `folder` has been trained, by its checkpoint; the last row of the metrics may be older."""
+    content = read_own(folder / "checkpoint" / "state.json")
+    try:
+        return float(json.loads(content or b"")["position"]["seconds"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        rows = read_metrics(folder / "metrics.jsonl")
+        return float(rows[-1]["seconds"]) if rows else 0.0
+
+
 def _line(name: str, measured: Any) -> dict[str, Any] | None:
     if not isinstance(measured, dict) or not measured.get("tokens") or measured.get("nats") is None:
         return None

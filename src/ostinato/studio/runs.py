@@ -25,7 +25,7 @@ from ostinato.settings import Recipe, load_recipe, recipe_from_mapping, recipe_n
 from ostinato.studio.jobs import Jobs
 from ostinato.studio.library import Library, model_folder, readable
 from ostinato.studio.place import Place, check_name, clean_name, remove
-from ostinato.studio.run_state import RunFiles, describe_run, finite, is_run, run_names
+from ostinato.studio.run_state import RunFiles, describe_run, finite, is_run, run_names, trained_seconds
 from ostinato.studio.texts import Texts
 
 _ANY = {"type": "object"}
@@ -159,7 +159,7 @@ class Runs:
             raise Problem(400, "the text of this run is not known here: name it with text", param="text")
         arguments = ["train", self._texts.find(chosen), "-o", str(self._place.run(name)), "--json", "--resume"]
         if more := call.body.get("more_minutes"):
-            arguments += ["--minutes", f"{(run['seconds'] or 0.0) / 60 + more:.4f}"]
+            arguments += ["--minutes", f"{trained_seconds(self._place.run(name)) / 60 + more:.4f}"]
         before = self.jobs.record(name)
         facts = {"text": chosen, "created": before.get("created") or run["created"]}
         await asyncio.to_thread(self.jobs.start, name, arguments, facts)
