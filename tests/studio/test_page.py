@@ -187,29 +187,36 @@ def test_the_first_page_is_small(chromium, studio):
 
 
 def test_curves_of_100_000_points_and_texts_of_20_000_tokens_are_smooth(chromium, studio):
+    """By the processor's time that a frame takes, which a busy machine does not change much."""
     with opened(chromium, studio) as page:
-        times = page.evaluate("""async () => {
+        page.evaluate("""async () => {
             const { Curves } = await import("/page/chart.js");
             const { Tokens, heat } = await import("/page/tokens.js");
-            const chart = new Curves({ label: "a", xLabel: "x", yLabel: "y" });
-            const view = new Tokens({ label: "b", paint: (token) => heat(token.bits) });
+            const chart = globalThis.chart = new Curves({ label: "a", xLabel: "x", yLabel: "y" });
+            const view = globalThis.view = new Tokens({ label: "b", paint: (token) => heat(token.bits) });
             document.getElementById("main").replaceChildren(chart.element, view.element);
             const x = Array.from({ length: 100000 }, (_, i) => i);
             await chart.update([{ label: "c", x, y: x.map((i) => Math.sin(i / 1000) + Math.random()) }]);
             view.set(Array.from({ length: 20000 }, (_, i) => ({ text: i % 30 ? "字" : "\\n", bits: i % 13 })));
             await new Promise((done) => setTimeout(done, 500));
-            const frames = [];
-            let last = performance.now();
+        }""")
+        browser_ = page.context.new_cdp_session(page)
+        browser_.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+        def spent():
+            metrics = browser_.send("Performance.getMetrics")["metrics"]
+            return next(one["value"] for one in metrics if one["name"] == "TaskDuration")
+
+        before = spent()
+        page.evaluate("""async () => {
             for (let i = 0; i < 60; i++) {
                 view.element.scrollTop += 400;
                 if (i % 10 === 0) chart.chart.setScale("x", { min: i * 100, max: 100000 - i * 100 });
                 await new Promise(requestAnimationFrame);
-                frames.push(performance.now() - last);
-                last = performance.now();
             }
-            return frames.sort((a, b) => a - b);
         }""")
-    assert times[len(times) // 2] < 50, times  # the median frame, on a machine that draws without a GPU
+        frame = 1000 * (spent() - before) / 60
+    assert 0 < frame < 33, f"{frame:.1f} ms of the page's thread per frame, on a machine that draws without a GPU"
 
 
 def test_what_is_said_is_there_in_both_languages():
