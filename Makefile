@@ -62,7 +62,7 @@ tests: $(VENV)/.dev
 # The studio's page and the exported one in a real Chromium. `make test` runs these tests, too, where Chromium is installed;
 # axe-core, which looks for faults of accessibility, is fetched here and by `make check`, where npm is.
 AXE := build/axe/package/axe.min.js
-AXE_VERSION := 4.10.3
+AXE_VERSION := 4.14.1
 axe:
 	@test -f $(AXE) || { mkdir -p build/axe && cd build/axe && npm pack --silent axe-core@$(AXE_VERSION) >/dev/null 2>&1 \
 	  && tar -xf axe-core-$(AXE_VERSION).tgz; } || echo "axe-core is not fetched (it needs npm): accessibility is not looked at"

@@ -1,7 +1,8 @@
 """What is told as it happens."""
 
 import json
-import threading
+
+import httpx
 
 from ostinato.studio.events import Tail
 
@@ -26,20 +27,22 @@ def test_a_tail_gives_whole_lines_once_and_begins_anew_with_another_file(tmp_pat
 
 
 def test_the_lists_come_at_once_and_when_they_change(studio):
-    seen = []
+    seen, kind, posted = [], "", None
     with studio.http.stream("GET", "/studio/api/events") as answer:
-        kind = ""
         for line in answer.iter_lines():
             if line.startswith("event: "):
                 kind = line[7:]
-            if line.startswith("data: "):
+            elif line.startswith("data: "):
                 seen.append((kind, json.loads(line[6:])))
-            if [k for k, _ in seen] == ["texts", "runs", "comparisons"]:
-                body = {"name": "told", "text": "a text\n" * 20}
-                threading.Thread(target=studio.http.post, args=("/studio/api/texts",), kwargs={"json": body}).start()
+            if len(seen) == 3 and posted is None:
+                posted = httpx.post(
+                    f"{studio.url}/studio/api/texts", json={"name": "told", "text": "a text\n" * 20},
+                    headers={"authorization": f"Bearer {studio.token}"}, timeout=60,
+                )  # fmt: skip
             if len(seen) == 4:
                 break
-    assert seen[3][0] == "texts"
+    assert posted.status_code == 201
+    assert [k for k, _ in seen] == ["texts", "runs", "comparisons", "texts"]
     assert "told.txt" in [text["name"] for text in seen[3][1]["texts"]]
     studio.http.delete("/studio/api/texts/told.txt")
 

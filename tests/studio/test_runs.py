@@ -68,6 +68,8 @@ def test_renaming_copying_and_deleting(studio):
         ({"text": "verses.txt", "settings": {"model.cell": "brain"}}, "model.cell must be one of"),
         ({"text": "verses.txt", "settings": {"model.sell": "gru"}}, "no field"),
         ({"text": "verses.txt", "settings": {"nonsense": 1}}, "unknown table"),
+        ({"text": "verses.txt", "settings": {"text.test_files": "/etc/passwd"}}, "files of this machine"),
+        ({"text": "verses.txt", "settings": {"text.heldout_files": "/etc/passwd"}}, "files of this machine"),
         ({"text": "verses.txt", "minutes": 1, "steps": 4}, "one of them"),
         ({"text": "verses.txt", "minutes": -1}, "minutes must be"),
         ({"text": "verses.txt", "start": "nobody"}, "no run is called"),

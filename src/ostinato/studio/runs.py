@@ -4,7 +4,10 @@ import asyncio
 import json
 import os
 import shutil
+import types
+import typing
 import zipfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ from ostinato.runs.sample_file import read_samples
 from ostinato.server.endpoint import Call, Endpoint, Json
 from ostinato.server.problems import Problem
 from ostinato.server.schema import either, integer, number, record, text
-from ostinato.settings import Recipe, load_recipe, recipe_from_mapping, recipe_names, to_mapping, with_budget
+from ostinato.settings import SECTIONS, Recipe, load_recipe, recipe_from_mapping, recipe_names, to_mapping, with_budget
 from ostinato.studio.jobs import Jobs
 from ostinato.studio.library import Library, model_folder, readable
 from ostinato.studio.place import Place, check_name, clean_name, remove
@@ -253,6 +256,9 @@ def _asked(body: dict[str, Any]) -> tuple[Recipe, list[str]]:
         arguments += ["--recipe", body["recipe"]]
     for key, value in body.get("settings", {}).items():
         section, _, name = key.partition(".")
+        if key not in settable() and key in flat(recipe):
+            message = f"{key} names files of this machine, which a page may not: train in the terminal for that"
+            raise Problem(400, message, param="settings")
         if isinstance(value, float) and value == int(value) and abs(value) < 2**53:  # JSON has no whole numbers
             value = _whole_if_wanted(recipe, section, name, int(value), value)
         recipe = recipe_from_mapping({section: {name: value}}, "settings", recipe)
@@ -266,6 +272,26 @@ def _asked(body: dict[str, Any]) -> tuple[Recipe, list[str]]:
     if "seed" in body:
         arguments += ["--seed", f"{body['seed']}"]
     return with_budget(recipe, seed=body.get("seed"), **budget), arguments
+
+
+KINDS = {bool: "boolean", int: "integer", float: "number", str: "text"}
+"""The kinds of values that a page may set."""
+
+
+def kinds_of(hint: Any) -> tuple[type, ...]:
+    """The types that a setting's annotation allows."""
+    return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+
+
+@cache
+def settable() -> frozenset[str]:
+    """The settings that a page may change, `section.key`: numbers, words and choices, no files of this machine."""
+    return frozenset(
+        f"{section}.{name}"
+        for section, kind in SECTIONS.items()
+        for name, hint in typing.get_type_hints(kind).items()
+        if set(kinds_of(hint)) & set(KINDS)
+    )
 
 
 def _whole_if_wanted(recipe: Recipe, section: str, name: str, whole: int, value: float) -> float:
