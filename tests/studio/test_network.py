@@ -1,10 +1,14 @@
 """The NumPy inside against torch and the kernels; what units follow."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from ostinato.kernels.shape import Shape
+from ostinato.server.problems import Problem
 from ostinato.studio.follows import correlations, features
+from ostinato.studio.looking import _traceable
 from ostinato.studio.network import Network
 
 torch = pytest.importorskip("torch")
@@ -102,3 +106,8 @@ def test_a_unit_that_follows_a_feature_is_found():
     assert found[3] == pytest.approx(-1, abs=0.01)
     assert found[4] == 0
     assert np.abs(found[:3]).max() < 0.4
+
+
+def test_a_cell_of_ones_own_is_refused_with_the_reason():
+    with pytest.raises(Problem, match="the cell mgu of mine is one of its own"):
+        _traceable(SimpleNamespace(name="mine"), Network("mgu", 1, H, E, {}))

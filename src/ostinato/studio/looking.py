@@ -159,6 +159,16 @@ def network_of(served: Served) -> Network:
     return Network(shape.cell, shape.layers, shape.hidden_size, shape.embedding_size, model.tensors)
 
 
+def _traceable(served: Served, network: Network) -> Network:
+    """`network`, if its cell's equations are known here. Raises Problem for a cell of somebody's own."""
+    if network.cell not in SHOWN:
+        message = (
+            f"the cell {network.cell} of {served.name} is one of its own: only its last layer's units can be shown"
+        )
+        raise Problem(400, message, param="model", code="own_cell")
+    return network
+
+
 def _layer(network: Network, layer: int) -> int:
     if layer >= network.layers:
         raise Problem(400, f"the network has {network.layers} layers, got layer {layer}", param="layer")
@@ -210,7 +220,9 @@ def _units(served: Served, network: Network, ids: Ids, layer: int) -> tuple[npt.
     model: Any = served.model
     read = ids.astype(np.uint32)
     if layer < network.layers - 1:
-        return network.trace(ids, layer)["h"], [bits_of(p) for p in model.step_model.score(read).tolist()]
+        return _traceable(served, network).trace(ids, layer)["h"], [
+            bits_of(p) for p in model.step_model.score(read).tolist()
+        ]
     scores, hidden = model.network.step_model.read(np.append(read, np.uint32(0)))  # the kernels know the last layer
     if model.network is not model:
         scores = model.step_model.score(np.append(read, np.uint32(0)))
@@ -218,7 +230,7 @@ def _units(served: Served, network: Network, ids: Ids, layer: int) -> tuple[npt.
 
 
 def _gates(served: Served, given: str, layer: int, unit: int) -> dict[str, Any]:
-    network = network_of(served)
+    network = _traceable(served, network_of(served))
     at = _layer(network, layer)
     if unit >= network.hidden_size:
         raise Problem(400, f"units are 0 to {network.hidden_size - 1}, got {unit}", param="unit")
@@ -232,7 +244,7 @@ def _gates(served: Served, given: str, layer: int, unit: int) -> dict[str, Any]:
 
 
 def _gradients(served: Served, distance: int, given: str | None) -> dict[str, Any]:
-    network = network_of(served)
+    network = _traceable(served, network_of(served))
     windows, targets = _windows(served, distance + 1, given)
     shape = {"hidden_size": min(network.hidden_size, _MOST_FRESH), "embedding_size": min(
         network.embedding_size or network.hidden_size, _MOST_FRESH)}  # fmt: skip
