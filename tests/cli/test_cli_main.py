@@ -128,7 +128,7 @@ def test_info_of_model_text_and_machine(model, verses, capsys):
     assert main(["info", str(model)]) == 0
     assert "every file matches its checksum" in capsys.readouterr().out
     assert main(["info", str(model), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["kind"] == "recurrent"
+    assert json.loads(capsys.readouterr().out)["kind"] == "mixture"
     assert main(["info", "lyrics-zh", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["train"]["documents"] + report["heldout"]["documents"] == 695
@@ -275,8 +275,9 @@ def test_bench_runs_at_a_tiny_size(capsys):
 
 
 def test_the_card_says_what_int8_costs(model, capsys):
-    assert main(["info", str(model)]) == 0
+    network = str(model / "network")
+    assert main(["info", network]) == 0
     assert "int8 weights: perplexity" in capsys.readouterr().out
-    assert main(["info", str(model), "--json"]) == 0
+    assert main(["info", network, "--json"]) == 0
     int8 = json.loads(capsys.readouterr().out)["int8"]
     assert int8["perplexity"] == pytest.approx(int8["fp32"], rel=0.02)

@@ -19,14 +19,14 @@ doing = sys.modules[activity.__module__]._doing
 
 LONG = {
     "train": [
-        "runs.tasks.language.prepare", "runs.tasks.language._mean_loss", "runs.tasks.language.build_language_model",
+        "runs.texts.prepare", "runs.tasks.language._mean_loss", "runs.tasks.language.build_language_model",
         "runs.tasks.language.sample_text", "runs.saving.write_bundle", "runtime.precision_loss",
         "training.trainer.save_checkpoint", "runs.picture.draw_losses",
     ],
     "train --recipe kneser-ney": [
-        "runs.ngram.prepare", "runs.ngram.fit_ngram", "runs.ngram.evaluate", "runs.ngram.write_bundle",
+        "runs.texts.prepare", "runs.ngram.fit_ngram", "runs.ngram.evaluate", "runs.ngram.write_bundle",
     ],
-    "train --recipe context-mixing": ["runs.ngram.prepare", "runs.mixing.fit_mixing", "runs.ngram.write_bundle"],
+    "train --recipe context-mixing": ["runs.texts.prepare", "runs.mixing.fit_mixing", "runs.ngram.write_bundle"],
     "compare": [
         "comparing.run.prepare", "comparing.measuring.fit_ngram", "comparing.measuring.fit_mixing",
         "comparing.measuring.fit_weights", "comparing.measuring.cross_fit", "comparing.measuring.open_training_text",
@@ -35,7 +35,7 @@ LONG = {
     "score": ["cli.texts.prepare", "evaluation.evaluate", "runtime.load"],
     "score --per-token": ["evaluation.surprisal.surprisals"],
     "write --count": ["runtime.load", "form.stream"],
-    "info": ["text.prepare"],
+    "info": ["text.report.prepare"],
 }  # fmt: skip
 """What may take long in each command, where it is called from."""
 

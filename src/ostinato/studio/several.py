@@ -14,6 +14,7 @@ from types import FrameType
 
 from ostinato.bundle import RUN_LOCK
 from ostinato.files import hold
+from ostinato.terminal import say_json
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
             if code or stopped:
                 break
     if results:
-        print(json.dumps({"results": results}))
+        say_json({"results": results})
     return code
 
 
