@@ -111,7 +111,7 @@ def test_a_network_that_is_better_alone_stays_the_model(run, tmp_path, monkeypat
     result = train(text, tmp_path / "out", steps=31, resume=True)
     assert read_bundle(tmp_path / "out").kind == "recurrent"
     assert not (tmp_path / "out" / "network").exists()
-    assert "no mixture: the network alone is better" in result.summary()
+    assert "no mixture: none is better than the network alone for sure" in result.summary()
 
 
 def test_overwriting_takes_the_network_along(run, tmp_path):
@@ -201,14 +201,25 @@ def test_a_text_too_long_for_a_gate_has_a_linear_mixture(run, tmp_path, monkeypa
     assert "no mixture: the held-out text is too long to fit a gate on" in result.summary()
 
 
+def mixed(nats, tokens=10):
+    scores = np.full(tokens, -nats / tokens)
+    return mixing.Mixed((), scores, Evaluation(nats, tokens, tokens))
+
+
 def test_more_parts_or_a_gate_must_be_worth_it():
-    corpus = [mixing.Mixed((), Evaluation(nats, 10, 10)) for nats in (10.01, 10.0, 9.99)]
-    assert mixing._chosen(corpus, Evaluation(12, 10, 10)) is corpus[0]
-    assert (
-        mixing._chosen([*corpus, mixing.Mixed((), Evaluation(9.0, 10, 10))], Evaluation(12, 10, 10)).evaluation.nats
-        == 9
-    )
-    assert mixing._chosen(corpus, Evaluation(9.9, 10, 10)) is None
+    tried = [mixed(nats) for nats in (10.01, 10.0, 9.99)]
+    assert mixing._chosen(tried, mixed(12).scores) is tried[0]
+    assert mixing._chosen([*tried, mixed(9.0)], mixed(12).scores).evaluation.nats == 9
+    assert mixing._chosen(tried, mixed(9.9).scores) is None
+    assert mixing._chosen([], mixed(9.9).scores) is None
+
+
+def test_a_gain_that_a_short_held_out_text_shows_by_chance_is_none():
+    spread = np.random.default_rng(1).normal(0, 1, 40_000)
+    for tokens, kept in ((200, False), (40_000, True)):
+        gain = 0.05 + spread[:tokens] - spread[:tokens].mean()
+        better = mixing.Mixed((), gain - 4, Evaluation(-(gain - 4).sum(), tokens, tokens))
+        assert (mixing._chosen([better], np.full(tokens, -4.0)) is not None) == kept
 
 
 def test_the_default_is_a_mixture_and_older_checkpoints_are_not():

@@ -59,10 +59,11 @@ class Part:
 class Mixed:
     """Parts, and the mixture's figure: of each half of the held-out text with what was fitted on the other half.
 
-    heard: what the parts said, where they are mixed with a gate.
+    scores: what it gives each held-out token, (T,). heard: what the parts said, where they are mixed with a gate.
     """
 
     parts: tuple[Part, ...]
+    scores: Scores
     evaluation: Evaluation
     heard: Heard | None = None
 
@@ -123,10 +124,14 @@ def mixed_with_counts(
         if how != "linear":
             memory = Bundle(network.path, network.config, network.tokenizer, tensors, network.card)
             tried += _gated(parts, memory, corpus, counts, newline)
-    best = _chosen(tried, alone)
+    best = _chosen(tried, scores)
     if best is None:
         _keep_network(out, saved, network, tensors, extra)
-        why = "the network alone is better" if tried else "the held-out text is too long to fit a gate on: the network"
+        why = (
+            "none is better than the network alone for sure"
+            if tried
+            else "the held-out text is too long to fit a gate on: the network"
+        )
         return [f"no mixture: {why} ({alone.bits_per_character:.3f} bits per held-out character)"]
     beside = make_network_folder(out)
     if saved != beside / "model":
@@ -165,7 +170,7 @@ def _linear(parts: Sequence[Part], corpus: Corpus) -> list[Mixed]:
     for n in range(2, len(parts) + 1):
         chosen = tuple(parts[:n])
         crossed = cross_fit(np.array([part.scores for part in chosen]), middle_of(corpus.heldout.ids))
-        tried.append(Mixed(chosen, from_log_probabilities(crossed, corpus.heldout.characters)))
+        tried.append(Mixed(chosen, crossed, from_log_probabilities(crossed, corpus.heldout.characters)))
     return tried
 
 
@@ -183,16 +188,22 @@ def _gated(parts: Sequence[Part], network: Bundle, corpus: Corpus, counts: Count
         own = heard.of(chosen)
         crossed = cross_fit_gate(own, _equal(len(chosen)), middle_of(ids))
         evaluation = from_log_probabilities(crossed, corpus.heldout.characters)
-        tried.append(Mixed(tuple(parts[k] for k in chosen), evaluation, own))
+        tried.append(Mixed(tuple(parts[k] for k in chosen), crossed, evaluation, own))
     return tried
 
 
-def _chosen(tried: Sequence[Mixed], alone: Evaluation) -> Mixed | None:
-    """The first that is nearly as good as the best; None where that is the network alone."""
-    best = min([alone.nats, *(one.evaluation.nats for one in tried)])
-    if best == alone.nats:
-        return None
-    return next(one for one in tried if one.evaluation.nats <= (1 + _ENOUGH) * best)
+def _chosen(tried: Sequence[Mixed], alone: Scores) -> Mixed | None:
+    """The first that is nearly as good as the best; None where none is better than the network alone for sure."""
+    better = [one for one in tried if _surely_better(one.scores, alone)]
+    best = min((one.evaluation.nats for one in better), default=0.0)
+    return next((one for one in better if one.evaluation.nats <= (1 + _ENOUGH) * best), None)
+
+
+def _surely_better(scores: Scores, alone: Scores) -> bool:
+    """Whether the mean gain per token, (T,) against (T,), is more than twice its standard error: a held-out text of a
+    few hundred tokens shows gains that others do not have."""
+    gain = scores - alone
+    return bool(gain.mean() > 2 * gain.std() / np.sqrt(len(gain)))
 
 
 def _equal(parts: int) -> npt.NDArray[np.float64]:
