@@ -50,6 +50,14 @@ class TrainingError(OstinatoError):
     """Training cannot start, continue, or be resumed."""
 
 
+class LostContactError(TrainingError):
+    """Another process of a team has ended or cannot be reached."""
+
+
+class FollowedError(OstinatoError):
+    """Another process of a team has failed, and said why: this one has nothing to add."""
+
+
 class BusyError(BundleError, TrainingError):
     """Another process is writing to the same folder; the message names it."""
 

@@ -31,6 +31,7 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "linear", "cosine", "one-cycle", "plateau")
 SAMPLINGS = ("random", "consecutive", "windows")
 PRECISIONS = ("auto", "fp32", "bf16")
+COMPRESSIONS = ("none", "fp16")
 TASKS = tuple(
     module.name.replace("_", "-") for module in pkgutil.iter_modules([str(Path(__file__).parent / "runs" / "tasks")])
 )
@@ -244,6 +245,12 @@ class TrainingSettings(_Checked):
         low=0,
         high=_MOST,
     )
+    accumulate: int = _setting(1, "minibatches of one step", low=1, high=65536)
+    local_steps: int = _setting(
+        1, "several processes: steps that each takes alone before their weights meet (1: gradients meet)", low=1,
+        high=65536,
+    )  # fmt: skip
+    compression: str = _setting("none", "several processes: how gradients are sent", among=COMPRESSIONS)
     precision: str = _setting("auto", "arithmetic of the matrix products", among=PRECISIONS)
     vocabulary: str = _setting(
         "join",

@@ -31,6 +31,8 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.words: dict[str, str] = {}
+        """`--option=word` of options that otherwise take nothing, and the options that they stand for."""
         self.color = False  # Python 3.14 colours help; the escape sequences would be made visible
 
     def _print_message(self, message: str, file: Any = None) -> None:
@@ -46,7 +48,7 @@ class Parser(argparse.ArgumentParser):
         """Parse the arguments of one command; everything after `--` is positional."""
         given = list(arguments)
         cut = given.index("--") if "--" in given else len(given)
-        given, rest = given[:cut], given[cut + 1 :]
+        given, rest = self._with_words(given[:cut]), given[cut + 1 :]
         if "-h" in given or "--help" in given:
             self.print_help()
             self.exit()
@@ -77,6 +79,17 @@ class Parser(argparse.ArgumentParser):
         if left := [argument for argument in left if argument != "--"]:
             self.error(f"too many arguments: {' '.join(left)}")
         return args
+
+    def _with_words(self, given: list[str]) -> list[str]:
+        """`--option word` as the option that it stands for, see `words`."""
+        joined: list[str] = []
+        for argument in given:
+            before = joined[-1] if joined else ""
+            if (both := f"{before}={argument}") in self.words:
+                joined[-1] = self.words[both]
+            else:
+                joined.append(self.words.get(argument, argument))
+        return joined
 
     def _joined(self, positionals: list[str]) -> list[str]:
         """The positional arguments, with an unquoted prompt of several words joined into one."""

@@ -103,10 +103,12 @@ def _run(arguments: list[str]) -> int:
     try:
         for file in getattr(args, "cell_file", ()):
             load_cell_file(file)
-        with showing(not getattr(args, "quiet", False)):
+        first = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
+        with showing(first and not getattr(args, "quiet", False)):
             code: int = import_module(f"ostinato.cli.{name}").run(args)
     except OstinatoError as error:
-        return _fail(f"{error}{import_module('ostinato.cli.hints').hint(args)}", error.exit_code)
+        said = str(error)
+        return _fail(said and f"{said}{import_module('ostinato.cli.hints').hint(args)}", error.exit_code)
     return code
 
 
@@ -122,5 +124,6 @@ def _standard_input() -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    note(f"ostinato: {one_line(message)}")
+    if message:  # else another process has said it
+        note(f"ostinato: {one_line(message)}")
     return code

@@ -5,17 +5,18 @@ import json
 from pathlib import Path
 from typing import Literal
 
+from ostinato.cli.arguments import Parser
 from ostinato.errors import UsageError
 from ostinato.files import path
 from ostinato.settings import TASKS, VOCABULARIES, Recipe, apply_overrides, load_recipe, recipe_names, with_budget
-from ostinato.terminal import activity, note, quoted, say, say_json
+from ostinato.terminal import activity, note, quoted, say, say_json, showing
 
 AUTO: Literal["auto"] = "auto"
 NONE = "none"
 """What `--from` may say beside the name of a model; `./auto` is a folder of that name."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Options of `train`."""
     parser.add_argument("text", nargs="+", metavar="TEXT", help="file, folder, zip, -, lyrics-zh or lyrics-en")
     parser.add_argument("-o", "--out", type=path, metavar="DIR", help="output folder (default: NAME-model)")
@@ -63,7 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--report", action="append", default=[], metavar="PROGRAM",
         help="send the metrics to tensorboard or wandb as well (give it twice for both)",
     )  # fmt: skip
-    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in DIR")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue from the last checkpoint in DIR; `--resume auto`: where there is one, else start the run",
+    )
+    parser.add_argument("--resume-auto", action="store_true", help=argparse.SUPPRESS)
+    parser.words["--resume=auto"] = "--resume-auto"
     parser.add_argument("--overwrite", action="store_true", help="replace the run in DIR")
     parser.add_argument("--seed", type=int, metavar="N", help="seed for weights, sampling and dropout")
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps (default: auto)")
@@ -93,28 +100,33 @@ def run(args: argparse.Namespace) -> int:
     with activity("starting"):
         from ostinato.runs.finding import find_task
         from ostinato.runs.run import train
+        from ostinato.training.distributed import together
 
         find_task(recipe)
-    if args.resume and recipe.ngram.smoothing != "none":
+    if (args.resume or args.resume_auto) and recipe.ngram.smoothing != "none":
         raise UsageError("an n-gram model is counted anew each time: leave out --resume, or give --overwrite")
     named = args.start is not None and str(args.start) not in (AUTO, NONE)
     if args.vocabulary and not named:
         raise UsageError("--vocabulary says what becomes of the tokens of a model to start from: name it with --from")
     names_recipe = bool(args.recipe or args.set or args.task or args.seed is not None)
-    result = train(
-        args.text,
-        out=out,
-        recipe=recipe,
-        device=args.device,
-        resume=args.resume,
-        same_recipe=names_recipe or not args.resume,
-        overwrite=args.overwrite,
-        encoding=args.encoding,
-        progress=not args.quiet,
-        threads=args.threads,
-        report=args.report,
-        start=args.start if named else None if str(args.start) == NONE else AUTO,
-    )
+    with together() as team, showing(not args.quiet and (team is None or team.rank == 0)):
+        result = train(
+            args.text,
+            out=out,
+            recipe=recipe,
+            device=args.device,
+            resume=AUTO if args.resume_auto else args.resume,
+            same_recipe=names_recipe or not (args.resume or args.resume_auto),
+            overwrite=args.overwrite,
+            encoding=args.encoding,
+            progress=not args.quiet,
+            threads=args.threads,
+            report=args.report,
+            start=args.start if named else None if str(args.start) == NONE else AUTO,
+            team=team,
+        )
+    if team is not None and team.rank:
+        return 128 + result.signal if result.signal else 0
     if args.json:
         say_json(result.to_json())
     else:

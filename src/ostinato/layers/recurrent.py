@@ -11,7 +11,8 @@ from ostinato.errors import UsageError
 from ostinato.kernels.claims import claims
 from ostinato.layers import reference, torch_backend
 from ostinato.layers.backends import BACKENDS, select_backend
-from ostinato.layers.dropout import dropout, weight_drop
+from ostinato.layers.dropout import dropout, dropout_between, weight_drop
+from ostinato.layers.shares import current_share
 
 RecurrentState: TypeAlias = Tensor | tuple[Tensor, ...]
 """h, or a tuple where the cell has several parts, (h, c) for an LSTM: (layers·D, B, H) each, D directions."""
@@ -117,13 +118,15 @@ class Recurrent(torch.nn.RNNBase):
     def _over_time(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         backend = select_backend(self.backend, self.cell, x, hidden_size=self.hidden_size)
         weights, p = self._weights(), self._dropout_between()
-        if backend.run_stack is not None and not (p and self.locked_dropout):
+        stack = backend.run_stack is not None and not (p and self.locked_dropout)
+        shared = current_share() is not None and p > 0
+        if backend.run_stack is not None and stack and not shared:
             return backend.run_stack(self.cell, x, state, weights, layers=self.num_layers, dropout=p)
         directions = len(weights) // self.num_layers
         lasts = []
         for layer in range(self.num_layers):
-            if layer:
-                x = dropout(x, p, locked=self.locked_dropout)
+            if layer and p:
+                x = dropout_between(x, p) if stack else dropout(x, p, locked=self.locked_dropout)
             rows = slice(layer * directions, (layer + 1) * directions)
             given = self.cell, x, tuple(part[rows] for part in state), weights[rows]
             if self.cell.vectors:  # which only the reference has

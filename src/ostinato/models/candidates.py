@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ostinato.errors import UsageError
+from ostinato.layers.shares import current_share
 from ostinato.models.loss import linear_cross_entropy
 
 _POWER = 0.5
@@ -38,16 +39,20 @@ class Candidates:
             low, high = (low, middle) if np.minimum(1.0, middle * weights).sum() > wanted else (middle, high)
         self._drawn = torch.from_numpy(np.minimum(1.0, high * weights)).float().to(device)
         self._share = torch.from_numpy(counts / counts.sum()).float().to(device)
+        self.rows: Tensor | None = None
+        """The ids of the last candidates, in order; None before the first."""
 
     def select(self, weight: Tensor, bias: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The candidates' rows of weight (V, F) and bias (V,), less ln q, and the targets (N,) among them.
 
-        Draws from torch's global generator.
+        Draws from torch's global generator. Of a `Share` of a minibatch, all rows' targets are candidates.
         """
+        share = current_share()
+        every = targets if share is None else share.targets.flatten()
         inside = torch.rand(len(weight), device=self._drawn.device) < self._drawn
-        inside[targets] = True
-        rows = inside.nonzero()[:, 0]
-        q = 1 - (1 - self._drawn[rows]) * torch.exp(-len(targets) * self._share[rows])
+        inside[every] = True
+        rows = self.rows = inside.nonzero()[:, 0]
+        q = 1 - (1 - self._drawn[rows]) * torch.exp(-len(every) * self._share[rows])
         return weight.index_select(0, rows), bias[rows] - q.log(), (inside.cumsum(0) - 1)[targets]
 
 

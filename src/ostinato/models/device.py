@@ -26,18 +26,26 @@ def prepare_torch() -> None:
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is CUDA, else MPS, else the CPU. Raises UsageError where it is not there."""
+    """The device called `name`; `auto` is CUDA, else MPS, else the CPU. Raises UsageError where it is not there.
+
+    Processes that torch's launcher started take a GPU each, by LOCAL_RANK.
+    """
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if name == "auto":
-        return torch.device(next(device for device, is_there in available.items() if is_there))
+        name = next(device for device, is_there in available.items() if is_there)
     if name not in available:
         raise UsageError(f"device must be one of {', '.join(DEVICES)}, got {name!r}")
     if not available[name]:
         raise UsageError(f"device {name} is not available here: use cpu or auto")
+    place = os.environ.get("LOCAL_RANK", "")
+    if name == "cuda" and place.isdecimal() and torch.cuda.device_count() > 1:
+        device = torch.device("cuda", int(place) % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+        return device
     return torch.device(name)
 
 

@@ -89,6 +89,25 @@ class LanguageModel(SavedModule):
         features, state = self._features(ids, state, rows)
         return head_loss(self, features.flatten(0, 1), weight, targets.t().flatten()), state
 
+    def touched(self, ids: Tensor) -> dict[Tensor, Tensor]:
+        """Which rows of a parameter the last loss has a gradient in, where they are few: by parameter, their places.
+
+        ids: those of the whole minibatch, of which this may be a `Share`.
+        """
+        read = None if self.embedding is None else torch.unique(ids.long())
+        drawn = None if self.candidates is None else self.candidates.rows
+        found: dict[Tensor, Tensor] = {}
+        if drawn is not None:
+            found[self.head.bias] = drawn
+            if self.head.weight is not None:
+                found[self.head.weight] = drawn
+        if read is not None and self.embedding is not None:
+            if self.head.weight is not None:
+                found[self.embedding.weight] = read
+            elif drawn is not None:
+                found[self.embedding.weight] = torch.unique(torch.cat([read, drawn]))
+        return found
+
     def _matrices(self) -> tuple[Tensor | None, Tensor]:
         if self.embedding is None:
             return None, self.output_weight

@@ -58,13 +58,17 @@ class TorchStepModel:
         """log P(ids[t] | END_OF_DOCUMENT, ids[:t]) in nats for every t, (T,) float64. Raises UsageError."""
         return self.score_rows(ids, rows=1, warmup=0)
 
-    def score_rows(self, ids: Ids, *, rows: int = 32, warmup: int = 64) -> NDArray[np.float64]:
+    def score_rows(
+        self, ids: Ids, *, rows: int = 32, warmup: int = 64, among: tuple[int, int] = (0, 1)
+    ) -> NDArray[np.float64]:
         """`score`, approximately but several times faster: `ids` is cut into `rows` pieces read side by side.
 
         Each piece but the first starts from a zero state and reads the `warmup` tokens before it without scoring
         them. On 111,540 characters of Shakespeare the mean differs from that of `score` by less than 1e-6 nats
         with 32 rows and a warm-up of 64, by 3e-4 with one of 16, for an LSTM of 256 units and for two GRU layers of
         128, and takes 2 to 7 times less work. Returns (T,) float64 in the order of `ids`. Raises UsageError.
+
+        among: (r, N) scores the r-th of N shares of the pieces alone, and returns that share of the scores.
         """
         if rows < 1 or warmup < 0:
             raise UsageError(f"rows must be at least 1 and warmup at least 0, got {rows} and {warmup}")
@@ -74,6 +78,12 @@ class TorchStepModel:
             return np.empty(0)
         length = -(-len(ids) // rows)
         starts = np.arange(0, len(ids), length)
+        share, shares = among
+        own = slice(share * len(starts) // shares, (share + 1) * len(starts) // shares)
+        first_id, end = own.start * length, min(own.stop * length, len(ids))
+        starts = starts[own]
+        if not len(starts):
+            return np.empty(0)
         scores = np.empty((len(starts), length))
         chunk = -(-TOKENS_AT_ONCE // len(starts))
         with _evaluating(self._model), autocast(self._precision, self._device):
@@ -89,19 +99,20 @@ class TorchStepModel:
                     self._to_tensor(targets.ravel()),
                 )
                 scores[:, columns] = log_p.view(targets.shape).cpu().numpy()
-        return scores.ravel()[: len(ids)]
+        return scores.ravel()[: end - first_id]
 
     def _warm_state(self, ids: Ids, starts: NDArray[np.intp], warmup: int, chunk: int) -> RecurrentState:
-        """The state of each piece before its first token: zero for the first, warmed up for the others."""
+        """The state of each piece before its first token: zero for the text's first, warmed up for the others."""
         state = self._model.initial_state(len(starts))
-        if len(starts) == 1 or warmup == 0:
+        cold = int(starts[0] == 0)
+        if len(starts) == cold or warmup == 0:
             return state
-        warm = self._model.initial_state(len(starts) - 1)
+        warm = self._model.initial_state(len(starts) - cold)
         for first in range(0, warmup, chunk):
-            inputs, _ = _window(ids, starts[1:] - warmup + first, min(chunk, warmup - first))
+            inputs, _ = _window(ids, starts[cold:] - warmup + first, min(chunk, warmup - first))
             warm = self._model.hidden(self._to_tensor(inputs), warm)[1]
         for part, warm_part in zip(_parts(state), _parts(warm), strict=True):
-            part[:, 1:] = warm_part
+            part[:, cold:] = warm_part
         return state
 
     @property

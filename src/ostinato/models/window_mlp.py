@@ -61,7 +61,7 @@ class WindowMLP(SavedModule):
         n = self.settings.context
         e = embedding_dropout(read, embedding, q, sparse=not embedding.is_leaf)
         x = e.unfold(1, n, 1).transpose(2, 3).flatten(2)  # (B, T, n·E)
-        h = dropout(torch.tanh(self.window(dropout(x, p, locked=False))), p, locked=False)
+        h = dropout(torch.tanh(self.window(dropout(x, p, locked=False, rows=0))), p, locked=False, rows=0)
         return (h if self.projection is None else self.projection(h)), read[None, :, read.shape[1] - n + 1 :]
 
     def loss(self, ids: Tensor, targets: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -71,6 +71,14 @@ class WindowMLP(SavedModule):
         rows, weight = embedding_and_output(self.embedding, self.head)
         h, state = self._features(ids, state, rows)
         return head_loss(self, h.flatten(0, 1), weight, targets.flatten()), state
+
+    def touched(self, ids: Tensor) -> dict[Tensor, Tensor]:
+        """As `LanguageModel.touched`, for the head alone: which ids are read depends on the states of all members."""
+        drawn = None if self.candidates is None else self.candidates.rows
+        if drawn is None:
+            return {}
+        heads: tuple[Tensor | None, ...] = self.head.bias, self.head.weight
+        return {p: drawn for p in heads if p is not None}
 
     @property
     def output_weight(self) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ostinato.errors import TrainingError
+from ostinato.layers.threads import processors
 from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
 from ostinato.models.saved import SavedModule
 from ostinato.runs.overfitting import Overfitting
@@ -21,9 +22,10 @@ from ostinato.runs.saving import ModelWriter
 from ostinato.runs.task import Result, Run, Task
 from ostinato.settings import Recipe, ResolvedRecipe, ResolvedTraining, decide, recipe_from_mapping, to_mapping
 from ostinato.training.checkpoint import load_checkpoint
+from ostinato.training.distributed import processes_here
 from ostinato.training.metrics import MetricsFile
 from ostinato.training.observers import Observer
-from ostinato.training.team import ALONE
+from ostinato.training.team import ALONE, Team
 from ostinato.training.trainer import Outcome, Trainer, TrainingData
 
 _BUDGET = ("minutes", "epochs", "steps")
@@ -58,6 +60,8 @@ class Built:
 class NetworkTask(Task):
     """What is learnt by a network with the trainer."""
 
+    shared = True
+
     def open(self, run: Run) -> Run:
         """A resumed run has the checkpoint's recipe, and the budget of the one given."""
         prepare_torch()
@@ -83,8 +87,10 @@ class NetworkTask(Task):
     def settle(self, run: Run, data: Any) -> Settled:
         """The recipe in force, which is the recorded run's where one is resumed. Raises TrainingError, UsageError."""
         device = resolve_device(run.device)
-        recipe = self.resolve(run, data, device)
         fingerprint = self.fingerprint(data)
+        if run.told is not None:
+            return _as_told(run, run.told, fingerprint, device)
+        recipe = self.resolve(run, data, device)
         if run.recorded is not None:
             recipe = _check_resume(recipe, run, fingerprint)
         m = recipe.model
@@ -96,8 +102,15 @@ class NetworkTask(Task):
             description["start"] = start
         return Settled(recipe, dataclasses.replace(recipe.training, precision=precision), device, description)
 
+    def tell(self, settled: Settled) -> dict[str, Any]:
+        """The recipe in force, the precision and the data's name."""
+        return {"resolved": to_mapping(settled.recipe), "precision": settled.training.precision,
+                "name": settled.recipe.name, "fingerprint": settled.description["fingerprint"]}  # fmt: skip
+
     def train(self, run: Run, settled: Settled, built: Built) -> Result:
         """Until the budget is used; the best model is saved whenever there is one."""
+        if run.team is not None:
+            run.team.share(None)  # the first one may take its time to build, longer than a sum is waited for
         metrics = MetricsFile(run.out / "metrics.jsonl")
         # what was measured is saved before it is printed, which may fail
         writers = [observer for observer in built.observers if isinstance(observer, ModelWriter)]
@@ -119,11 +132,15 @@ class NetworkTask(Task):
             threads=run.threads,
         )
         run.seen.noted(built.headline)
+        for line in in_parallel(run.team, trainer.threads, settled):
+            run.seen.noted(line)
         if run.resume:
             trainer.resume()
             run.seen.noted(f"resumed at step {trainer.position.step}")
         with stop_on_signals(trainer, lambda: run.seen.noted(run.stopping)) as received:
             outcome = trainer.train()
+        if not run.leads:
+            return Result(run.out, outcome.reason, "", {}, {})
         notes = self.finish(run, settled, built)
         result = _result(run, outcome, received[0] if received else 0)
         return dataclasses.replace(result, notes=(*result.notes, *notes, *self.remarks(result.evaluation)))
@@ -139,6 +156,36 @@ class NetworkTask(Task):
     def remarks(self, evaluation: Mapping[str, Any]) -> Sequence[str]:
         """What is to be said of the saved model's figures when training is over."""
         return ()
+
+
+def in_parallel(team: Team | None, threads: int, settled: Settled) -> list[str]:
+    """What is said of several processes: how many there are, what they use, and whether that is too much."""
+    if team is None or team.size == 1:
+        return []
+    here, cores = processes_here(), processors()
+    machines = "" if here == team.size else f", {here} of them on this machine"
+    lines = [f"{team.size} processes{machines}, {_counted(threads, 'thread')} each, {_counted(cores, 'core')} here"]
+    if settled.device.type == "cpu" and here * threads > cores:
+        lines.append(
+            f"{here} processes of {_counted(threads, 'thread')} share {_counted(cores, 'core')}: fewer processes, or "
+            "--threads 1, are faster"
+        )
+    return lines
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _as_told(run: Run, told: Mapping[str, Any], fingerprint: str, device: torch.device) -> Settled:
+    """What the first process of the team has settled. Raises TrainingError where this one has other data."""
+    if told["fingerprint"] != fingerprint:
+        raise TrainingError(
+            "this process reads other records than the first one: the same files must lie in the same places on all "
+            "machines"
+        )
+    recipe = decide(dataclasses.replace(recipe_from_mapping(told["resolved"], "the recipe"), name=told["name"]))
+    return Settled(recipe, dataclasses.replace(recipe.training, precision=told["precision"]), device, {})
 
 
 def _result(run: Run, outcome: Outcome, received: int) -> Result:

@@ -12,6 +12,7 @@ from ostinato.errors import TextError
 from ostinato.models.task_models import Arrays, Example, TaskModel
 from ostinato.settings import ResolvedTraining
 from ostinato.text.records import Records
+from ostinato.training.team import ALONE, Team
 
 SPLIT_SEED = 20260101
 """What is held out does not depend on the training seed."""
@@ -77,8 +78,15 @@ class Epoch:
 class TaskData:
     """Records as `trainer.TrainingData`."""
 
-    def __init__(self, model: TaskModel[Any], train: Part, heldout: Part, settings: ResolvedTraining) -> None:
-        self.model, self.train, self.heldout, self.settings = model, train, heldout, settings
+    def __init__(
+        self,
+        model: TaskModel[Any],
+        train: Part,
+        heldout: Part,
+        settings: ResolvedTraining,
+        team: Team = ALONE,
+    ) -> None:
+        self.model, self.train, self.heldout, self.settings, self.team = model, train, heldout, settings, team
         self._train = [model.example(*record) for record in zip(train.inputs, train.targets, strict=True)]
         self._heldout = [model.example(*record) for record in zip(heldout.inputs, heldout.targets, strict=True)]
         self._lengths = np.array([model.length(example) for example in self._train])
@@ -105,9 +113,9 @@ class TaskData:
 
     def evaluate(self) -> tuple[float | None, dict[str, float]]:
         """Mean held-out loss per target, and scores of at most SCORED records of each part, unless predicting takes
-        long."""
+        long. A team shares the loss; the first of it scores."""
         scores = {}
-        if self.model.quick:
+        if self.model.quick and self.team.rank == 0:
             for name, part in (("training", self.train), ("heldout", self.heldout)):
                 if len(part):
                     found = self.model.scores(self.model.predict(part.inputs[:SCORED]), part.targets[:SCORED])
@@ -119,13 +127,14 @@ class TaskData:
         order = sorted(range(len(self._heldout)), key=lambda k: self.model.length(self._heldout[k]))
         total, count = 0.0, 0
         with self.model.evaluating():
-            for start in range(0, len(order), size):
+            for start in range(self.team.rank * size, len(order), self.team.size * size):
                 batch = self.model.batch([self._heldout[k] for k in order[start : start + size]])
                 targets = self.model.targets(batch)
                 if targets:
                     total += float(self.model.network.loss(*self.model.tensors(batch))[0]) * targets
                     count += targets
-        return total / max(count, 1)
+        nats, all_targets = self.team.sums([total, count])
+        return nats / max(all_targets, 1)
 
     def heldout_targets(self) -> int:
         """How many targets the held-out loss is the mean of."""

@@ -34,6 +34,7 @@ from ostinato.terminal import activity
 from ostinato.text import BaseTokenizer, build
 from ostinato.text.records import Records
 from ostinato.training.observers import Observer, Row
+from ostinato.training.team import ALONE
 
 KIND = "task"
 """The kind of these bundles; which task it is stands in config["task"]["name"]."""
@@ -121,6 +122,8 @@ class RecordTask(NetworkTask):
         """The records in the files, or those that were given."""
         if isinstance(run.sources, Records):
             return run.sources
+        if run.team is not None and "-" in run.sources:
+            raise UsageError("several processes cannot all read the records from standard input: give a file")
         return self.records(run.sources, run.recipe.task, run.recipe.text, encoding=run.encoding)
 
     def divide(self, run: Run, read: Records) -> Divided:
@@ -162,9 +165,11 @@ class RecordTask(NetworkTask):
             else build("byte", [])
         )
         model = self.model(recipe.task, recipe.model, tokenizer, self.labels(data.records), features)
-        learnt = TaskData(model, data.train, data.heldout, training)
+        learnt = TaskData(model, data.train, data.heldout, training, run.team or ALONE)
         self.prepare(model, data.records, learnt, recipe.model.initialisation)
         model.network.to(settled.device)
+        if not run.leads:  # the weights are the first one's
+            return Built(model.network, learnt, "", [])
         writer = RecordWriter(run.out / "model", self, model, tokenizer, recipe, data.records, learnt, features,
                               data.test)  # fmt: skip
         name = recipe.task.name

@@ -19,6 +19,7 @@ from ostinato.runs.task import Result, Run, Task
 from ostinato.settings import Recipe, load_recipe, to_mapping, to_toml
 from ostinato.terminal import activity
 from ostinato.text.sources import kept_streams
+from ostinato.training.distributed import restarted
 from ostinato.training.observers import Observer, Observers
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def train(
     out: Path,
     recipe: Recipe,
     device: str = "auto",
-    resume: bool = False,
+    resume: bool | Literal["auto"] = False,
     same_recipe: bool = True,
     overwrite: bool = False,
     encoding: str | None = None,
@@ -52,20 +53,29 @@ def train(
     A network leaves `model/` (the best), `checkpoint/`, `metrics.jsonl`, `loss.svg`, `loss.png` and `recipe.toml`
     there, a language model also `text/` (token ids). `resume` goes on from the checkpoint; the data must be the same,
     and so must the recipe if `same_recipe` (otherwise the recorded one is used); a larger budget than the recorded one
-    extends the run. `start` is a saved model whose weights and vocabulary the new one takes over; "auto" is a bundled
-    base, where there is one for the text (see `auto_start`). `observers` are told of all that happens, after the
-    progress bar; of a `team`, only rank 0's are. `threads`: at most so many (None: OSTINATO_THREADS, else torch's
-    number); what is learnt does not depend on them. `stopping`: said when a signal ends training, for a
-    run that cannot be resumed. report: programs that the metrics go to as well, `tensorboard` or `wandb`.
+    extends the run; "auto" goes on where there is a checkpoint, and begins where there is none. `start` is a saved
+    model whose weights and vocabulary the new one takes over; "auto" is a bundled base, where there is one for the text
+    (see `auto_start`). `observers` are told of all that happens, after the progress bar; of a `team`, only rank 0's
+    are. `threads`: at most so many (None: OSTINATO_THREADS, else torch's number); what is learnt does not depend on
+    them. `stopping`: said when a signal ends training, for a run that cannot be resumed.
+    report: programs that the metrics go to as well, `tensorboard` or `wandb`.
 
     Raises UsageError, TextError, SettingsError, TrainingError, BundleError, MissingExtraError.
     """
     if threads is not None and threads < 1:
         raise UsageError(f"threads must be at least 1, got {threads}")
+    leads = team is None or team.rank == 0
+    if resume == "auto":
+        there = (out / "checkpoint").exists()
+        resume = there if team is None else bool(team.share(there))
+        overwrite = overwrite or (restarted() and not resume)  # what the failed attempt left is no one's
+        same_recipe = same_recipe or not resume
     if resume and not same_recipe:
         recipe = _as_before(recipe, out)
     task = find_task(recipe)
-    seen = Observers([*([Progress()] if progress else []), *observers])
+    seen = Observers([*([Progress()] if progress else []), *observers] if leads else ())
+    if start == "auto" and not leads:  # the first one tells
+        start = None
     if start == "auto":
         start = None if resume else _auto_start(sources, recipe, encoding, seen)
     elif start is not None:
@@ -78,14 +88,17 @@ def train(
     )
     if stopping is not None:
         run = dataclasses.replace(run, stopping=stopping)
-    if team is not None and team.rank:
-        return _through(task, run)  # the folder is rank 0's
+    if not run.leads:
+        return _follow(task, run)
     with (
         nothing_left(out),
         run_folder(out, resume=resume if task.resumable else None, overwrite=overwrite, what="training"),
     ):
         seen.all += reports(report, out, to_mapping(recipe))
-        return _through(task, run)
+        result = _through(task, run if task.shared else dataclasses.replace(run, team=None))
+    if team is not None:
+        team.share(result.to_team())
+    return result
 
 
 @contextlib.contextmanager
@@ -112,10 +125,20 @@ def _through(task: Task, run: Run) -> Result:
     with activity("preparing"):
         data = task.divide(run, read)
         settled = task.settle(run, data)
+    if run.team is not None and run.leads:
+        run.team.share(task.tell(settled))
     with activity(task.building):
         built = task.build(run, settled, data)
     _begin(run, settled.recipe)
     return task.train(run, settled, built)
+
+
+def _follow(task: Task, run: Run) -> Result:
+    """The part of a process that is not the first of its team: the folder, the text and the words are that one's."""
+    assert run.team is not None
+    if task.shared:
+        _through(task, dataclasses.replace(run, told=run.team.share(None)))
+    return Result.from_team(run.out, run.team.share(None))
 
 
 def _auto_start(
@@ -148,7 +171,7 @@ def _as_before(recipe: Recipe, out: Path) -> Recipe:
 
 def _begin(run: Run, recipe: Recipe) -> None:
     """Everything has been read and checked: the recipe in force is written down."""
-    if run.team is not None and run.team.rank:
+    if not run.leads:
         return
     try:
         write_file(run.out / "recipe.toml", to_toml(recipe))

@@ -38,7 +38,14 @@ class Run:
     seen: Observers = field(default_factory=Observers)
     recorded: Mapping[str, Any] | None = None
     threads: int | None = None
+    told: Mapping[str, Any] | None = None
+    """What the first process of a team has settled; None in that one, and where there is no team."""
     stopping: str = "stopping: saving and evaluating; --resume goes on (a second Ctrl-C stops at once)"
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process prepares, writes and reports."""
+        return self.team is None or self.team.rank == 0
 
     @property
     def paths(self) -> Sequence[str]:
@@ -66,6 +73,17 @@ class Result:
     notes: tuple[str, ...] = ()
     signal: int = 0
     position: "Position | None" = None
+
+    def to_team(self) -> dict[str, Any]:
+        """What the first process of a team tells the others."""
+        return {"reason": self.reason, "done": self.done, "figures": dict(self.figures),
+                "evaluation": dict(self.evaluation), "notes": list(self.notes), "signal": self.signal}  # fmt: skip
+
+    @classmethod
+    def from_team(cls, folder: Path, told: Mapping[str, Any]) -> "Result":
+        """The inverse of `to_team`."""
+        return cls(folder, told["reason"], told["done"], told["figures"], told["evaluation"], tuple(told["notes"]),
+                   told["signal"])  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -102,6 +120,9 @@ class Task(ABC):
 
     resumable: ClassVar[bool] = True
 
+    shared: ClassVar[bool] = False
+    """Whether the processes of a team learn it together; else the first one does."""
+
     building: ClassVar[str] = "building the model"
     """What `build` does, for someone who waits for it."""
 
@@ -121,6 +142,10 @@ class Task(ABC):
     @abstractmethod
     def settle(self, run: Run, data: Any) -> Any:
         """The recipe with nothing left "auto", as `recipe`, and all that follows from the machine."""
+
+    def tell(self, settled: Any) -> dict[str, Any]:
+        """What the other processes of a team must know of what the first one has settled, of JSON's types."""
+        return {}
 
     @abstractmethod
     def build(self, run: Run, settled: Any, data: Any) -> Any:

@@ -1,13 +1,17 @@
 """Who trains a model: one process, or several that share every minibatch.
 
-The trainer asks its team at four places: the gradients between backward and clipping, the clock and the wish to stop
-before each step, the losses of an evaluation, and the carried state when a checkpoint is written or read.
+Every member has the same data and the same model. It computes its rows of each minibatch; the trainer asks its team for
+the gradients between backward and clipping, the clock and the wish to stop, sums of an evaluation, and the carried
+state when a checkpoint is written or read.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
+
+Touched = Mapping[torch.Tensor, torch.Tensor]
+"""Of a parameter, the rows (int64) in which any member has a gradient; the same in all members. Others: all rows."""
 
 
 class Team(Protocol):
@@ -24,24 +28,32 @@ class Team(Protocol):
     def size(self) -> int:
         """How many members there are."""
 
-    def reduce(self, parameters: Sequence[torch.Tensor], loss: float, count: int) -> tuple[float, int]:
-        """Replace every gradient by that of the whole minibatch; returns its mean loss and number of targets.
+    compression: str
+    """`training.compression`: how gradients are sent."""
 
-        This member's loss and gradients are means over its own `count` targets. A value that is not finite in one
-        member becomes one in all of them, so that all skip the minibatch.
+    def reduce(self, parameters: Sequence[torch.Tensor], loss: float, touched: Touched) -> float:
+        """Replace every gradient by the sum of all members'; returns the sum of their losses.
+
+        A value that is not finite in one member becomes one in all of them, so that all skip the minibatch.
         """
 
     def agree(self, seconds: float, interrupted: bool) -> tuple[float, bool]:
         """The clock of rank 0, and whether any member is to stop."""
 
-    def lead(self, loss: float | None) -> float | None:
-        """The value that rank 0 has."""
+    def share(self, value: Any) -> Any:
+        """The value that rank 0 has, of JSON's types."""
+
+    def sums(self, values: Sequence[float]) -> list[float]:
+        """The sum of each value over all members, float64."""
+
+    def copy(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Fill the tensors with rank 0's."""
+
+    def mean(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """The mean of each tensor over all members, in new tensors."""
 
     def gather(self, state: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        """The state of all rows, from that of this member's rows, (..., rows, units) each."""
-
-    def own(self, state: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        """The state of this member's rows, from that of all: the inverse of `gather`."""
+        """The state of all rows, from that of this member's rows, (layers, rows, units) each."""
 
 
 class Alone:
@@ -49,42 +61,78 @@ class Alone:
 
     rank = 0
     size = 1
+    compression = "none"
 
-    def reduce(self, parameters: Sequence[torch.Tensor], loss: float, count: int) -> tuple[float, int]:
+    def reduce(self, parameters: Sequence[torch.Tensor], loss: float, touched: Touched) -> float:
         """The minibatch is its own."""
-        return loss, count
+        return loss
 
     def agree(self, seconds: float, interrupted: bool) -> tuple[float, bool]:
         """What it says itself."""
         return seconds, interrupted
 
-    def lead(self, loss: float | None) -> float | None:
+    def share(self, value: Any) -> Any:
         """Its own."""
-        return loss
+        return value
+
+    def sums(self, values: Sequence[float]) -> list[float]:
+        """Its own."""
+        return list(values)
+
+    def copy(self, tensors: Sequence[torch.Tensor]) -> None:
+        """They are rank 0's."""
+
+    def mean(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Its own."""
+        return list(tensors)
 
     def gather(self, state: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         """It has all rows."""
-        return state
-
-    def own(self, state: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        """All rows are its own."""
         return state
 
 
 ALONE = Alone()
 
 
-def flat_gradients(parameters: Sequence[torch.Tensor], loss: float, count: int) -> torch.Tensor:
-    """What a member adds to the sum of all: its gradients, its loss, both times `count`, and the count; one buffer."""
-    flat = torch.cat([p.grad.flatten() if p.grad is not None else torch.zeros_like(p).flatten() for p in parameters])
-    return torch.cat([flat * count, flat.new_tensor([loss * count, count])])
+def rows_of(team: Team, count: int, rank: int | None = None) -> slice:
+    """Which of `count` rows are a member's (None: this one's): neighbours, as many for each as can be."""
+    rank = team.rank if rank is None else rank
+    return slice(rank * count // team.size, (rank + 1) * count // team.size)
 
 
-def put_back(parameters: Sequence[torch.Tensor], total: torch.Tensor) -> tuple[float, int]:
-    """Set the gradients from the sum of all members' `flat_gradients`; returns the mean loss and number of targets."""
-    count = float(total[-1])
-    means, at = total[:-1] / max(count, 1.0), 0
-    for p in parameters:
-        p.grad = means[at : at + p.numel()].view_as(p)
-        at += p.numel()
-    return float(means[-1]), round(count)
+class Flat:
+    """The gradients of all parameters and the loss in one buffer, which is kept from step to step."""
+
+    def __init__(self) -> None:
+        self._buffer: torch.Tensor | None = None
+
+    def pack(self, parameters: Sequence[torch.Tensor], loss: float, touched: Touched) -> torch.Tensor:
+        """The buffer, (size + 1,), with what this member adds to the sum of all."""
+        pieces = []
+        for p in parameters:
+            gradient = torch.zeros_like(p) if p.grad is None else p.grad.to_dense() if p.grad.is_sparse else p.grad
+            pieces.append((gradient[touched[p]] if p in touched else gradient).flatten())
+        size = sum(map(len, pieces)) + 1
+        if self._buffer is None or len(self._buffer) < size:
+            self._buffer = pieces[0].new_empty(size + size // 8)
+        flat = self._buffer[:size]
+        torch.cat(pieces, out=flat[:-1])
+        flat[-1] = loss
+        return flat
+
+    @staticmethod
+    def unpack(parameters: Sequence[torch.Tensor], total: torch.Tensor, touched: Touched) -> float:
+        """Set the gradients from the sum of all members' buffers; returns the sum of their losses."""
+        at = 0
+        for p in parameters:
+            rows = touched.get(p)
+            size = p.numel() if rows is None else len(rows) * p[0].numel()
+            piece = total[at : at + size]
+            if rows is None:
+                p.grad = piece.view_as(p)
+            else:
+                if p.grad is None or p.grad.is_sparse:
+                    p.grad = torch.zeros_like(p)
+                p.grad[rows] = piece.view(len(rows), *p.shape[1:])
+            at += size
+        return float(total[-1])

@@ -1,5 +1,6 @@
 """The language model of a text: what is read, how "auto" is decided, what is built, measured and said of it."""
 
+import contextlib
 import copy
 import dataclasses
 import math
@@ -17,6 +18,7 @@ import torch
 
 from ostinato.batching import Minibatches, minibatches
 from ostinato.bundle import Bundle, Probe
+from ostinato.errors import TextError, TrainingError, UsageError
 from ostinato.evaluation import Evaluation, baselines, figure
 from ostinato.layers import start_output_bias
 from ostinato.layers.native import instruction_set
@@ -54,6 +56,7 @@ from ostinato.text import Corpus, open_corpus
 from ostinato.text.description import describe
 from ostinato.text.known_words import words_file
 from ostinato.training.observers import Observer, Observers, Row
+from ostinato.training.team import ALONE, Team
 
 _ROWS, _TOKENS_A_ROW = 32, 512
 """A held-out split is scored as this many rows side by side, each of at least so many tokens."""
@@ -68,6 +71,8 @@ class LanguageTask(NetworkTask):
 
     def read(self, run: Run) -> Corpus:
         """The texts as ids in `text/`, cut with the vocabulary of the model that the run starts from, if any."""
+        if run.told is not None:
+            return _prepared(run, run.told["fingerprint"])
         tokenizer, expected = None, None
         if run.recorded is not None:
             expected = run.recorded["fingerprint"]
@@ -92,8 +97,20 @@ class LanguageTask(NetworkTask):
             recipe, rate = shaped(recipe, run.start), start_rate(run.start)
         size = CorpusSize(data.train.tokens, data.heldout.tokens, data.tokenizer.vocabulary_size)
         precision = resolve_precision(recipe.training.precision, device, hidden_size=512)
-        speed = machine_speed(wanted_threads(run.threads), instruction_set(), precision)
+        cores = wanted_threads(run.threads) * (1 if run.team is None else run.team.size)
+        speed = machine_speed(cores, instruction_set(), precision)
         return resolve(recipe, size, speed, started=run.start is not None, start_rate=rate)
+
+    def settle(self, run: Run, data: Corpus) -> Settled:
+        """As every network's; each process has at least one row. Raises UsageError."""
+        settled = super().settle(run, data)
+        size, rows = 1 if run.team is None else run.team.size, settled.training.batch_size
+        if rows < size:
+            raise UsageError(
+                f"{size} processes share the rows of a minibatch, of which there are {rows}: start fewer processes, "
+                f"or set training.batch_size to {size} or more"
+            )
+        return settled
 
     def build(self, run: Run, settled: Settled, data: Corpus) -> Built:
         """The network; its output bias starts from the frequencies of the tokens, or all of it from another model."""
@@ -101,6 +118,11 @@ class LanguageTask(NetworkTask):
         torch.manual_seed(training.seed)
         model = build_language_model(recipe.model, data.tokenizer.vocabulary_size).to(settled.device)
         counts = baselines.token_counts(data.train.ids, model.vocabulary_size)
+        if training.candidates:
+            model.candidates = Candidates(counts, training.candidates, settled.device)
+        learnt = LanguageData(model, data.train.ids, data.heldout.ids, training, run.team or ALONE)
+        if not run.leads:  # the weights are the first one's
+            return Built(model, learnt, "", [])
         if run.start is None:
             start_output_bias(model.head.bias, counts, recipe.model.initialisation)
         # a resumed run whose model is a mixture goes on with the network beside it
@@ -120,12 +142,10 @@ class LanguageTask(NetworkTask):
         line = find_line(run, data) if models is None else models.line
         if line is not None:
             run.seen.noted(str(line))
-        if training.candidates:
-            model.candidates = Candidates(counts, training.candidates, settled.device)
         writer = LanguageWriter(folder, model, recipe, data, origin, line)
         return LanguageBuilt(
             model,
-            LanguageData(model, data.train.ids, data.heldout.ids, training),
+            learnt,
             _headline(data, model, settled),
             [writer, Samples(run.seen, data, model, run.out)],
             writer,
@@ -159,8 +179,16 @@ TASK = LanguageTask()
 class LanguageData:
     """Two arrays of ids as `trainer.TrainingData`: minibatches of consecutive tokens, and the held-out loss."""
 
-    def __init__(self, model: LanguageModel, train_ids: Ids, heldout_ids: Ids, settings: ResolvedTraining) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        train_ids: Ids,
+        heldout_ids: Ids,
+        settings: ResolvedTraining,
+        team: Team = ALONE,
+    ) -> None:
         self.model, self.train_ids, self.heldout_ids, self.settings = model, train_ids, heldout_ids, settings
+        self.team = team
 
     def epoch(self, number: int) -> Minibatches:
         """Pairs of tokens and the tokens one step ahead, (batch_size, window) int64 each."""
@@ -183,13 +211,39 @@ class LanguageData:
         """Mean loss over the whole held-out split with carried state, nats per token; no other scores."""
         if not len(self.heldout_ids):
             return None, {}
-        return _mean_loss(self.model, self.settings, self.heldout_ids), {}
+        if self.team.size == 1:
+            return _mean_loss(self.model, self.settings, self.heldout_ids), {}
+        scores = _scorer(self.model, self.settings).score_rows(
+            self.heldout_ids, rows=_rows_for(self.heldout_ids), among=(self.team.rank, self.team.size)
+        )
+        nats, count = self.team.sums([-float(np.sum(scores)), len(scores)])
+        return nats / count, {}
+
+
+def _prepared(run: Run, fingerprint: str) -> Corpus:
+    """The text that the first process of the team has prepared. Raises TrainingError where it is not seen here."""
+    with contextlib.suppress(TextError):
+        corpus = open_corpus(run.out / "text")
+        if corpus.fingerprint == fingerprint:
+            return corpus
+    raise TrainingError(
+        f"the text that the first process has prepared is not in {run.out / 'text'} on this machine: the output folder "
+        "must be on a file system that all machines share"
+    )
+
+
+def _rows_for(ids: Ids) -> int:
+    """As how many rows side by side a text is scored."""
+    return min(max(len(ids) // _TOKENS_A_ROW, 1), _ROWS)
+
+
+def _scorer(model: LanguageModel, settings: ResolvedTraining) -> TorchStepModel:
+    return TorchStepModel(model, precision=settings.precision)
 
 
 def _token_scores(model: LanguageModel, settings: ResolvedTraining, ids: Ids) -> npt.NDArray[np.float64]:
     """ln P of each token, (T,), read as rows side by side."""
-    rows = min(max(len(ids) // _TOKENS_A_ROW, 1), _ROWS)
-    return TorchStepModel(model, precision=settings.precision).score_rows(ids, rows=rows)
+    return _scorer(model, settings).score_rows(ids, rows=_rows_for(ids))
 
 
 def _mean_loss(model: LanguageModel, settings: ResolvedTraining, ids: Ids) -> float:

@@ -1,0 +1,49 @@
+"""Starts processes that train together, as torch's launcher does."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+
+COMMON = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OSTINATO_TIMEOUT": "20", "PYTHONUNBUFFERED": "1"}
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def start(arguments, size, **environment):
+    """One process per rank; each has the environment that torch's launcher gives."""
+    port = str(free_port())
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "ostinato", *map(str, arguments)],
+            env={**os.environ, **COMMON, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": str(rank),
+                 "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size), **environment},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(size)
+    ]  # fmt: skip
+
+
+def ends(processes, seconds=120):
+    """Wait for all: (exit code, standard output, standard error) of each."""
+    deadline = time.monotonic() + seconds
+    try:
+        found = [p.communicate(timeout=max(deadline - time.monotonic(), 1)) for p in processes]
+    finally:
+        for p in processes:
+            p.kill()
+    return [(p.returncode, *texts) for p, texts in zip(processes, found, strict=True)]
+
+
+def launcher(arguments, size, *, restarts=0, **environment):
+    """The command of torch's launcher, on this machine alone."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(size), "--max-restarts",
+               str(restarts), "--master-port", str(free_port()), "-m", "ostinato", *map(str, arguments)]  # fmt: skip
+    return subprocess.Popen(
+        command, env={**os.environ, **COMMON, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
