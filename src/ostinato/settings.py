@@ -282,6 +282,9 @@ class NgramSettings(_Checked):
     order: int = _setting(5, "length of the longest n-grams in tokens", low=1, high=10)
     k: float = _setting(1.0, "what add-k adds to every count", low=0.0, high=1e9)
     prune: int = _setting(0, "drop n-grams of 3 or more tokens that occur at most this often", low=0, high=_MOST)
+    memory: float = _setting(
+        0.0, "GiB of memory to count kneser-ney in; the rest goes to disk (0: no limit)", low=0.0, high=1e6
+    )
 
 
 @dataclass(frozen=True)

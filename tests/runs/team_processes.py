@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-COMMON = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OSTINATO_TIMEOUT": "20", "PYTHONUNBUFFERED": "1"}
+COMMON = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OSTINATO_TIMEOUT": "200", "PYTHONUNBUFFERED": "1"}
 
 
 def free_port():
@@ -15,21 +15,23 @@ def free_port():
         return found.getsockname()[1]
 
 
+def one(arguments, rank, size, port, before=(), **environment):
+    """Rank `rank` of `size` processes, with the environment that torch's launcher gives; `before`: a command around."""
+    return subprocess.Popen(
+        [*before, sys.executable, "-m", "ostinato", *map(str, arguments)],
+        env={**os.environ, **COMMON, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": str(rank),
+             "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size), **environment},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
 def start(arguments, size, **environment):
-    """One process per rank; each has the environment that torch's launcher gives."""
+    """One process per rank, on this machine."""
     port = str(free_port())
-    return [
-        subprocess.Popen(
-            [sys.executable, "-m", "ostinato", *map(str, arguments)],
-            env={**os.environ, **COMMON, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": str(rank),
-                 "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size), **environment},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(size)
-    ]  # fmt: skip
+    return [one(arguments, rank, size, port, **environment) for rank in range(size)]
 
 
-def ends(processes, seconds=120):
+def ends(processes, seconds=400):
     """Wait for all: (exit code, standard output, standard error) of each."""
     deadline = time.monotonic() + seconds
     try:

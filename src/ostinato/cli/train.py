@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -75,6 +76,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="seed for weights, sampling and dropout")
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--threads", type=int, metavar="N", help="use at most N processor cores (default: all)")
+    parser.add_argument("--memory", metavar="M", help="count n-grams in so much memory, such as 2G; the rest on disk")
     parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, else guessed)")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
@@ -86,8 +88,18 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     vocabulary = [f"training.vocabulary={args.vocabulary}"] if args.vocabulary else []
     files = {"heldout_files": args.heldout, "test_files": args.test}
     texts = [f"text.{name}={json.dumps(paths)}" for name, paths in files.items() if paths]
-    recipe = apply_overrides(load_recipe(args.recipe or "default"), [*task, *vocabulary, *texts, *args.set])
+    memory = [f"ngram.memory={gibibytes(args.memory)}"] if args.memory else []
+    recipe = apply_overrides(load_recipe(args.recipe or "default"), [*task, *vocabulary, *texts, *memory, *args.set])
     return with_budget(recipe, minutes=args.minutes, epochs=args.epochs, steps=args.steps, seed=args.seed)
+
+
+def gibibytes(text: str) -> float:
+    """A size such as `2G` or `512M`. Raises UsageError."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([MGT])(?:i?B)?", text.strip(), re.IGNORECASE)
+    size = float(found[1]) * {"M": 1 / 1024, "G": 1.0, "T": 1024.0}[found[2].upper()] if found else 0.0
+    if size <= 0.0:
+        raise UsageError(f"--memory must be a size such as 2G or 512M, got {quoted(text)}")
+    return size
 
 
 def run(args: argparse.Namespace) -> int:
@@ -105,6 +117,8 @@ def run(args: argparse.Namespace) -> int:
         find_task(recipe)
     if (args.resume or args.resume_auto) and recipe.ngram.smoothing != "none":
         raise UsageError("an n-gram model is counted anew each time: leave out --resume, or give --overwrite")
+    if args.memory and recipe.ngram.smoothing == "none":
+        raise UsageError("--memory is for n-gram models (--recipe kneser-ney); a network needs none")
     named = args.start is not None and str(args.start) not in (AUTO, NONE)
     if args.vocabulary and not named:
         raise UsageError("--vocabulary says what becomes of the tokens of a model to start from: name it with --from")

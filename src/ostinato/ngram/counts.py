@@ -58,12 +58,8 @@ def count_ngrams(ids: Ids, vocabulary_size: int, order: int) -> NgramCounts:
 
     Raises UsageError for an order outside 1 .. 10, for no tokens, and for an id outside the vocabulary.
     """
-    if not 1 <= order <= MAX_ORDER:
-        raise UsageError(f"the order of an n-gram model must be between 1 and {MAX_ORDER}, got {order}")
-    if len(ids) == 0:
-        raise UsageError("an n-gram model needs text to count, got 0 tokens")
-    if int(ids.max()) >= vocabulary_size:
-        raise UsageError(f"token ids must be below the vocabulary size {vocabulary_size}, got {int(ids.max())}")
+    check_countable(ids, order)
+    check_ids(ids, vocabulary_size)
     text = np.concatenate([np.array([END_OF_DOCUMENT], dtype=np.int64), ids.astype(np.int64)])
     depth = _tokens_before(text)
     word_type = np.uint16 if vocabulary_size <= 1 << 16 else np.uint32
@@ -89,6 +85,20 @@ def count_ngrams(ids: Ids, vocabulary_size: int, order: int) -> NgramCounts:
         nodes[ends[by_key]] = np.cumsum(is_first) - 1
     continuations.append(occurrences[-1])
     return NgramCounts(tuple(words), tuple(children), tuple(occurrences), tuple(continuations))
+
+
+def check_countable(ids: Ids, order: int) -> None:
+    """Raises UsageError for an order outside 1 .. 10 and for no tokens."""
+    if not 1 <= order <= MAX_ORDER:
+        raise UsageError(f"the order of an n-gram model must be between 1 and {MAX_ORDER}, got {order}")
+    if len(ids) == 0:
+        raise UsageError("an n-gram model needs text to count, got 0 tokens")
+
+
+def check_ids(ids: Ids, vocabulary_size: int) -> None:
+    """Raises UsageError for an id outside the vocabulary. ids: at least one."""
+    if int(ids.max()) >= vocabulary_size:
+        raise UsageError(f"token ids must be below the vocabulary size {vocabulary_size}, got {int(ids.max())}")
 
 
 def prune(counts: NgramCounts, thresholds: tuple[int, ...]) -> NgramCounts:

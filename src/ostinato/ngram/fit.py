@@ -4,7 +4,9 @@ A bundle holds counts, not probabilities: they are smaller, and the probabilitie
 distribution that was read sums to 1 as closely as one that was just counted.
 """
 
+import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,14 @@ import numpy.typing as npt
 from ostinato.bundle import Bundle, NgramConfig, model_config
 from ostinato.errors import BundleError, UsageError
 from ostinato.ngram.counts import MAX_ORDER, NgramCounts, count_ngrams, prune
+from ostinato.ngram.external import count_on_disk
 from ostinato.ngram.model import NgramModel
 from ostinato.ngram.smoothing import (
     FALLBACK_DISCOUNTS,
+    Allocate,
     Interpolation,
     add_k,
+    in_memory,
     kneser_ney,
     kneser_ney_discounts,
     maximum_likelihood,
@@ -35,11 +40,15 @@ def fit_ngram(
     smoothing: str = "kneser-ney",
     k: float = 1.0,
     prune_counts: tuple[int, ...] = (),
+    memory: int | None = None,
+    folder: Path | None = None,
 ) -> NgramModel:
     """An n-gram model of `ids`: (T,) token ids, each document ended by 0.
 
     smoothing: "kneser-ney" (interpolated, modified), "add-k" with its `k`, or "maximum-likelihood".
     prune_counts: for orders 1, 2, ...: n-grams that occur so often or less are dropped; starts with 0; Kneser-Ney only.
+    memory, folder: count in about so many bytes, with what is more in files in `folder` (new, and still needed by the
+    model that is returned: its arrays are mapped); for Kneser-Ney without pruning. The model is the same.
     What a user should know about the result (a fallback that was taken) is in `model.settings["notes"]`.
 
     Raises UsageError for values that are not allowed.
@@ -50,7 +59,12 @@ def fit_ngram(
         raise UsageError(f"k of add-k smoothing must be above 0, got {k}")
     if prune_counts and smoothing != "kneser-ney":
         raise UsageError(f"only kneser-ney can be pruned: {smoothing} leaves no probability to shorter contexts")
-    counts = count_ngrams(ids, vocabulary_size, order)
+    if memory is not None and (smoothing != "kneser-ney" or prune_counts):
+        raise UsageError("only kneser-ney without pruning is counted on disk: leave out the limit of memory")
+    if memory is not None and folder is not None:
+        counts = count_on_disk(ids, vocabulary_size, order, folder=folder, memory=memory)
+    else:
+        counts = count_ngrams(ids, vocabulary_size, order)
     settings: dict[str, Any] = {"smoothing": smoothing, "order": order, "vocabulary_size": vocabulary_size}
     notes = []
     if smoothing == "kneser-ney":
@@ -68,7 +82,7 @@ def fit_ngram(
     elif smoothing == "add-k":
         settings["k"] = k
     settings["notes"] = notes
-    return _build(counts, settings)
+    return _build(counts, settings, folder=folder)
 
 
 def unseen_note(log_probabilities: npt.NDArray[np.float64]) -> str | None:
@@ -142,9 +156,15 @@ def _checked_counts(counts: npt.NDArray[Any], least: int) -> npt.NDArray[np.int6
     return counts.astype(np.int64)
 
 
-def _build(counts: NgramCounts, settings: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -> NgramModel:
+def _build(
+    counts: NgramCounts,
+    settings: Mapping[str, Any],
+    arrays: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
+) -> NgramModel:
+    allocate = in_memory if folder is None else _on_disk(folder)
     if settings["smoothing"] == "kneser-ney":
-        values, levels = counts.continuations, kneser_ney(counts, tuple(map(tuple, settings["discounts"])))
+        values, levels = counts.continuations, kneser_ney(counts, tuple(map(tuple, settings["discounts"])), allocate)
     elif settings["smoothing"] == "add-k":
         values, levels = counts.occurrences, add_k(counts, float(settings["k"]))
     elif settings["smoothing"] == "maximum-likelihood":
@@ -157,6 +177,18 @@ def _build(counts: NgramCounts, settings: Mapping[str, Any], arrays: Mapping[str
         arrays |= {f"dropped.{n}": _smallest(level) for n, level in enumerate(counts.dropped, 1)}
     restart = settings["smoothing"] == "add-k"
     return NgramModel(counts.words, counts.children, tuple(levels), restart, settings, arrays)
+
+
+def _on_disk(folder: Path) -> Allocate:
+    """Arrays that are files in `folder`."""
+    numbers = itertools.count()
+
+    def allocate(size: int) -> npt.NDArray[np.float64]:
+        if not size:
+            return np.empty(0)
+        return np.memmap(folder / f"level.{next(numbers)}", np.float64, "w+", shape=(size,))
+
+    return allocate
 
 
 def trie_arrays(words: tuple[Any, ...], children: tuple[Any, ...]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Every smoothing here has that form: `share` is what the n-gram itself brings, `w
 leaves to the shorter one.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -27,12 +28,27 @@ class Interpolation:
     weight: npt.NDArray[np.float64]
 
 
+_AT_ONCE = 1 << 22
+"""N-grams whose probabilities are computed at a time."""
+
+
+Allocate: TypeAlias = Callable[[int], npt.NDArray[np.float64]]
+"""Where the probabilities of a level go: a new array of so many."""
+
+
+def in_memory(size: int) -> npt.NDArray[np.float64]:
+    """A new array."""
+    return np.empty(size)
+
+
 def kneser_ney_discounts(counts: Integers) -> Discounts | None:
     """D1, D2, D3+ of one order from its counts of counts (Chen & Goodman 1998, equation 26).
 
     None where they do not exist: on tiny corpora some count of counts is 0, or a discount is out of range.
     """
-    t1, t2, t3, t4 = (int(np.count_nonzero(counts == k)) for k in (1, 2, 3, 4))
+    pieces = (counts[first : first + _AT_ONCE] for first in range(0, len(counts), _AT_ONCE))
+    found = sum((np.bincount(np.minimum(piece, 5), minlength=6) for piece in pieces), np.zeros(6, np.int64))
+    t1, t2, t3, t4 = found[1:5].tolist()
     if not (t1 and t2 and t3):
         return None
     y = t1 / (t1 + 2 * t2)
@@ -40,21 +56,51 @@ def kneser_ney_discounts(counts: Integers) -> Discounts | None:
     return discounts if all(0 <= d <= k for k, d in enumerate(discounts, 1)) else None
 
 
-def kneser_ney(counts: NgramCounts, discounts: tuple[Discounts, ...]) -> list[Interpolation]:
+def kneser_ney(
+    counts: NgramCounts, discounts: tuple[Discounts, ...], allocate: Allocate = in_memory
+) -> list[Interpolation]:
     """Interpolated modified Kneser-Ney, order 1 first (Chen & Goodman 1998, equations 24 to 27).
 
     The unigrams mix with the uniform distribution over all V ids: a token never counted keeps a probability.
     """
     levels = []
     for n in range(counts.order):
-        count = counts.continuations[n]
-        discount = np.array([0.0, *discounts[n]])[np.minimum(count, 3)]
-        total, taken = _totals(counts, n, count), _totals(counts, n, discount)
-        lost = counts.dropped[n - 1] if n and counts.dropped else np.zeros(len(total), dtype=np.int64)
-        weight = np.ones(len(total))
-        np.divide(taken + lost, total + lost, out=weight, where=total + lost > 0)
-        levels.append(Interpolation((count - discount) / _spread(counts, n, total + lost), weight))
+        starts = counts.children[n - 1] if n else np.array([0, counts.vocabulary_size])
+        level = Interpolation(allocate(len(counts.words[n])), allocate(len(starts) - 1))
+        for contexts, grams in _pieces(starts):
+            count = counts.continuations[n][grams]
+            discount = np.array([0.0, *discounts[n]])[np.minimum(count, 3)]
+            sizes = np.diff(starts[contexts.start : contexts.stop + 1]).astype(np.intp)
+            total, taken = _sums(count, sizes, n), _sums(discount, sizes, n)
+            if n and counts.dropped:
+                lost = counts.dropped[n - 1][contexts]
+                total, taken = total + lost, taken + lost
+            weight = np.ones(len(total))
+            np.divide(taken, total, out=weight, where=total > 0)
+            level.weight[contexts] = weight
+            level.share[grams] = (count - discount) / np.repeat(total, sizes)
+        levels.append(level)
     return levels
+
+
+def _pieces(starts: Numbers) -> Iterator[tuple[slice, slice]]:
+    """Contexts and the n-grams that continue them, about _AT_ONCE at a time. starts: (contexts + 1,)."""
+    first, contexts = 0, len(starts) - 1
+    while first < contexts:
+        reach = int(np.searchsorted(starts, int(starts[first]) + _AT_ONCE, side="right")) - 1
+        stop = min(max(reach, first + 1), first + _AT_ONCE, contexts)
+        yield slice(first, stop), slice(int(starts[first]), int(starts[stop]))
+        first = stop
+
+
+def _sums(values: Numbers, sizes: Numbers, n: int) -> Numbers:
+    """The sums of neighbouring values of level n, `sizes` of them each: (len(sizes),)."""
+    if n == 0:
+        return np.atleast_1d(values.sum())
+    totals = np.zeros(len(sizes), dtype=values.dtype)
+    if len(values):
+        totals[sizes > 0] = np.add.reduceat(values, (np.cumsum(sizes) - sizes)[sizes > 0])
+    return totals
 
 
 def maximum_likelihood(counts: NgramCounts) -> list[Interpolation]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from ostinato.terminal import activity
 from ostinato.text import Corpus
 from ostinato.text.description import describe
 from ostinato.text.known_words import words_file
+
+COUNTING = ".counting"
+"""The folder of a run in which n-grams are counted that need more memory than they may take; it goes with the run."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,22 @@ class NgramTask(CountsTask):
 
     def build(self, run: Run, settled: Settled, data: Corpus) -> Counted:
         """Count."""
-        started = time.perf_counter()
-        return Counted(fit_settings(data, settled.recipe.ngram), data, time.perf_counter() - started)
+        started, folder = time.perf_counter(), run.out / COUNTING
+        shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+        try:
+            return Counted(fit_settings(data, settled.recipe.ngram, folder), data, time.perf_counter() - started)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def train(self, run: Run, settled: Settled, built: Counted) -> Result:
         """Nothing is left to learn: measure and save."""
+        try:
+            return self._measured(run, settled, built)
+        finally:
+            shutil.rmtree(run.out / COUNTING, ignore_errors=True)
+
+    def _measured(self, run: Run, settled: Settled, built: Counted) -> Result:
         model, corpus, seconds = built.model, built.corpus, built.seconds
         with activity("measuring"):
             evaluation, notes = evaluate_counts(model, corpus)
@@ -90,8 +105,10 @@ class NgramTask(CountsTask):
 TASK = NgramTask()
 
 
-def fit_settings(corpus: Corpus, settings: NgramSettings) -> NgramModel:
-    """The n-gram model of the corpus's training split that `settings` describe."""
+def fit_settings(corpus: Corpus, settings: NgramSettings, folder: Path | None = None) -> NgramModel:
+    """The n-gram model of the corpus's training split that `settings` describe; `folder`: for what memory is too small
+    for."""
+    memory = int(settings.memory * 2**30) if settings.memory else None
     return fit_ngram(
         corpus.train.ids,
         corpus.tokenizer.vocabulary_size,
@@ -99,6 +116,8 @@ def fit_settings(corpus: Corpus, settings: NgramSettings) -> NgramModel:
         smoothing=settings.smoothing,
         k=settings.k,
         prune_counts=(0, 0, settings.prune)[: settings.order] if settings.prune else (),
+        memory=memory,
+        folder=None if memory is None else folder,
     )
 
 

@@ -26,6 +26,8 @@ TIMEOUT = "OSTINATO_TIMEOUT"
 """Environment variable: seconds that a process waits for another before it gives up."""
 _SECONDS = 300.0
 _BEAT, _POLL, _LINGER = 2.0, 0.02, 1.5
+_PATIENCE = 3.0
+"""Seconds for what is not worth waiting for: torch's store has no time-out on a cut link."""
 _FP16_TOP = 2.0**14
 """Half of fp16's largest power of two: what the largest gradient of any member is scaled to, over the team's size."""
 
@@ -44,7 +46,10 @@ class Processes:
                 self.rank, self.size = dist.get_rank(), dist.get_world_size()
             else:
                 store, self.rank, self.size = next(rendezvous("env://", timeout=wait))
-            ours: Any = PrefixStore(_new_round(store, self.rank, self.size, self.seconds), store)
+            name = _within(self.seconds + _PATIENCE, lambda: _new_round(store, self.rank, self.size, self.seconds))
+            if name is None:
+                raise RuntimeError("timed out")
+            ours: Any = PrefixStore(name, store)
             if not dist.is_initialized():
                 # on GPUs NCCL sums tensors, gloo what lies in main memory
                 backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
@@ -137,10 +142,9 @@ class Processes:
     def failed(self, error: BaseException) -> None:
         """Tell the others that this one has failed, for a reason of its own that it says."""
         if not isinstance(error, LostContactError | FollowedError):
-            with contextlib.suppress(Exception):
-                self._store.set("ostinato/failed", str(self.rank))
-                if self.rank == 0 and not os.environ.get("TORCHELASTIC_USE_AGENT_STORE"):
-                    time.sleep(_LINGER)  # the store ends with this process
+            _within(_PATIENCE, lambda: self._store.set("ostinato/failed", str(self.rank)))
+            if self.rank == 0 and not os.environ.get("TORCHELASTIC_USE_AGENT_STORE"):
+                time.sleep(_LINGER)  # the store ends with this process
 
     def close(self, *, wait: bool) -> None:
         """This process needs the others no more; `wait` until nobody needs it."""
@@ -149,9 +153,8 @@ class Processes:
                 dist.barrier()
         self._over.set()
         if self._life.ident is not None:
-            self._life.join()  # a thread of torch's that is still at work when the interpreter ends is fatal
-        with contextlib.suppress(Exception):
-            dist.destroy_process_group()
+            self._life.join(_PATIENCE)  # one that comes back from torch's store while the interpreter ends is fatal
+        _within(_PATIENCE, dist.destroy_process_group)
 
     def _beat(self) -> None:
         """Give signs of life, until the process ends."""
@@ -164,16 +167,29 @@ class Processes:
                 return
 
     def _await(self, key: str) -> None:
-        last, since, pause = b"", time.monotonic(), _POLL
-        while not self._store.check([key]):
-            if self._store.check(["ostinato/failed"]):
+        """Wait until rank 0 has said `key`, for as long as it gives signs of life."""
+        heard, found = [time.monotonic()], [False]
+
+        def listen() -> None:
+            last, pause = b"", _POLL
+            while not self._store.check([key]):
+                if self._store.check(["ostinato/failed"]):
+                    return
+                if self._store.check(["ostinato/beat"]) and (beat := self._store.get("ostinato/beat")) != last:
+                    last, heard[0] = beat, time.monotonic()
+                time.sleep(pause)
+                pause = min(2 * pause, 0.5)
+            found[0] = True
+
+        listener = _started(listen)  # on a cut link the store never answers
+        while listener.is_alive():
+            if time.monotonic() - heard[0] > self.seconds:
+                raise RuntimeError("no sign of life")
+            listener.join(_POLL)
+        if not found[0]:
+            if self._another_failed():
                 raise FollowedError
-            if self._store.check(["ostinato/beat"]) and (beat := self._store.get("ostinato/beat")) != last:
-                last, since = beat, time.monotonic()
-            if time.monotonic() - since > self.seconds:
-                raise RuntimeError(f"no sign of life for {self.seconds:g} s")
-            time.sleep(pause)
-            pause = min(2 * pause, 0.5)
+            raise RuntimeError("the store was closed by another process")
 
     @contextlib.contextmanager
     def _contact(self, *, met: bool = True) -> Iterator[None]:
@@ -187,12 +203,15 @@ class Processes:
 
     def _another_failed(self) -> bool:
         """Whether another process has said that it failed; one that is ending has half a second for it."""
-        with contextlib.suppress(Exception):
+
+        def said() -> bool:
             for _ in range(10):
                 if self._store.check(["ostinato/failed"]):
                     return True
                 time.sleep(0.05)
-        return False
+            return False
+
+        return bool(_within(_PATIENCE, said))
 
     def _lost(self, error: Exception, *, met: bool) -> LostContactError:
         who = f"process {os.environ.get('RANK', '0')} of {os.environ.get('WORLD_SIZE', '1')}"
@@ -205,6 +224,25 @@ class Processes:
         return LostContactError(
             f"{who}: {why}; the run goes on from its last checkpoint with --resume and any number of processes"
         )
+
+
+def _started(call: Callable[[], Any]) -> threading.Thread:
+    """A thread that runs `call`, whatever it raises, and does not keep the process."""
+
+    def run() -> None:
+        with contextlib.suppress(Exception):
+            call()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
+
+
+def _within(seconds: float, call: Callable[[], Any]) -> Any:
+    """What `call` returns; None where it fails or takes longer."""
+    found: list[Any] = []
+    _started(lambda: found.append(call())).join(seconds)
+    return found[0] if found else None
 
 
 def _meaning(message: str, seconds: float) -> str:

@@ -244,6 +244,7 @@ class Trainer:
         p = self.position
         return Row(p.step, p.epoch + p.batch / self.steps_per_epoch, round(p.seconds, 3), p.tokens, train_loss, heldout,
                    self.optimizer.param_groups[0]["lr"], round(tokens_per_second, 1), scores)  # fmt: skip
+
     def _meet(self) -> None:
         """The members, which learn alone in between, take an outer step."""
         assert self.outer is not None
