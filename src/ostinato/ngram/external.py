@@ -284,7 +284,9 @@ class Levels:
                 self._preceding += np.bincount(tokens[at] - 1, minlength=len(self._preceding))
                 del first_tokens
             else:
-                starts: Integers = np.cumsum(new) - new + self._sizes[n]
+                starts: Integers = np.cumsum(new, dtype=np.int64)
+                starts -= new
+                starts += self._sizes[n]
                 self._write("children", n - 1, starts[begun], self.start_type)
                 del starts
             begun = np.flatnonzero(new)
