@@ -1,6 +1,7 @@
 """Shared by all tests: where the real corpora are, a tiny training text."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +10,12 @@ from hypothesis import settings
 
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models of the tests are too small for two threads
+
+# Whoever runs the tests (nohup, a shell's &) may ignore signals, and what the tests start would inherit that.
+for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL),
+                        (getattr(signal, "SIGHUP", signal.SIGTERM), signal.SIG_DFL)):  # fmt: skip
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
