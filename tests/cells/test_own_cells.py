@@ -178,6 +178,21 @@ def test_the_file_is_named_where_it_is_missing(verses, tmp_path, capsys):
     assert capsys.readouterr().out
 
 
+def test_a_mixture_with_an_own_cell(own, verses, tmp_path, capsys):
+    out = _trained(verses, tmp_path / "m", own, "--set", "model.mixture=linear")
+    assert read_bundle(out).kind == "mixture"
+    assert main(["score", str(out), str(verses), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["perplexity"] > 1
+    from ostinato.cells import registry
+
+    del registry._cells[own]
+    assert main(["write", str(out), "--tokens", "3"]) == 1
+    line = capsys.readouterr().err
+    assert "cell" in line
+    assert own in line
+    assert "Traceback" not in line
+
+
 def test_an_own_cell_cannot_be_exported(own, verses, tmp_path, capsys):
     out = _trained(verses, tmp_path / "m", own)
     for to in ("html", "onnx", "huggingface"):

@@ -132,7 +132,7 @@ T = TypeVar("T", RecurrentConfig, WindowConfig, NgramConfig, MixtureConfig, AnyC
 def model_config(kind: type[C], bundle: Bundle) -> C:
     """The bundle's table `model` as a value, whose vocabulary is the tokenizer's. Raises BundleError."""
     table, file = bundle.config.get("model"), bundle.config.get("cell_file")
-    if isinstance(file, str) and isinstance(table, Mapping) and table.get("cell") not in CELLS:
+    if isinstance(file, str) and isinstance(table, Mapping) and table.get("cell", CELLS[0]) not in CELLS:
         raise BundleError(
             f"{bundle.path} has a cell of its maker's own, {table.get('cell')!r:.60}, from the file {file!r:.80}: name "
             "that file with --cell-file (in Python: ostinato.cells.load_cell_file)"
