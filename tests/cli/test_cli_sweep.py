@@ -86,6 +86,60 @@ def test_standard_input_and_a_strange_folder(verses, tmp_path, capsys):
     assert "holds something else than several runs" in capsys.readouterr().err
 
 
+def finished(out, *evaluations):
+    """A folder whose runs, one per seed, are finished: a network each, with these evaluations."""
+    for seed, evaluation in enumerate(evaluations, 1):
+        (out / f"seed{seed}").mkdir(parents=True)
+        result = {"model": "m", "best_step": 3, "evaluation": evaluation}
+        (out / f"seed{seed}" / "result.json").write_text(json.dumps(result), "utf-8")
+    (out / "sweep.json").write_text("{}", "utf-8")
+    return out, ["--seeds", str(len(evaluations))]
+
+
+def measured(perplexity):
+    return {"perplexity": perplexity, "bits_per_character": perplexity / 2}
+
+
+def test_a_mixture_has_a_column_for_its_network(verses, tmp_path, capsys):
+    mixed = {split: measured(4.0) for split in ("held-out", "test")}
+    networks = {"held-out, network": measured(6.0), "test, network": measured(7.0)}
+    bare = {split: measured(8.0) for split in ("held-out", "test")}
+    out, options = finished(tmp_path / "s", {**mixed, **networks, "held-out, unigram": measured(99.0)}, bare)
+    assert main(["train", str(verses), "-o", str(out), "--quiet", *options]) == 0
+    printed = capsys.readouterr()
+    assert "--set model.mixture=none" in printed.err
+    header, row = printed.out.splitlines()
+    assert header.index("held-out perplexity") < header.index("held-out, network perplexity")
+    assert header.index("held-out, network perplexity") < header.index("test perplexity")
+    assert row.index("6.000 ± 2.83") < row.index("7.000 ± 1.41")  # the bare network counts as its own
+    assert "99" not in row
+    assert swept(verses, out, *options) == 0
+    printed = capsys.readouterr()
+    (row,) = json.loads(printed.out)["rows"]
+    assert "--set model.mixture=none" in printed.err
+    assert row["figures"]["held-out, network"]["perplexity"]["mean"] == 7.0
+    assert row["figures"]["test, network"]["bits_per_character"]["mean"] == 3.75
+    with (out / "sweep.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["held-out, network perplexity"] for line in lines] == ["6.0", "8.0"]
+
+
+def test_bare_networks_have_no_such_column(verses, tmp_path, capsys):
+    out, options = finished(tmp_path / "s", {"held-out": measured(4.0)}, {"held-out": measured(5.0)})
+    assert main(["train", str(verses), "-o", str(out), "--quiet", *options]) == 0
+    printed = capsys.readouterr()
+    assert "network" not in printed.out
+    assert "mixture" not in printed.err
+    assert "network" not in (out / "sweep.csv").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("other", "shown"), [(4 * (1 + 1e-12), "4.000 ± 0 "), (4.00001, "4.000 ± 7.07e-06 ")])
+def test_a_deviation_that_is_rounding_is_0(verses, tmp_path, capsys, other, shown):
+    out, options = finished(tmp_path / "s", {"held-out": measured(4.0)}, {"held-out": measured(other)})
+    assert main(["train", str(verses), "-o", str(out), "--quiet", *options]) == 0
+    assert shown in capsys.readouterr().out
+
+
 def test_combinations():
     found = settings_of(["model.cell=rnn,gru", "model.layers=1, 2"], ["default"])
     assert [setting.name for setting in found] == [

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ostinato.bundle import RUN_LOCK
+from ostinato.bundle import NETWORK_SPLIT, RUN_LOCK
 from ostinato.errors import MissingExtraError, TrainingError, UsageError
 from ostinato.evaluation import figure
 from ostinato.files import hold, parse_json, read_regular, write_file
@@ -36,6 +36,11 @@ _RESULT = "result.json"
 _MOST = 1000
 _FIGURES = ("perplexity", "bits_per_character", "accuracy", "whole_sequences", "rmse", "mean_absolute_error", "loss")
 """What a table shows of an evaluation, where it is there."""
+_ALONE = {"held-out": NETWORK_SPLIT, "test": "test, network"}
+"""For each text that a table shows, the split that a mixture's network alone is measured on."""
+_SPLITS = tuple(split for pair in _ALONE.items() for split in pair)
+_NO_DEVIATION = 1e-9
+"""Of the mean: a deviation below this is rounding."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,12 @@ def run(args: argparse.Namespace, out: Path) -> int:
         say_json(table)
     else:
         say(text_of(table))
+    if _mixed(plan):
+        note(
+            f"held-out figures are those of the mixture of network and n-grams, {NETWORK_SPLIT!r} those of the network "
+            "alone; to train bare networks: --set model.mixture=none and another folder"
+        )
+    if not args.json:
         pictures = ", sweep.svg and .png (losses)" if drawn else ""
         note(f"{quoted(out)}: a folder for each run, {TABLE}, sweep.csv{pictures}; the same command goes on")
     failed = [one for one in plan if one.result is None]
@@ -270,30 +281,47 @@ def summary(plan: Sequence[One], command: Mapping[str, Any]) -> dict[str, Any]:
     settings: dict[str, list[One]] = {}
     for one in plan:
         settings.setdefault(one.setting.name, []).append(one)
+    mixed = _mixed(plan)
     rows = []
     for name, ones in settings.items():
-        results = [one.result for one in ones if one.result is not None]
+        measured = {one.seed: _evaluation(one.result, mixed) for one in ones if one.result is not None}
+        evaluations = list(measured.values())
         rows.append({
             "setting": name,
             "overrides": list(ones[0].setting.overrides),
             "runs": [{"seed": one.seed, "folder": one.folder.name, "error": one.error or None,
-                      "evaluation": (one.result or {}).get("evaluation")} for one in ones],
-            "figures": {split: _statistics(results, split) for split in _splits(results)},
+                      "evaluation": measured.get(one.seed)} for one in ones],
+            "figures": {split: _statistics(evaluations, split) for split in _splits(evaluations)},
         })  # fmt: skip
     return {"command": dict(command), "rows": rows}
 
 
-def _splits(results: Sequence[Mapping[str, Any]]) -> list[str]:
+def _mixed(plan: Sequence[One]) -> bool:
+    """Whether the model of any run is a mixture, whose network was measured alone too."""
+    return any(one.result is not None and NETWORK_SPLIT in one.result["evaluation"] for one in plan)
+
+
+def _evaluation(result: Mapping[str, Any], mixed: bool) -> dict[str, Any]:
+    """The evaluation of a run. Among mixtures, that of a bare network has its figures as the network's too."""
+    found = dict(result["evaluation"])
+    if mixed and "best_step" in result:  # a network was trained
+        for split, alone in _ALONE.items():
+            if split in found:
+                found.setdefault(alone, found[split])
+    return found
+
+
+def _splits(evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
     """What was measured of the models themselves, not of baselines."""
-    found = dict.fromkeys(split for result in results for split in result["evaluation"])
-    return [split for split in found if split in ("held-out", "test")]
+    found = dict.fromkeys(split for evaluation in evaluations for split in evaluation)
+    return [split for split in found if split in _SPLITS]
 
 
-def _statistics(results: Sequence[Mapping[str, Any]], split: str) -> dict[str, dict[str, float | None]]:
+def _statistics(evaluations: Sequence[Mapping[str, Any]], split: str) -> dict[str, dict[str, float | None]]:
     """Mean and standard deviation (of the sample; None for one run) of each figure."""
     found: dict[str, dict[str, float | None]] = {}
     for name in _FIGURES:
-        values = [result["evaluation"].get(split, {}).get(name) for result in results]
+        values = [evaluation.get(split, {}).get(name) for evaluation in evaluations]
         numbers = [float(value) for value in values if isinstance(value, int | float)]
         if numbers and len(numbers) == len(values):
             deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
@@ -305,7 +333,7 @@ def text_of(table: Mapping[str, Any]) -> str:
     """The table for a person: a line per setting."""
     columns = [
         (split, name)
-        for split in ("held-out", "test")
+        for split in _SPLITS
         for name in _FIGURES
         if any(name in row["figures"].get(split, {}) for row in table["rows"])
     ]
@@ -364,7 +392,9 @@ def _cell(value: Mapping[str, float | None] | None) -> str:
         return ""
     mean, deviation = value["mean"], value["sd"]
     shown = figure(mean) if mean >= 100 else f"{mean:.3f}"
-    return shown if deviation is None or math.isnan(deviation) else f"{shown} ± {deviation:.3g}"
+    if deviation is None or math.isnan(deviation):
+        return shown
+    return f"{shown} ± {0.0 if deviation < _NO_DEVIATION * abs(mean) else deviation:.3g}"
 
 
 def _save(out: Path, table: Mapping[str, Any]) -> None:
@@ -373,7 +403,7 @@ def _save(out: Path, table: Mapping[str, Any]) -> None:
     for row in table["rows"]:
         for one in row["runs"]:
             line = {"setting": row["setting"], "seed": one["seed"], "folder": one["folder"]}
-            for split in ("held-out", "test"):
+            for split in _SPLITS:
                 values = (one["evaluation"] or {}).get(split, {})
                 line |= {f"{split} {name}": values.get(name) for name in _FIGURES if name in values}
             lines.append(line)
