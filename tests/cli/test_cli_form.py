@@ -47,6 +47,21 @@ def test_what_cannot_be_asked_for(tmp_path):
         form_options.form_of(parse("--form", str(tmp_path / "nothing.txt")))
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--lines", "4", "--acrostic", "春夏秋"], "--acrostic has 3 characters for 4 lines: line 4 begins freely\n"),
+        (["--lines", "2", "--stanzas", "2", "--acrostic-end", "春"],
+         "--acrostic-end has 1 character for 4 lines: lines 2 to 4 end freely\n"),
+        (["--lines", "3", "--acrostic", "春夏秋"], ""),
+    ],
+)  # fmt: skip
+def test_lines_that_an_acrostic_leaves_free_are_said(model, capsys, options, said):
+    assert main(["write", str(model), *options, "--length", "2-8", "--seed", "1"]) == 0
+    assert said in (told := capsys.readouterr().err)
+    assert told.count("freely") == bool(said)
+
+
 def test_rhyme_of_texts():
     report = rhyme_report(["月光\n很长\n人心", "光"])
     assert report == {"lines": 4, "rhyming": 0.5, "couplets": 0.5, "alternate": 0.0}

@@ -183,7 +183,7 @@ def test_bad_settings(verses, tmp_path, capsys):
         (["--set", "model.sell=gru"], "has no field 'sell'"),
         (["--recipe", tmp_path / "r.toml"], "has no field 'cells'"),
         (["--recipe", "sonata"], "no recipe 'sonata'"),
-        (["--minutes", "-1"], "training.minutes must be between 0.001 and"),
+        (["--minutes", "-1"], "--minutes must be between 0.001 and"),
         (["--device", "abacus"], "device must be one of"),
     ]:
         code, line = failing(capsys, "train", verses, "-o", tmp_path / "out", "--quiet", *arguments)

@@ -124,6 +124,42 @@ def test_a_mixture_has_a_column_for_its_network(verses, tmp_path, capsys):
     assert [line["held-out, network perplexity"] for line in lines] == ["6.0", "8.0"]
 
 
+def test_info_of_a_sweep(verses, tmp_path, capsys):
+    out, options = finished(tmp_path / "s", {"held-out": measured(4.0)}, {"held-out": measured(5.0)})
+    assert main(["info", str(out)]) == 0
+    assert "is a sweep, finished runs: 2; it has no table yet; of one run" in capsys.readouterr().out
+    assert swept(verses, out, *options) == 0
+    capsys.readouterr()
+    assert main(["info", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert f"finished runs: 2; its table is {out / 'sweep.csv'}; of one run: ostinato info {out / 'seed1'}" in told
+    assert told.count("\n") == 1
+    assert main(["info", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["finished"] == ["seed1", "seed2"]
+
+
+@pytest.mark.parametrize("table", ["[1]", "no JSON", '{"verses": 3}'])
+def test_info_of_texts_beside_such_a_file(verses, capsys, table):
+    (verses.parent / "sweep.json").write_text(table, "utf-8")
+    assert main(["info", str(verses.parent)]) == 0
+    assert "a vocabulary of" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        ("train", "--minutes", "0"),
+        ("train", "--epochs", "-1"),
+        ("train", "--steps", "-1"),
+        ("train", "--seed", "-1"),
+        ("compare", "--minutes", "0.0001"),
+    ],
+)
+def test_a_budget_out_of_range_names_its_option(verses, tmp_path, capsys, command, option, value):
+    assert main([command, str(verses), "-o", str(tmp_path / "m"), option, value]) == 2
+    assert capsys.readouterr().err.startswith(f"ostinato: {option} must be ")
+
+
 def test_bare_networks_have_no_such_column(verses, tmp_path, capsys):
     out, options = finished(tmp_path / "s", {"held-out": measured(4.0)}, {"held-out": measured(5.0)})
     assert main(["train", str(verses), "-o", str(out), "--quiet", *options]) == 0

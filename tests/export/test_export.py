@@ -55,6 +55,12 @@ def test_a_kind_that_the_format_does_not_have(name, to):
         export(OLD / name, to)
 
 
+@pytest.mark.parametrize("name", ["mixture", "lstm"])
+def test_what_is_not_counted_says_how_an_arpa_file_is_made(name):
+    with pytest.raises(UsageError, match=r"it can be exported to html.*; for an n-gram .* --recipe kneser-ney$"):
+        export(OLD / name, "arpa")
+
+
 @pytest.mark.parametrize("to", ["huggingface", "html"])
 def test_of_a_mixture_that_the_format_does_not_take_the_network_is_exported(to, tmp_path, capsys):
     bundle = read_bundle(OLD / "mixture")

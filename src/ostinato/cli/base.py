@@ -5,9 +5,10 @@ import os
 from typing import TYPE_CHECKING
 
 from ostinato.bundle.storage import STORAGES
+from ostinato.cli.train import with_budget
 from ostinato.errors import UsageError
 from ostinato.files import path
-from ostinato.settings import apply_overrides, load_recipe, with_budget
+from ostinato.settings import apply_overrides, load_recipe
 from ostinato.terminal import note, quoted, say, say_json
 
 if TYPE_CHECKING:

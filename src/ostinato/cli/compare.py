@@ -6,10 +6,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ostinato.cli.train import with_budget
 from ostinato.errors import UsageError
 from ostinato.files import path
 from ostinato.runs.folder import run_folder
-from ostinato.settings import TOKENIZERS, apply_overrides, load_recipe, with_budget
+from ostinato.settings import TOKENIZERS, apply_overrides, load_recipe
 from ostinato.terminal import note, quoted, say, say_json
 
 _WINDOW = 8

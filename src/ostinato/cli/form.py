@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from ostinato.encodings import read_user_text
 from ostinato.errors import TextError, UsageError
+from ostinato.terminal import note
 
 if TYPE_CHECKING:
     from ostinato.form import Form
+    from ostinato.generation import TextModel
 
 _OPTIONS = ("length", "rhyme", "tones", "acrostic", "acrostic_end", "include", "ban", "form")
 
@@ -76,14 +78,29 @@ _ARGUMENTS = (
 _NAMED = re.compile(rf"\b({'|'.join(_ARGUMENTS)})=|^({'|'.join(_ARGUMENTS)})(?= must\b)")
 
 
+def note_free_lines(form: "Form", prompt: str, model: "TextModel") -> None:
+    """Say which lines an acrostic leaves free. Raises UsageError for a form that is not clear."""
+    if not (form.acrostic or form.acrostic_end):
+        return
+    from ostinato.form.composing import language_written
+    from ostinato.form.form import left_free
+
+    language = form.language or language_written(model)
+    for remark in left_free(form, language, prompt=prompt.split("\n")[-1]):
+        note(_as_options(remark))
+
+
 @contextmanager
 def speaking_of_options() -> Iterator[None]:
     """Inside, errors that name an argument (`max_copy=`, `lines must be`) name its option (`--max-copy`) instead."""
     try:
         yield
     except UsageError as error:
-        text = _NAMED.sub(lambda match: "--" + (match[1] or match[2]).replace("_", "-"), str(error))
-        raise type(error)(text) from None
+        raise type(error)(_as_options(str(error))) from None
+
+
+def _as_options(message: str) -> str:
+    return _NAMED.sub(lambda match: "--" + (match[1] or match[2]).replace("_", "-"), message)
 
 
 def _words(given: list[str]) -> tuple[str, ...]:

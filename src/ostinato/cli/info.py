@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ostinato.errors import BundleError
-from ostinato.terminal import activity, note, say, say_json
+from ostinato.terminal import activity, note, quoted, say, say_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,10 @@ def run(args: argparse.Namespace) -> int:
         try:
             folder = find_bundle(Path(args.what[0]))
         except BundleError:
-            return _text(args)
+            from ostinato.cli.sweep import finished_runs
+
+            done = finished_runs(Path(args.what[0]))
+            return _text(args) if done is None else _sweep(Path(args.what[0]), done, args)
         return _model(folder, args)
     return _text(args)
 
@@ -38,6 +41,17 @@ def _is_base(name: str) -> bool:
     from ostinato.bases import BASES
 
     return name in BASES and not Path(name).exists()
+
+
+def _sweep(folder: Path, done: list[str], args: argparse.Namespace) -> int:
+    table = folder / "sweep.csv"
+    if args.json:
+        say_json({"path": str(folder), "kind": "sweep", "table": str(table), "finished": done})
+        return 0
+    where = f"its table is {quoted(table)}" if table.is_file() else "it has no table yet"
+    one = f"; of one run: ostinato info {quoted(folder / done[0])}" if done else ""
+    say(f"{folder} is a sweep, finished runs: {len(done)}; {where}{one}")
+    return 0
 
 
 def _model(folder: Path, args: argparse.Namespace) -> int:

@@ -145,6 +145,17 @@ def run(args: argparse.Namespace, out: Path) -> int:
     return 0
 
 
+def finished_runs(folder: Path) -> list[str] | None:
+    """The folders of the finished runs inside `folder`; None where it is not a sweep's."""
+    try:
+        table = parse_json(read_regular(folder / TABLE, limit=64 << 20))
+    except (OSError, ValueError):
+        return None
+    if table and not {"command", "rows"} <= set(table):
+        return None  # a text of the user's by that name
+    return sorted(path.parent.name for path in folder.glob(f"*/{_RESULT}"))
+
+
 def _folder(setting: Setting, seed: int) -> str:
     values = "-".join(text.partition(".")[2].replace("/", "_").replace("\\", "_") for text in setting.overrides)
     return f"{values}-seed{seed}" if values else f"seed{seed}"

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from ostinato.cli.arguments import Parser
-from ostinato.errors import UsageError
+from ostinato.errors import SettingsError, UsageError
 from ostinato.files import path
-from ostinato.settings import TASKS, VOCABULARIES, Recipe, apply_overrides, load_recipe, recipe_names, with_budget
+from ostinato.settings import TASKS, VOCABULARIES, Recipe, apply_overrides, load_recipe, recipe_names
+from ostinato.settings import with_budget as with_budget_given
 from ostinato.terminal import activity, note, quoted, say, say_json, showing
 
 AUTO: Literal["auto"] = "auto"
@@ -83,7 +84,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def recipe_of(args: argparse.Namespace) -> Recipe:
-    """The recipe that the options describe. Raises SettingsError."""
+    """The recipe that the options describe. Raises SettingsError, UsageError (--memory)."""
     task = [f"task.name={args.task}"] if args.task else []
     vocabulary = [f"training.vocabulary={args.vocabulary}"] if args.vocabulary else []
     files = {"heldout_files": args.heldout, "test_files": args.test}
@@ -91,6 +92,16 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     memory = [f"ngram.memory={gibibytes(args.memory)}"] if args.memory else []
     recipe = apply_overrides(load_recipe(args.recipe or "default"), [*task, *vocabulary, *texts, *memory, *args.set])
     return with_budget(recipe, minutes=args.minutes, epochs=args.epochs, steps=args.steps, seed=args.seed)
+
+
+def with_budget(
+    recipe: Recipe, *, minutes: float | None, epochs: float | None, steps: int | None, seed: int | None
+) -> Recipe:
+    """As in `settings`, with the options' names in the messages. Raises SettingsError for a value out of range."""
+    try:
+        return with_budget_given(recipe, minutes=minutes, epochs=epochs, steps=steps, seed=seed)
+    except SettingsError as error:
+        raise SettingsError(re.sub(r"^the time or seed given: training\.", "--", str(error))) from None
 
 
 def gibibytes(text: str) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.form import add_arguments as add_form_arguments
-from ostinato.cli.form import form_of, speaking_of_options
+from ostinato.cli.form import form_of, note_free_lines, speaking_of_options
 from ostinato.errors import UsageError
 from ostinato.files import path, replacing
 from ostinato.terminal import activity, is_terminal, note, one_line, quoted, say, say_json
@@ -101,10 +101,11 @@ def run(args: argparse.Namespace) -> int:
     from ostinato.text.remarks import unfamiliar
 
     with speaking_of_options():
+        form = form_of(args)
         request = WriteRequest.of(
             args.prompt, lines=args.lines, tokens=args.tokens, stop=args.stop, temperature=args.temperature,
             top_k=args.top_k, top_p=args.top_p, min_p=args.min_p, repetition_penalty=args.repetition_penalty,
-            title=args.title, form=form_of(args), search=args.search, seed=args.seed, count=args.count,
+            title=args.title, form=form, search=args.search, seed=args.seed, count=args.count,
             max_copy=args.max_copy, only_known=args.only_known,
         )  # fmt: skip
         with activity("loading the model"):
@@ -112,6 +113,8 @@ def run(args: argparse.Namespace) -> int:
             _ = model.text_model
         if args.prompt and (remark := unfamiliar(model.tokenizer, args.prompt)):
             note(remark)
+        if form is not None:
+            note_free_lines(form, request.prompt, model.text_model)
         shown = args.count == 1 and not args.json and not args.out and not model.backward
         with _output(args.out) as put:
             if shown:

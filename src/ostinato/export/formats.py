@@ -83,6 +83,8 @@ def export(
         what = f"a model of kind {bundle.kind}"
         if bundle.kind in chosen.kinds:
             what = f"a mixture with a gate, or with other parts than {' and '.join(chosen.parts)},"
+        if chosen.kinds == ("ngram",):
+            instead += "; for an n-gram model of the same text: ostinato train TEXT --recipe kneser-ney"
         raise UsageError(f"{what} cannot be exported to {to}{instead}")
     own = sorted(_cells(bundle.config.get("model", {})) - set(BUILT_IN))
     if own:

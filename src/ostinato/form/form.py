@@ -157,6 +157,18 @@ def outline(form: Form, language: Language, *, prompt: str = "") -> Outline:
     return Outline(tuple(specs), language, sounds, form.include, form.ban, form.repeat, sizes)
 
 
+def left_free(form: Form, language: Language, *, prompt: str = "") -> list[str]:
+    """A remark for each acrostic with fewer characters than the form has lines. Raises UsageError as `outline` does."""
+    total = len(outline(form, language, prompt=prompt).lines)
+    remarks = []
+    for name, text, verb in (("acrostic", form.acrostic, "begin"), ("acrostic_end", form.acrostic_end, "end")):
+        given = len(_spelled(text))
+        if 0 < given < total:
+            lines = f"line {total} {verb}s" if given + 1 == total else f"lines {given + 1} to {total} {verb}"
+            remarks.append(f"{name}= has {given} character{'s' * (given > 1)} for {total} lines: {lines} freely")
+    return remarks
+
+
 def refuse_two_beginnings(form: Form, prompt: str) -> None:
     """Raises UsageError for a template beside a prompt."""
     if form.template is not None and prompt:
