@@ -25,7 +25,10 @@ SETTINGS = {
 def main() -> None:
     model = ostinato.train("lyrics-zh", steps=60, seed=1, settings=SETTINGS, device="cpu", progress=False)
     for row in read_metrics(model.path.parent / "metrics.jsonl"):
-        print(f"step {row['step']:3}: training loss {row['train_loss']:.2f}, held-out loss {row['heldout_loss']:.2f}")
+        if row["heldout_loss"] is not None:
+            print(
+                f"step {row['step']:3}: training loss {row['train_loss']:.2f}, held-out loss {row['heldout_loss']:.2f}"
+            )
     heldout = model.config["evaluation"]["held-out"]["perplexity"]
     print(f"vocabulary {model.tokenizer.vocabulary_size}, held-out perplexity {heldout:.0f}")
 

@@ -97,7 +97,7 @@ def test_the_model_comes_back(exported, tmp_path, capsys):
     folder = export(model.path, "huggingface", tmp_path / "hf")
     assert main(["export", str(folder), "--to", "ostinato", "-o", str(tmp_path / "back")]) == 0
     back = ostinato.load(tmp_path / "back")
-    assert back.config == model.config
+    assert {k: v for k, v in back.config.items() if k != "tokenizer_sha256"} == model.config  # 0.1.0 had none
     assert back.tokenizer == model.tokenizer
     for name, tensor in model.tensors.items():
         assert np.array_equal(back.tensors[name], tensor)

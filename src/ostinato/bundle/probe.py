@@ -6,9 +6,10 @@ was changed, or a program reads the weights another way, the outputs differ and 
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,9 +17,6 @@ from ostinato.errors import BundleError
 from ostinato.files import parse_json
 from ostinato.protocols import END_OF_DOCUMENT, StepModel, score_many
 from ostinato.randomness import mix
-
-if TYPE_CHECKING:
-    from ostinato.bundle.reading import Bundle
 
 PROBE = "probe.json"
 _TEXTS, _TOKENS = 4, 3
@@ -51,6 +49,19 @@ class Probe:
         return (json.dumps(document, allow_nan=False, separators=(",", ":")) + "\n").encode("utf-8")
 
 
+class Saved(Protocol):
+    """What a probe asks of the `Bundle` it lies in."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+    @property
+    def files(self) -> Mapping[str, Any]: ...
+    @property
+    def probe(self) -> Probe | None: ...
+
+
 def probe_texts(vocabulary_size: int) -> list[list[int]]:
     """Texts of token ids that depend on nothing but V."""
     first = min(END_OF_DOCUMENT + 1, vocabulary_size - 1)
@@ -63,7 +74,7 @@ def rounded(rows: Sequence[Any]) -> list[list[float | None]]:
     return [[float(f"{x:.7g}") if math.isfinite(x) else None for x in np.ravel(row).tolist()] for row in rows]
 
 
-def read_probe(bundle: "Bundle") -> Probe | None:
+def read_probe(bundle: "Saved") -> Probe | None:
     """The probe of a bundle; None where it has none, as bundles of before version 0.2. Raises BundleError."""
     if PROBE not in bundle.files:
         return None
@@ -78,7 +89,7 @@ def read_probe(bundle: "Bundle") -> Probe | None:
     return Probe(inputs, outputs)
 
 
-def check_probe(bundle: "Bundle", model: StepModel, precision: str = "fp32") -> None:
+def check_probe(bundle: "Saved", model: StepModel, precision: str = "fp32") -> None:
     """Raise BundleError where `model` computes other outputs than the bundle's probe says."""
     probe = read_probe(bundle)
     if probe is None:
@@ -89,7 +100,7 @@ def check_probe(bundle: "Bundle", model: StepModel, precision: str = "fp32") -> 
     compare_outputs(bundle, probe, rounded(score_many(model, [np.array(text, np.uint32) for text in texts])), precision)
 
 
-def compare_outputs(bundle: "Bundle", probe: Probe, found: list[list[float | None]], precision: str = "fp32") -> None:
+def compare_outputs(bundle: "Saved", probe: Probe, found: list[list[float | None]], precision: str = "fp32") -> None:
     """Raise BundleError, one line, where `found` is not what the probe says."""
     absolute, relative = TOLERANCE[precision]
     then, now = [x for row in probe.outputs for x in row], [x for row in found for x in row]
@@ -104,7 +115,7 @@ def compare_outputs(bundle: "Bundle", probe: Probe, found: list[list[float | Non
         raise _differs(bundle, None, None)
 
 
-def _differs(bundle: "Bundle", before: float | None, after: float | None) -> BundleError:
+def _differs(bundle: "Saved", before: float | None, after: float | None) -> BundleError:
     model = bundle.config.get("model", {})
     cell = f"its cell {model['cell']} has" if isinstance(model, dict) and "cell" in model else "it has"
     figures = "" if before is None or after is None else f" ({before:.4f} when it was saved, {after:.4f} now)"
