@@ -295,6 +295,7 @@ def test_without_torch_there_is_no_network(verses, capsys, without_torch):
     assert "no network: training needs torch: pip install 'ostinato[train]'" in comparison["notes"]
     assert main(["train", str(verses), "-o", str(verses.parent / "m")]) == 1
     assert "training needs torch: pip install 'ostinato[train]'" in capsys.readouterr().err
+    assert main(["train", str(verses), "-o", str(verses.parent / "counts"), "--recipe", "kneser-ney"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """`ostinato train TEXT...`"""
 
 import argparse
+import contextlib
 import json
 import re
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ostinato.cli.arguments import Parser
 from ostinato.errors import SettingsError, UsageError
@@ -12,6 +13,9 @@ from ostinato.files import path
 from ostinato.settings import TASKS, VOCABULARIES, Recipe, apply_overrides, load_recipe, recipe_names
 from ostinato.settings import with_budget as with_budget_given
 from ostinato.terminal import activity, note, quoted, say, say_json, showing
+
+if TYPE_CHECKING:
+    from ostinato.training.distributed import Processes
 
 AUTO: Literal["auto"] = "auto"
 NONE = "none"
@@ -94,6 +98,15 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     return with_budget(recipe, minutes=args.minutes, epochs=args.epochs, steps=args.steps, seed=args.seed)
 
 
+def _team(launched: bool) -> "contextlib.AbstractContextManager[Processes | None]":
+    """The processes that torch's launcher started, where it did; n-gram models need no torch."""
+    if not launched:
+        return contextlib.nullcontext()
+    from ostinato.training.distributed import together
+
+    return together()
+
+
 def with_budget(
     recipe: Recipe, *, minutes: float | None, epochs: float | None, steps: int | None, seed: int | None
 ) -> Recipe:
@@ -123,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
     with activity("starting"):
         from ostinato.runs.finding import find_task
         from ostinato.runs.run import train
-        from ostinato.training.distributed import together
+        from ostinato.training.launcher import launched
 
         find_task(recipe)
     if (args.resume or args.resume_auto) and recipe.ngram.smoothing != "none":
@@ -134,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
     if args.vocabulary and not named:
         raise UsageError("--vocabulary says what becomes of the tokens of a model to start from: name it with --from")
     names_recipe = bool(args.recipe or args.set or args.task or args.seed is not None)
-    with together() as team, showing(not args.quiet and (team is None or team.rank == 0)):
+    with _team(launched()) as team, showing(not args.quiet and (team is None or team.rank == 0)):
         result = train(
             args.text,
             out=out,

@@ -22,7 +22,7 @@ from ostinato.runs.saving import ModelWriter
 from ostinato.runs.task import Result, Run, Task
 from ostinato.settings import Recipe, ResolvedRecipe, ResolvedTraining, decide, recipe_from_mapping, to_mapping
 from ostinato.training.checkpoint import load_checkpoint
-from ostinato.training.distributed import processes_here
+from ostinato.training.launcher import processes_here
 from ostinato.training.metrics import MetricsFile
 from ostinato.training.observers import Observer
 from ostinato.training.team import ALONE, Team

@@ -19,7 +19,7 @@ from ostinato.runs.task import Result, Run, Task
 from ostinato.settings import Recipe, load_recipe, to_mapping, to_toml
 from ostinato.terminal import activity
 from ostinato.text.sources import kept_streams
-from ostinato.training.distributed import restarted
+from ostinato.training.launcher import restarted
 from ostinato.training.observers import Observer, Observers
 
 if TYPE_CHECKING:

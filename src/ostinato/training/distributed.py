@@ -20,6 +20,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from ostinato.errors import FollowedError, LostContactError, UsageError
+from ostinato.training.launcher import launched
 from ostinato.training.team import Flat, Touched, rows_of
 
 TIMEOUT = "OSTINATO_TIMEOUT"
@@ -298,21 +299,6 @@ def wait_seconds() -> float:
     if not 1 <= seconds <= 86400:
         raise UsageError(f"{TIMEOUT} must be a number of seconds from 1 to 86400, got {text!r}")
     return seconds
-
-
-def launched() -> bool:
-    """Whether torch's launcher has started this process together with others."""
-    return int(os.environ.get("WORLD_SIZE") or 1) > 1 and "RANK" in os.environ and "MASTER_ADDR" in os.environ
-
-
-def restarted() -> bool:
-    """Whether the launcher has started this process in place of one that failed."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0
-
-
-def processes_here() -> int:
-    """How many processes of the team run on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
 
 
 @contextlib.contextmanager
