@@ -22,6 +22,7 @@ from ostinato.errors import BusyError, OstinatoError, TrainingError
 from ostinato.runs import train
 from ostinato.settings import apply_overrides, load_recipe
 from ostinato.text import build
+from soaking import side_by_side
 
 TOKENIZER = build("character", ["歌声歌声"])
 TEXT = "the wind and the rain\n風と雨\n" * 200
@@ -81,20 +82,9 @@ def main(minutes: float) -> int:
         save(folder / "saved", 0)
         recipe = apply_overrides(load_recipe("default"), ["ngram.smoothing=kneser-ney", "ngram.order=2"])
         train([str(folder / "text.txt")], out=folder / "run", recipe=recipe, progress=False)
-        context = multiprocessing.get_context("fork")
-        results = context.Queue()
         jobs = ["save", "save", "load", "overwrite", "overwrite", "train"]
-        processes = [
-            context.Process(target=work, args=(what, folder, folder / "text.txt", 60 * minutes, k, results))
-            for k, what in enumerate(jobs)
-        ]
-        for process in processes:
-            process.start()
-        total: Counter[str] = Counter()
-        for _ in processes:
-            total += results.get()
-        for process in processes:
-            process.join()
+        calls = [(what, folder, folder / "text.txt", 60 * minutes, k) for k, what in enumerate(jobs)]
+        total = side_by_side(work, calls)
         left = sorted(path.name for path in folder.rglob(".*") if path.name not in (".run.json",))
     print(json.dumps({**dict(sorted(total.items())), "left over": left}, indent=1, ensure_ascii=False))
     return 1 if left or any("FAILED" in name for name in total) else 0

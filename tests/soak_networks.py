@@ -9,7 +9,6 @@ there was one.
 """
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -28,6 +27,7 @@ from ostinato.errors import BundleError, BusyError, OstinatoError, TrainingError
 from ostinato.runs import train
 from ostinato.runtime import load
 from ostinato.settings import apply_overrides, load_recipe
+from soaking import side_by_side
 
 TEXT = "the wind and the rain\n風と雨\n" * 100
 JOBS = ("train", "resume", "overwrite", "load")
@@ -125,18 +125,7 @@ def main(minutes: float, seed: int) -> int:
         folder, text = Path(name) / "run", Path(name) / "text.txt"
         text.write_text(TEXT, "utf-8")
         assert attempt("train", folder, text, 10, random.Random(2)) == "done"
-        context = multiprocessing.get_context("fork")
-        results = context.Queue()
-        processes = [
-            context.Process(target=work, args=(job, folder, text, 60 * minutes, seed, results)) for job in JOBS
-        ]
-        for process in processes:
-            process.start()
-        total: Counter[str] = Counter()
-        for _ in processes:
-            total += results.get()
-        for process in processes:
-            process.join()
+        total = side_by_side(work, [(job, folder, text, 60 * minutes, seed) for job in JOBS])
         look(folder, total)
         ended = _train("overwrite", folder, text, 10)
         total[f"at the end, overwrite: {ended}"] += 1

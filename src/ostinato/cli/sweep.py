@@ -21,15 +21,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ostinato.bundle import NETWORK_SPLIT, RUN_LOCK
-from ostinato.errors import MissingExtraError, TrainingError, UsageError
+from ostinato.errors import TrainingError, UsageError
 from ostinato.evaluation import figure
 from ostinato.files import hold, parse_json, read_regular, write_file
 from ostinato.settings import apply_overrides, load_recipe, to_mapping
 from ostinato.terminal import note, one_line, quoted, say, say_json
 from ostinato.text.width import pad
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TABLE = "sweep.json"
 _RESULT = "result.json"
@@ -366,7 +369,7 @@ def draw(plan: Sequence[One], path: Path) -> bool:
 
     False where nothing can be drawn: without matplotlib, or of models that are counted.
     """
-    from ostinato.runs.picture import picture
+    from ostinato.runs.picture import drawn
     from ostinato.training.metrics import read_metrics
 
     curves: list[tuple[str, list[tuple[int, float]]]] = []
@@ -377,25 +380,21 @@ def draw(plan: Sequence[One], path: Path) -> bool:
             curves.append((one.setting.name, points))
     if not curves:
         return False
-    try:
-        with picture(path, 7.2, 4.2) as figure:
-            axes = figure.add_subplot()
-            colours = {name: f"C{at % 10}" for at, name in enumerate(dict.fromkeys(name for name, _ in curves))}
-            labelled: set[str] = set()
-            for name, points in curves:
-                label = None if name in labelled else name
-                labelled.add(name)
-                axes.plot(*zip(*points, strict=True), color=colours[name], label=label, marker=".", linewidth=1.5)
-            axes.set_xlabel("steps")
-            axes.set_ylabel("held-out loss (nats per token)")
-            axes.grid(alpha=0.25)
-            axes.legend(frameon=False)
-    except MissingExtraError:
-        return False
-    except Exception as error:  # whatever a drawing library, a font or a disk comes up with: it is only a picture
-        note(f"{path.name}.svg and {path.name}.png are not drawn: {one_line(str(error) or type(error).__name__)}")
-        return False
-    return True
+    return drawn(path, 7.2, 4.2, lambda figure: _draw(figure, curves))
+
+
+def _draw(figure: "Figure", curves: Sequence[tuple[str, list[tuple[int, float]]]]) -> None:
+    axes = figure.add_subplot()
+    colours = {name: f"C{at % 10}" for at, name in enumerate(dict.fromkeys(name for name, _ in curves))}
+    labelled: set[str] = set()
+    for name, points in curves:
+        label = None if name in labelled else name
+        labelled.add(name)
+        axes.plot(*zip(*points, strict=True), color=colours[name], label=label, marker=".", linewidth=1.5)
+    axes.set_xlabel("steps")
+    axes.set_ylabel("held-out loss (nats per token)")
+    axes.grid(alpha=0.25)
+    axes.legend(loc="upper right", frameon=False)
 
 
 def _cell(value: Mapping[str, float | None] | None) -> str:

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ostinato.errors import MissingExtraError
 from ostinato.evaluation.compare import ADAPTING, Comparison
-from ostinato.terminal import note, one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,17 +26,10 @@ def draw(comparisons: Sequence[Comparison], path: Path) -> bool:
 
     False, with a note, where they cannot be drawn; without matplotlib there is no note.
     """
-    from ostinato.runs.picture import picture
+    from ostinato.runs.picture import drawn
 
-    try:
-        with picture(path, 7.2, 0.9 + 0.32 * sum(len(c.rows) for c in comparisons)) as figure:
-            _draw(figure, comparisons)
-    except MissingExtraError:
-        return False
-    except Exception as error:  # whatever a drawing library, a font or a disk comes up with: it is only a picture
-        note(f"{path.name}.svg and {path.name}.png are not drawn: {one_line(str(error) or type(error).__name__)}")
-        return False
-    return True
+    height = 0.9 + 0.32 * sum(len(c.rows) for c in comparisons)
+    return drawn(path, 7.2, height, lambda figure: _draw(figure, comparisons))
 
 
 def _draw(figure: "Figure", comparisons: Sequence[Comparison]) -> None:

@@ -178,22 +178,21 @@ def make_corpus_folder(out: Path, name: str) -> Path:
             f"{folder} was not made by a run, which keeps the ids of its {name} text there: move it away, or choose "
             "another folder with -o"
         )
-    try:
-        folder.mkdir(exist_ok=True)
-        (folder / _OWN).touch()
-    except OSError as error:
-        raise TrainingError(f"cannot write to the output folder {out}: {error.strerror or error}") from None
-    return folder
+    return _marked(out, folder, _OWN)
 
 
 def make_network_folder(out: Path) -> Path:
     """The same, made where there is none. Raises TrainingError as well where that cannot be."""
-    folder = find_network_folder(out) or out / NETWORK
+    return _marked(out, find_network_folder(out) or out / NETWORK, _PART)
+
+
+def _marked(out: Path, folder: Path, mark: str) -> Path:
+    """`folder` of the run in `out`, made where there is none, with the file that says that a run made it."""
     try:
         folder.mkdir(exist_ok=True)
-        (folder / _PART).touch()
+        (folder / mark).touch()
     except OSError as error:
-        raise TrainingError(f"cannot write to the output folder {out}: {error.strerror}") from None
+        raise TrainingError(f"cannot write to the output folder {out}: {error.strerror or error}") from None
     return folder
 
 

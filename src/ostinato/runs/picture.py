@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ostinato.errors import needs
+from ostinato.errors import MissingExtraError, needs
 from ostinato.files import write_file
-from ostinato.terminal import activity, one_line, visible
+from ostinato.terminal import activity, note, one_line, visible
 from ostinato.text.width import fit
 from ostinato.training.metrics import read_metrics
 
@@ -29,6 +29,20 @@ def cjk_font() -> Path | None:
         return None
     folder = Path(next(iter(spec.submodule_search_locations))) / "fonts"
     return next((folder / name for name in _FONTS if (folder / name).is_file()), None)
+
+
+def drawn(path: Path, width: float, height: float, draw: "Callable[[Figure], None]") -> bool:
+    """Whether there is a `picture` of what `draw` draws on a figure; a note says why there is none, but nothing is said
+    where matplotlib is not installed."""
+    try:
+        with picture(path, width, height) as figure:
+            draw(figure)
+    except MissingExtraError:
+        return False
+    except Exception as error:  # whatever a drawing library, a font or a disk comes up with: it is only a picture
+        note(f"{path.name}.svg and {path.name}.png are not drawn: {one_line(str(error) or type(error).__name__)}")
+        return False
+    return True
 
 
 @contextmanager

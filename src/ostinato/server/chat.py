@@ -21,7 +21,7 @@ from ostinato.server.answering import (
     streamed,
     usage_of,
 )
-from ostinato.server.completions import STREAM_OPTIONS, TOP, USAGE
+from ostinato.server.completions import FINISH, STREAM_OPTIONS, TOP, answer
 from ostinato.server.continuing import Continuation, finite
 from ostinato.server.endpoint import Call, Endpoint, Json, to_bytes, unless_gone
 from ostinato.server.problems import Problem
@@ -66,26 +66,17 @@ _TOKEN = {
 _LOGPROBS = record(
     {"content": several(record({**_TOKEN, "top_logprobs": several(record(_TOKEN))}, required=("token", "logprob")))}
 )
-ANSWER = record(
-    {
-        "id": text("the request's number"),
-        "object": {"type": "string", "enum": ["chat.completion"]},
-        "created": integer("seconds since 1970", 0, 1 << 53),
-        "model": text("the model's name"),
-        "choices": several(
-            record(
-                {
-                    "index": integer("its number", 0, 1 << 31),
-                    "message": record({"role": text("assistant"), "content": text("the text")}, ("role", "content")),
-                    "finish_reason": {"type": "string", "enum": ["stop", "length"]},
-                    "logprobs": or_null(_LOGPROBS),
-                },
-                required=("index", "message", "finish_reason"),
-            )
-        ),
-        "usage": USAGE,
-    },
-    required=("id", "object", "created", "model", "choices", "usage"),
+ANSWER = answer(
+    "chat.completion",
+    record(
+        {
+            "index": integer("its number", 0, 1 << 31),
+            "message": record({"role": text("assistant"), "content": text("the text")}, ("role", "content")),
+            "finish_reason": FINISH,
+            "logprobs": or_null(_LOGPROBS),
+        },
+        required=("index", "message", "finish_reason"),
+    ),
 )
 
 

@@ -34,7 +34,7 @@ from ostinato.server.prompts import (
     read_stops,
     request_for,
 )
-from ostinato.server.schema import flag, integer, number, or_null, record, several, text
+from ostinato.server.schema import Schema, flag, integer, number, or_null, record, several, text
 from ostinato.server.service import Served
 from ostinato.server.writing import Writing, beside
 from ostinato.text.utf8 import Utf8State
@@ -72,26 +72,35 @@ _LOGPROBS = record(
     },
     required=("tokens", "token_logprobs", "top_logprobs", "text_offset"),
 )
-ANSWER = record(
-    {
-        "id": text("the request's number"),
-        "object": {"type": "string", "enum": ["text_completion"]},
-        "created": integer("seconds since 1970", 0, 1 << 53),
-        "model": text("the model's name"),
-        "choices": several(
-            record(
-                {
-                    "index": integer("prompt by prompt", 0, 1 << 31),
-                    "text": text("the text"),
-                    "finish_reason": {"type": "string", "enum": ["stop", "length"]},
-                    "logprobs": or_null(_LOGPROBS),
-                },
-                required=("index", "text", "finish_reason", "logprobs"),
-            )
-        ),
-        "usage": USAGE,
-    },
-    required=("id", "object", "created", "model", "choices", "usage"),
+FINISH = {"type": "string", "enum": ["stop", "length"]}
+
+
+def answer(kind: str, choice: Schema) -> Schema:
+    """The frame of an answer that is not streamed: `object` is `kind`, and each of `choices` a `choice`."""
+    return record(
+        {
+            "id": text("the request's number"),
+            "object": {"type": "string", "enum": [kind]},
+            "created": integer("seconds since 1970", 0, 1 << 53),
+            "model": text("the model's name"),
+            "choices": several(choice),
+            "usage": USAGE,
+        },
+        required=("id", "object", "created", "model", "choices", "usage"),
+    )
+
+
+ANSWER = answer(
+    "text_completion",
+    record(
+        {
+            "index": integer("prompt by prompt", 0, 1 << 31),
+            "text": text("the text"),
+            "finish_reason": FINISH,
+            "logprobs": or_null(_LOGPROBS),
+        },
+        required=("index", "text", "finish_reason", "logprobs"),
+    ),
 )
 
 

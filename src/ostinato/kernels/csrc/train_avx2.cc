@@ -1,20 +1,11 @@
 // Training kernels: float32 with the vectors of this instruction set.
 #include "train_adamw.h"
 #include "train_float.h"
-#include "train_head.h"
-#include "train_layer.h"
 #include "train_peak.h"
+#include "train_table.h"
 
 namespace ostinato::train {
 
-const Table kFloatAvx2 = {
-    Layer<FloatEngine>::sizes,
-    Layer<FloatEngine>::forward,
-    Layer<FloatEngine>::backward,
-    Head<FloatEngine>::workspace,
-    Head<FloatEngine>::compute,
-    adamw,
-    peak,
-};
+const Table kFloatAvx2 = table_of<FloatEngine>(adamw, peak);
 
 }  // namespace ostinato::train

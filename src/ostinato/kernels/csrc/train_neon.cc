@@ -2,20 +2,11 @@
 #define OSTINATO_NEON
 #include "train_adamw.h"
 #include "train_float.h"
-#include "train_head.h"
-#include "train_layer.h"
 #include "train_peak.h"
+#include "train_table.h"
 
 namespace ostinato::train {
 
-const Table kFloatNeon = {
-    Layer<FloatEngine>::sizes,
-    Layer<FloatEngine>::forward,
-    Layer<FloatEngine>::backward,
-    Head<FloatEngine>::workspace,
-    Head<FloatEngine>::compute,
-    adamw,
-    peak,
-};
+const Table kFloatNeon = table_of<FloatEngine>(adamw, peak);
 
 }  // namespace ostinato::train

@@ -1,10 +1,10 @@
 // Look inside a model: surprise, hidden units, gates, gradients, embedding.
 
-import { button, field, h, select } from "./dom.js";
+import { button, field, h } from "./dom.js";
 import { get } from "./client.js";
 import { trouble } from "./show.js";
-import { models, run } from "./store.js";
-import { go } from "./main.js";
+import { modelOf } from "./model.js";
+import { run } from "./store.js";
 import { t } from "./words.js";
 
 const TABS = {
@@ -17,15 +17,8 @@ const TABS = {
 let remembered = "surprisal";
 
 export function view(main, [name]) {
-  const known = models();
-  const model = name ?? known[0];
-  main.append(h("h1", {}, t("look")));
-  if (!model) {
-    main.append(h("p", {}, t("no models"), " ", h("a", { href: "#/train" }, t("train"))));
-    return undefined;
-  }
-  if (!known.includes(model)) known.unshift(model);
-  const which = select(known.map((one) => [one, one]), model, { onchange: () => go("look", which.value), name: "model" });
+  const { model, which } = modelOf(main, "look", name);
+  if (!model) return undefined;
   const text = h("textarea", { rows: 5, name: "text" });
   const place = h("div", {});
   const wrong = trouble();

@@ -1,29 +1,22 @@
 // Write: a request, and texts that stream in, coloured by surprise. A click on a token takes another one and goes on.
 
-import { button, field, fill, h, say, select, slider } from "./dom.js";
+import { button, field, fill, h, say, slider } from "./dom.js";
 import { post, stream } from "./client.js";
 import { alternatives } from "./alternatives.js";
 import { formFields } from "./form.js";
 import { fixed, trouble } from "./show.js";
 import { kept, keepButton } from "./kept.js";
 import { lineByLine } from "./lines.js";
-import { models } from "./store.js";
+import { modelOf } from "./model.js";
 import { go } from "./main.js";
 import { heat, Tokens } from "./tokens.js";
 import { t } from "./words.js";
 
 export function view(main, [name]) {
-  const known = [...models()];
-  const model = name ?? known[0];
-  main.append(h("h1", {}, t("write")));
-  if (!model) {
-    main.append(h("p", {}, t("no models"), " ", h("a", { href: "#/train" }, t("train"))));
-    return undefined;
-  }
-  if (!known.includes(model)) known.unshift(model);
-  const which = select(known.map((one) => [one, one]), model, { onchange: () => go("write", which.value), name: "model" });
+  const { model, which } = modelOf(main, "write", name);
+  if (!model) return undefined;
   const results = h("div", { class: "halves" });
-  const state = { model, running: null, request: null };
+  const state = { model, running: null };
   const wrong = trouble();
   const options = request(model, (body) => wrong.during(() => writing(state, body, results, begin, stop)));
   const begin = button(t("write"), () => options.submit(), { class: "main", name: "begin" });
