@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostinato.batching import minibatches
-from ostinato.runs.defaults import CorpusSize, machine_speed, resolve
+from ostinato.runs.defaults import CorpusSize, machine_speed, reason, resolve
 from ostinato.settings import Recipe, apply_overrides, load_recipe, with_budget
 
 SPEED = machine_speed(2, "amx", "bf16")
@@ -96,3 +96,21 @@ def test_every_plan_is_complete_and_possible(tokens, vocabulary, minutes, cell):
 def test_tiny_texts_get_tiny_minibatches(tokens):
     t = planned(tokens, 30, 1).training
     assert t.batch_size * t.window <= tokens
+
+
+@pytest.mark.parametrize(
+    ("tokens", "minutes", "overrides", "start", "said"),
+    [(10_000, 3, (), None, "640 units: the widest for a text of this size; about "),
+     (1_000_000, 0.01, (), None, "128 units: the narrowest, since the time is short for this text; about "),
+     (1_000_000, 1, (), None, " units: the widest that there is time for with this text; about "),
+     (1_000_000, 3, ("model.hidden_size=96", "model.cell=gru"), None, "96 units: as set; about "),
+     (10_000, 3, ("model.hidden_size=640",), "base-en", "640 units: as base-en has it; about ")],
+)  # fmt: skip
+def test_why_is_said_on_one_line(tokens, minutes, overrides, start, said):
+    recipe = with_budget(load_recipe("default"), minutes=minutes, epochs=None, steps=None, seed=None)
+    recipe, size = apply_overrides(recipe, overrides), CorpusSize(tokens, tokens // 9, 320)
+    line = reason(recipe, resolve(recipe, size, SPEED), size, SPEED, "2 cores in bf16", start)
+    assert said in line
+    ends = f" passes over it in {minutes:g} minute{'s' if minutes != 1 else ''} on 2 cores in bf16"
+    assert line.endswith(ends)
+    assert "\n" not in line

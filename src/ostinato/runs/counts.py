@@ -10,7 +10,7 @@ from ostinato.evaluation import Evaluation, from_log_probabilities
 from ostinato.mixing import fit_mixing, is_compiled, to_tensors
 from ostinato.ngram import SavedPart
 from ostinato.protocols import StepModel
-from ostinato.runs.line_to_beat import ORDER, SPLIT, Line, count, is_long
+from ostinato.runs.line_to_beat import COUNTING, Line, count, is_long, order_of
 from ostinato.terminal import activity
 from ostinato.text import Corpus
 
@@ -40,17 +40,13 @@ class Counted:
 
 @dataclass(frozen=True)
 class Counts:
-    """models: the cheapest to use first. seconds: what they took. reason: why there are none."""
+    """models: the cheapest to use first. seconds: what they took. reason: why there are none. line: the line to beat,
+    which is the n-gram model's."""
 
     models: tuple[Counted, ...] = ()
     seconds: float = 0.0
     reason: str = ""
-
-    @property
-    def line(self) -> Line | None:
-        """The line to beat: that of the n-gram model."""
-        ngrams = [one for one in self.models if one.split == SPLIT]
-        return Line(ngrams[0].evaluation, ngrams[0].seconds) if ngrams else None
+    line: Line | None = None
 
 
 def find_counts(corpus: Corpus, minutes: float | None) -> Counts:
@@ -60,23 +56,22 @@ def find_counts(corpus: Corpus, minutes: float | None) -> Counts:
     if is_long(corpus):
         return Counts(reason=f"the text has {corpus.train.tokens:,} tokens, too many to count")
     started = time.perf_counter()
-    with activity(f"counting n-grams of order {ORDER}, the line to beat"):
-        ngram = count(corpus)
-        saved = SavedPart("ngram", ngram.settings, ngram.arrays)
-        models = [_counted(f"Kneser-Ney {ORDER}", SPLIT, ngram, saved, corpus, started)]
+    with activity(COUNTING):
+        ngram, scores = count(corpus)
+    saved = SavedPart("ngram", ngram.settings, ngram.arrays)
+    evaluation = from_log_probabilities(scores, corpus.heldout.characters)
+    line = Line(order_of(ngram), evaluation, time.perf_counter() - started)
+    models = [Counted(line.name, line.split, ngram, saved, scores, evaluation, line.seconds or 0.0)]
     if _has_time(corpus, minutes):
         began = time.perf_counter()
         with activity("learning a context-mixing model"):
             counters = fit_mixing(corpus.train.ids, corpus.tokenizer)
             saved = SavedPart("context-mixing", counters.settings, to_tensors(counters))
-            models.append(_counted("context mixing", MIXING_SPLIT, counters, saved, corpus, began))
-    return Counts(tuple(models), time.perf_counter() - started)
-
-
-def _counted(name: str, split: str, model: StepModel, saved: SavedPart, corpus: Corpus, started: float) -> Counted:
-    scores = model.score(corpus.heldout.ids)
-    evaluation = from_log_probabilities(scores, corpus.heldout.characters)
-    return Counted(name, split, model, saved, scores, evaluation, time.perf_counter() - started)
+        scores = counters.score(corpus.heldout.ids)
+        evaluation = from_log_probabilities(scores, corpus.heldout.characters)
+        seconds = time.perf_counter() - began
+        models.append(Counted("context mixing", MIXING_SPLIT, counters, saved, scores, evaluation, seconds))
+    return Counts(tuple(models), time.perf_counter() - started, line=line)
 
 
 def _has_time(corpus: Corpus, minutes: float | None) -> bool:

@@ -107,15 +107,44 @@ def resolve(
     )
 
 
+def reason(
+    recipe: Recipe, resolved: ResolvedRecipe, size: CorpusSize, speed: float, machine: str, start: str | None = None
+) -> str:
+    """Why `recipe` became `resolved`, on one line; `machine` says what gives the speed, `start` is the name of the
+    model whose weights it begins with."""
+    m, t = resolved.model, resolved.training
+    candidates = min(t.candidates, size.vocabulary_size) or size.vocabulary_size
+    rate = speed / _operations(resolved, size, m.embedding_size, candidates, m.hidden_size)
+    passes = _passes(recipe.training, size, t.batch_size * t.window, t.minutes, rate)
+    if start is not None:
+        why = f"as {start} has it"
+    elif recipe.model.hidden_size is not None:
+        why = "as set"
+    elif m.hidden_size >= _largest(size):
+        why = "the widest for a text of this size"
+    elif m.hidden_size == _WIDTHS[-1]:
+        why = "the narrowest, since the time is short for this text"
+    else:
+        why = "the widest that there is time for with this text"
+    often = f"about {f'{passes:.1f}' if passes < 10 else f'{passes:,.0f}'} passes over it"
+    if t.minutes is not None:
+        often += f" in {t.minutes:g} minute{'' if t.minutes == 1 else 's'} on {machine}"
+    return f"{m.hidden_size} units: {why}; {often}"
+
+
+def _largest(size: CorpusSize) -> int:
+    """The widest network that a text of this size has use for."""
+    return 640 if size.train_tokens < _SMALL else 768 if size.train_tokens < _MIDDLE else 1024
+
+
 def _hidden_size(
     recipe: Recipe, size: CorpusSize, embedding: int, softmax: int, minutes: float | None, speed: float
 ) -> int:
     """The largest of a few widths that still sees the text often enough within the minutes, with `softmax` logits."""
     passes = 12.0 if size.train_tokens < _SMALL else 8.0 if size.train_tokens < _MIDDLE else 1.0
-    largest = 640 if size.train_tokens < _SMALL else 768 if size.train_tokens < _MIDDLE else 1024
     for hidden in _WIDTHS:
         cost = passes * _operations(recipe, size, min(embedding, hidden), softmax, hidden)
-        if hidden <= largest and (minutes is None or cost <= 60 * minutes * speed):
+        if hidden <= _largest(size) and (minutes is None or cost <= 60 * minutes * speed):
             return hidden
     return _WIDTHS[-1]
 

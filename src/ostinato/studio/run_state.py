@@ -11,7 +11,7 @@ from ostinato.bundle import RUN_LOCK
 from ostinato.errors import OstinatoError
 from ostinato.files import holder
 from ostinato.runs.folder import MARK
-from ostinato.runs.line_to_beat import SPLIT
+from ostinato.runs.line_to_beat import line_of
 from ostinato.settings import Recipe, load_recipe
 from ostinato.studio.jobs import Jobs
 from ostinato.studio.library import model_folder
@@ -204,7 +204,8 @@ def _quality(files: RunFiles) -> dict[str, Any]:
     losses = [row["heldout_loss"] for row in files.rows if isinstance(row.get("heldout_loss"), int | float)]
     held = evaluation.get("held-out") or {}
     loss = held.get("nats_per_token", min(losses, default=None))
-    lines = {"ngram": _line("Kneser-Ney 5", evaluation.get(SPLIT)),
+    name, figures = line_of(evaluation) or ("", None)
+    lines = {"ngram": _line(name, figures),
              "unigram": _line("unigram", evaluation.get("held-out, unigram"))}  # fmt: skip
     return {"heldout_loss": loss, "bits": held.get("bits_per_character"), "lines": lines}
 

@@ -30,9 +30,9 @@ from ostinato.models.step import TorchStepModel
 from ostinato.models.window_mlp import build_language_model
 from ostinato.protocols import Ids
 from ostinato.runs.counts import Counts, find_counts
-from ostinato.runs.defaults import CorpusSize, machine_speed, resolve
+from ostinato.runs.defaults import CorpusSize, machine_speed, reason, resolve
 from ostinato.runs.folder import find_network_folder
-from ostinato.runs.line_to_beat import SPLIT, Line, find_line, verdict
+from ostinato.runs.line_to_beat import Line, find_line, verdict
 from ostinato.runs.mixture import mixed_with_counts
 from ostinato.runs.network import Built, NetworkTask, Settled
 from ostinato.runs.picture import LossPicture
@@ -95,11 +95,9 @@ class LanguageTask(NetworkTask):
         recipe, rate = run.recipe, None
         if run.start is not None and run.recorded is None:
             recipe, rate = shaped(recipe, run.start), start_rate(run.start)
-        size = CorpusSize(data.train.tokens, data.heldout.tokens, data.tokenizer.vocabulary_size)
         precision = resolve_precision(recipe.training.precision, device, hidden_size=512)
-        cores = wanted_threads(run.threads) * (1 if run.team is None else run.team.size)
-        speed = machine_speed(cores, instruction_set(), precision)
-        return resolve(recipe, size, speed, started=run.start is not None, start_rate=rate)
+        speed = machine_speed(_cores(run), instruction_set(), precision)
+        return resolve(recipe, _size(data), speed, started=run.start is not None, start_rate=rate)
 
     def settle(self, run: Run, data: Corpus) -> Settled:
         """As every network's; each process has at least one row. Raises UsageError."""
@@ -146,7 +144,7 @@ class LanguageTask(NetworkTask):
         return LanguageBuilt(
             model,
             learnt,
-            _headline(data, model, settled),
+            "\n".join([_headline(data, model, settled), *_chosen(run, settled, data, models, origin)]),
             [writer, Samples(run.seen, data, model, run.out)],
             writer,
             models,
@@ -291,7 +289,7 @@ class LanguageWriter(ModelWriter):
                 "held-out, unigram": baselines.unigram(corpus.train.ids, heldout.ids, v, heldout.characters),
             }
         if line is not None:
-            self.baselines[SPLIT] = line.evaluation
+            self.baselines[line.split] = line.evaluation
 
     def probe(self) -> Probe:
         """The scores of a few texts, computed in float32 on the CPU as the network computes them."""
@@ -431,6 +429,28 @@ def _started(origin: Origin) -> str:
     """What is said of a start before training."""
     new = origin.before.get("new text", {}).get("bits_per_character")
     return f"starts from {origin.name}" + ("" if new is None else f": {new:.3f} bits per held-out character before")
+
+
+def _size(corpus: Corpus) -> CorpusSize:
+    return CorpusSize(corpus.train.tokens, corpus.heldout.tokens, corpus.tokenizer.vocabulary_size)
+
+
+def _cores(run: Run) -> int:
+    """The threads of all processes."""
+    return wanted_threads(run.threads) * (1 if run.team is None else run.team.size)
+
+
+def _chosen(run: Run, settled: Settled, corpus: Corpus, counts: Counts | None, origin: Origin | None) -> list[str]:
+    """The line that says why the network is what it is, and what it will be mixed with; none for a resumed run."""
+    if run.recorded is not None or settled.device.type != "cpu":
+        return []
+    cores, precision = _cores(run), settled.training.precision
+    why = reason(
+        run.recipe, settled.recipe, _size(corpus), machine_speed(cores, instruction_set(), precision),
+        f"{cores} core{'' if cores == 1 else 's'} in {precision}", None if origin is None else origin.name,
+    )  # fmt: skip
+    mixed = [] if counts is None else [one.name for one in counts.models]
+    return [why + (f"; mixed with {' and '.join(mixed)} at the end if that is better" if mixed else "")]
 
 
 def _headline(corpus: Corpus, model: LanguageModel, settled: Settled) -> str:
