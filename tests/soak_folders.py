@@ -22,7 +22,7 @@ from ostinato.errors import BusyError, OstinatoError, TrainingError
 from ostinato.runs import train
 from ostinato.settings import apply_overrides, load_recipe
 from ostinato.text import build
-from soaking import side_by_side
+from soaking import left_over, side_by_side
 
 TOKENIZER = build("character", ["歌声歌声"])
 TEXT = "the wind and the rain\n風と雨\n" * 200
@@ -85,7 +85,7 @@ def main(minutes: float) -> int:
         jobs = ["save", "save", "load", "overwrite", "overwrite", "train"]
         calls = [(what, folder, folder / "text.txt", 60 * minutes, k) for k, what in enumerate(jobs)]
         total = side_by_side(work, calls)
-        left = sorted(path.name for path in folder.rglob(".*") if path.name not in (".run.json",))
+        left = left_over(folder)
     print(json.dumps({**dict(sorted(total.items())), "left over": left}, indent=1, ensure_ascii=False))
     return 1 if left or any("FAILED" in name for name in total) else 0
 

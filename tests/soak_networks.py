@@ -27,7 +27,7 @@ from ostinato.errors import BundleError, BusyError, OstinatoError, TrainingError
 from ostinato.runs import train
 from ostinato.runtime import load
 from ostinato.settings import apply_overrides, load_recipe
-from soaking import side_by_side
+from soaking import left_over, side_by_side
 
 TEXT = "the wind and the rain\n風と雨\n" * 100
 JOBS = ("train", "resume", "overwrite", "load")
@@ -130,7 +130,7 @@ def main(minutes: float, seed: int) -> int:
         ended = _train("overwrite", folder, text, 10)
         total[f"at the end, overwrite: {ended}"] += 1
         look(folder, total)
-        left = sorted(path.name for path in folder.rglob(".*") if path.name != ".run.json")
+        left = left_over(folder)
     print(json.dumps({**dict(sorted(total.items())), "left over": left}, indent=1, ensure_ascii=False))
     return 1 if left or ended != "done" or any("FAILED" in name for name in total) else 0
 

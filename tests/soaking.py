@@ -3,7 +3,15 @@
 import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
+
+from ostinato.runs.folder import MARKS
+
+
+def left_over(folder: Path) -> list[str]:
+    """Hidden files below `folder` that no run in progress needs and no ended one keeps, by name."""
+    return sorted(path.name for path in folder.rglob(".*") if path.name not in MARKS)
 
 
 def side_by_side(work: Callable[..., None], calls: Iterable[tuple[Any, ...]]) -> Counter[str]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,20 @@ def test_a_finding_is_kept_with_its_reason(fuzz, tmp_path, monkeypatch):
     (path,) = report.findings
     assert path.read_bytes() == b"x"
     assert "ZeroDivisionError" in path.with_suffix(".txt").read_text()
+
+
+def test_a_case_is_slow_by_the_processor_s_time_not_by_the_clock(fuzz, tmp_path, monkeypatch):
+    monkeypatch.setattr("kit.FINDINGS", tmp_path)
+    monkeypatch.setattr("kit.SLOWEST", 0.05)
+
+    def work(data):
+        end = time.process_time() + 0.06
+        while time.process_time() < end:
+            pass
+
+    assert fuzz.fuzz("asleep", lambda chance: b"x", lambda data: time.sleep(0.1), cases=1).findings == []
+    (path,) = fuzz.fuzz("slow", lambda chance: b"x", work, cases=1).findings
+    assert "s of the processor" in path.with_suffix(".txt").read_text()
 
 
 def test_the_command_needs_a_time():

@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 import ostinato
+from ostinato.api.base import publish_base
+from ostinato.api.base_texts import BaseText
+from ostinato.bundle import read_bundle
 from ostinato.cli.main import main
+from ostinato.errors import UsageError
 from ostinato.settings import TextSettings
 from ostinato.text import prepare
 
@@ -87,6 +91,18 @@ def test_a_base_goes_on_from_another(texts, capsys):
     assert "| verse.txt | not stated | not measured |" in card
     assert "| prose.txt | not stated | not measured |" not in card
     assert main([*second, "--resume", "--steps", "3"]) == 0
+
+
+def test_a_base_is_a_network_whatever_the_recipe_mixes(texts):
+    given = ["--recipe", "default", "--set", "text.heldout=0.2", "--set", "model.mixture=linear"]
+    assert main(["base", *texts, "-o", "b", "--steps", "2", *TINY, *given]) == 0
+    assert read_bundle("b").kind == "recurrent"
+
+
+def test_no_base_is_made_of_another_model(texts):
+    assert main(["train", texts[0], "-o", "counts", "--recipe", "kneser-ney", "--quiet"]) == 0
+    with pytest.raises(UsageError, match=r"counts is no network alone, .* model\.mixture=none"):
+        publish_base(Path("counts"), Path("b"), [BaseText(texts[0])])
 
 
 def test_an_old_base_is_replaced_only_when_asked(texts, capsys):

@@ -15,6 +15,7 @@ from ostinato.runtime import load
 
 TEXT = "the wind and the rain\n風と雨\n" * 30
 OTHER = "a song of the sea\n海の歌\n" * 30
+THIRD = "the rain and the sea\n雨と海\n" * 10
 CLASSES = "".join(f"{label},{text} {n}\n" for n in range(8) for label, text in (("a", "the wind"), ("b", "a song")))
 SMALL = ["--quiet", "--set", "model.hidden_size=4", "--set", "model.embedding_size=2", "--set",
          "training.batch_size=2", "--set", "training.precision=fp32"]  # fmt: skip
@@ -53,6 +54,9 @@ COMMANDS = [
             kept=("run/metrics.jsonl", "run/recipe.toml", "run/checkpoint/state.json", "run/text/train.ids")),
     Command("mixture", "train {texts}/text.txt -o {}/run --steps 12 --set model.mixture=linear",
             (*RUN, "run/network/model"), options=tuple(TINY)),
+    Command("test-text",
+            "train {texts}/text.txt --heldout {texts}/other.txt --test {texts}/third.txt -o {}/run --steps 12",
+            RUN, options=tuple(TINY)),
     Command("ngram", "train {texts}/text.txt -o {}/run --recipe kneser-ney --quiet", ("run/model",)),
     Command("ngram-overwrite", "train {texts}/other.txt -o {}/run --recipe kneser-ney --quiet --overwrite",
             ("run/model",), ("train {texts}/text.txt -o {}/run --recipe kneser-ney --quiet",)),
@@ -81,6 +85,7 @@ def write_texts(folder: Path) -> None:
     """What the commands learn from."""
     (folder / "text.txt").write_text(TEXT, "utf-8")
     (folder / "other.txt").write_text(OTHER, "utf-8")
+    (folder / "third.txt").write_text(THIRD, "utf-8")
     (folder / "classes.csv").write_text("label,text\n" + CLASSES, "utf-8")
 
 
@@ -102,7 +107,10 @@ def digest(path: Path) -> str:
         return _of([(str(file.relative_to(path)), file.read_bytes()) for file in sorted(path.rglob("*"))
                     if file.is_file() and file.suffix in (".safetensors", ".py")])  # fmt: skip
     bundle = read_bundle(path)
-    parts: list[Any] = [bundle.kind, bundle.config["model"], bundle.tokenizer.to_json(), _tensors(bundle.tensors)]
+    measured = [bundle.config.get(name) for name in ("evaluation", "int8")]
+    parts: list[Any] = [
+        bundle.kind, bundle.config["model"], bundle.tokenizer.to_json(), _tensors(bundle.tensors), measured
+    ]  # fmt: skip
     if bundle.kind == "task":
         from ostinato.runs.record_task import load_task_model
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from commands import Command, copy, digests, write_texts
 from machine import KILL, Ended, Fault, run
 
+from ostinato.runs.folder import MARKS
+
 NOTHING = Fault()
 
 
@@ -143,7 +145,7 @@ class Trial:
         else:
             final = digests(self.work, self.command.products)
             wrong += [f"{name} is another one in the end" for name in final if final[name] != self.new[name]]
-            left = [path.name for path in self.work.rglob(".*") if path.name not in KEPT_NAMES]
+            left = [path.name for path in self.work.rglob(".*") if path.name not in MARKS]
             wrong += [f"{', '.join(left)} left over"] if left else []
         self.report.ended["killed, went on"] += 1
         if wrong:
@@ -157,7 +159,6 @@ TOLD = (
 )  # fmt: skip
 """A message says what has become of the products, or names what could not be read or written. That it is true, that is,
 that the products are what they were, is seen from their digests."""
-KEPT_NAMES = (".run.json", ".comparison", ".part-of-mixture")
 
 
 def trial(command: Command) -> Trial:

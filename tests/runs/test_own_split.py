@@ -1,6 +1,7 @@
 """Texts of one's own that are held out and tested on: the split that chooses the model is not the one reported."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import ostinato
 from ostinato.bundle import read_bundle
 from ostinato.cli.main import main
 from ostinato.errors import SettingsError
+from ostinato.runs.saving import ModelWriter
 from ostinato.runtime import load
 from ostinato.settings import TextSettings, load_recipe, to_mapping
 from ostinato.text import open_corpus
@@ -72,6 +74,37 @@ def test_a_run_resumes_with_its_files(files, tmp_path, capsys):
     capsys.readouterr()
     assert main(["train", files["train"], "-o", str(tmp_path / "m"), "--resume", "--steps", "30", "--quiet"]) == 1
     assert "cannot resume with another text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--steps", "10"], ["--steps", "10", "--set", "model.context=2"],
+     ["--steps", "10", "--task", "tag", "--set", "training.evaluate_every=1"]],
+)  # fmt: skip
+def test_a_run_killed_at_its_end_is_measured_by_a_resume(files, tmp_path, monkeypatch, options):
+    if "--task" in options:
+        for name in files.values():
+            Path(name).write_text("风在\tab\n山海\tba\n" * 12, "utf-8")
+    options = [*OPTIONS, *options]
+    assert trained(files, tmp_path / "whole", *options) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelWriter, "finished", lambda self: 1 / 0)
+        assert trained(files, tmp_path / "m", *options) == 1
+    before = read_bundle(tmp_path / "m")
+    assert "test" not in before.config["evaluation"]
+    assert trained(files, tmp_path / "m", *options, "--resume") == 0
+    whole, resumed = read_bundle(tmp_path / "whole"), read_bundle(tmp_path / "m")
+    assert list(resumed.config["evaluation"].items()) == list(whole.config["evaluation"].items())
+    assert resumed.config.get("int8") == whole.config.get("int8")
+    assert resumed.config["training"]["seconds"] == before.config["training"]["seconds"]
+    assert _timeless(resumed.card) == _timeless(whole.card)
+    written = (tmp_path / "m" / "model" / "config.json").stat().st_mtime_ns
+    assert trained(files, tmp_path / "m", *options, "--resume") == 0
+    assert (tmp_path / "m" / "model" / "config.json").stat().st_mtime_ns == written
+
+
+def _timeless(card):
+    return re.sub(r"\d+:\d\d", "", card)
 
 
 def test_only_a_test_text(files, tmp_path):

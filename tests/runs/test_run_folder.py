@@ -10,7 +10,7 @@ import pytest
 from ostinato.bundle import write_folder
 from ostinato.cli.main import main
 from ostinato.errors import BusyError, TrainingError, UsageError
-from ostinato.runs.folder import MARK, check_folder, run_folder
+from ostinato.runs.folder import MARK, MARKS, check_folder, make_network_folder, run_folder
 
 
 def fill(folder, *names):
@@ -186,6 +186,30 @@ def test_what_killed_saves_left_is_tidied(tmp_path):
     with run_folder(tmp_path, resume=True):
         pass
     assert [path.name for path in tmp_path.glob(".*")] == [MARK]
+
+
+@pytest.mark.parametrize("options", [{"resume": True}, {"overwrite": True}])
+def test_what_killed_saves_left_in_the_folders_inside_is_tidied(tmp_path, options):
+    a_run(tmp_path)
+    inside = make_network_folder(tmp_path)
+    save(inside / "model")
+    (inside / ".model.lock").touch()
+    (inside / ".model.99999999-0.new").mkdir()
+    (inside / ".loss.svg.99999999-0a.part").touch()
+    with run_folder(tmp_path, **options):
+        pass
+    assert {path.name for path in tmp_path.rglob(".*")} <= {*MARKS, ".loss.svg.99999999-0a.part"}
+    a_run(tmp_path, "new", overwrite=True)
+    assert not inside.exists()
+
+
+@pytest.mark.parametrize("name", ["thesis.part", ".mine.lock", ".mine.new", ".model.mine"])
+def test_names_that_look_alike_are_the_users(tmp_path, name):
+    a_run(tmp_path)
+    fill(make_network_folder(tmp_path), name)
+    with pytest.raises(TrainingError, match="was not made by ostinato"):
+        a_run(tmp_path, "new", overwrite=True)
+    assert (tmp_path / "network" / name).exists()
 
 
 def test_a_run_of_an_older_version_is_known(tmp_path):

@@ -49,6 +49,8 @@ def publish_base(
     """
     check_base(texts, others)
     trained = Model(run)
+    if trained.config["kind"] != "recurrent":
+        raise UsageError(f"{run} is no network alone, and a base must be one: train it with model.mixture=none")
     corpus = open_corpus(run / "text")
     if corpus.fingerprint != trained.config.get("text", {}).get("fingerprint"):
         raise UsageError(f"{run} holds another text than its model learnt: train it again")

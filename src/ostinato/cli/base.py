@@ -1,6 +1,7 @@
 """`ostinato base TEXT... -o DIR`"""
 
 import argparse
+import dataclasses
 import os
 from typing import TYPE_CHECKING
 
@@ -109,6 +110,8 @@ def run(args: argparse.Namespace) -> int:
     recipe = with_budget(recipe, minutes=args.minutes, epochs=args.epochs, steps=args.steps, seed=args.seed)
     if recipe.task.name != "language" or recipe.ngram.smoothing != "none" or recipe.model.context:
         raise UsageError("a base is a recurrent language model, as training can start from no other: see recipe base")
+    # runs that start from it take over a network
+    recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, mixture="none"))
     folder = args.out.with_name(args.out.name + RUN)
     read, unseen = write_texts(texts, args.out.with_name(args.out.name + TEXTS), recipe.text, args.encoding)
     result = train(

@@ -10,7 +10,7 @@ from ostinato.files.reading import (
     path,
     read_regular,
 )
-from ostinato.files.writing import NotFlushedError, building, flush, replacing, sweep, unique, write_file
+from ostinato.files.writing import NotFlushedError, building, flush, is_unique, replacing, sweep, unique, write_file
 
 __all__ = [
     "NotFlushedError",
@@ -20,6 +20,7 @@ __all__ = [
     "flush",
     "hold",
     "holder",
+    "is_unique",
     "open_regular",
     "parse_json",
     "parse_value",

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _PART = ".part"
+_UNIQUE = re.compile(r"\..+\.\d+-[0-9a-f]+\.(part|new|old)", re.DOTALL)
 
 
 class NotFlushedError(OSError):
@@ -22,6 +24,11 @@ class NotFlushedError(OSError):
 def unique(path: Path, suffix: str) -> Path:
     """A hidden name beside `path` that no other writer has: it holds this process's id, which `sweep` reads."""
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{suffix}")
+
+
+def is_unique(name: str) -> bool:
+    """Whether `unique` may have made this name."""
+    return _UNIQUE.fullmatch(name) is not None
 
 
 def sweep(path: Path, suffix: str, *, everyone: bool = False) -> list[Path]:

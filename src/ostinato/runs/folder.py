@@ -17,7 +17,7 @@ from typing import Any
 
 from ostinato.bundle import MANIFEST, RUN_LOCK, discard_folder, first_stranger, recover_folder, tidy_folder
 from ostinato.errors import OstinatoError, TrainingError, UsageError
-from ostinato.files import hold, parse_json, read_regular, write_file
+from ostinato.files import hold, is_unique, parse_json, read_regular, write_file
 from ostinato.settings import TOKENIZERS
 
 MARK = ".run.json"
@@ -31,7 +31,9 @@ _OTHERS = ("heldout", "test")
 _OWN = ".part-of-run"
 """An empty file in those folders: they are the run's own."""
 _PART = ".part-of-mixture"
-"""An empty file in that folder: it is the run's own."""
+"""An empty file in `network/`: the network in it is the mixture's."""
+MARKS = (MARK, _COMPARISON, _OWN, _PART)
+"""The hidden files that stay in the folders of a run that has ended."""
 _ASIDE, _WAS = ".replaced", ".was.json"
 _PROBE = ".writable."
 _SIGNS = (_COMPARISON, "model", "checkpoint", "metrics.jsonl")
@@ -39,6 +41,8 @@ _SIGNS = (_COMPARISON, "model", "checkpoint", "metrics.jsonl")
 _FILES = ("recipe.toml", "metrics.jsonl", "samples.jsonl", "loss.svg", "loss.png")
 _COMPARED_FILES = ("compare.json", "compare.csv", "compare.svg", "compare.png")
 _SAVED = ("model", "checkpoint")
+_BESIDE = frozenset(f".{name}.{what}" for name in _SAVED for what in ("lock", "new", "old"))
+"""What killed saves leave in a fixed place: locks, and the half-built folders of version 0.1.0."""
 _CORPORA = ("text", "heldout", "test")
 _RUNS = ("window", "network", "adapting")
 _IN_CORPUS = ("train.ids", "heldout.ids", "corpus.json", "suffixes.u32")
@@ -87,10 +91,7 @@ def _folder(
     with hold(out / RUN_LOCK, what=what, place=out, wait=_WAIT):
         _recover(out, resume=bool(resume))
         check_folder(out, resume=resume, overwrite=overwrite)
-        for name in _SAVED:
-            tidy_folder(out / name)
-        for left in out.glob(f"{_PROBE}*"):  # of a process that was killed
-            left.unlink(missing_ok=True)
+        _tidy(out)
         folder = _active[key] = RunFolder(out)
         marked = (out / MARK).exists()
         try:
@@ -143,9 +144,19 @@ def check_folder(out: Path, *, resume: bool | None = False, overwrite: bool = Fa
         raise TrainingError(f"nothing to resume: no checkpoint at {out / 'checkpoint'} yet; {instead}")
 
 
+def _tidy(out: Path) -> None:
+    """Remove what killed processes left in `out` and in the folders of runs inside it."""
+    for name in _SAVED:
+        tidy_folder(out / name)
+    for left in out.glob(f"{_PROBE}*"):
+        left.unlink(missing_ok=True)
+    for name in {*_RUNS, *TOKENIZERS}.intersection(_own_folders(out)):
+        _tidy(out / name)
+
+
 def foreign(out: Path) -> str | None:
     """The first thing in the run folder `out` that no run made there, whatever its name; None where there is none."""
-    known = {*_FILES, *_COMPARED_FILES, *_own_folders(out), MARK, _COMPARISON, _PART, _ASIDE, RUN_LOCK}
+    known = {*_FILES, *_COMPARED_FILES, *_own_folders(out), *MARKS, _ASIDE, RUN_LOCK}
     with contextlib.suppress(FileNotFoundError):
         for entry in sorted(out.iterdir()):
             if entry.name not in known and not _is_left_over(entry.name):
@@ -300,15 +311,15 @@ def _stranger_inside(folder: Path, name: str) -> str | None:
     if name in _CORPORA:
         known = {*_IN_CORPUS, _OWN}
     else:
-        known = {*_FILES, *_COMPARED_FILES, *_own_folders(folder), MARK, _COMPARISON, _PART, _ASIDE, RUN_LOCK}
+        known = {*_FILES, *_COMPARED_FILES, *_own_folders(folder), *MARKS, _ASIDE, RUN_LOCK}
     inside = sorted(entry.name for entry in folder.iterdir() if not _is_left_over(entry.name))
     unknown: str | None = next((entry for entry in inside if entry not in known), None)
     return unknown if unknown or name in _CORPORA else _stranger(folder)
 
 
 def _is_left_over(name: str) -> bool:
-    """A file that a killed process was writing."""
-    return name.startswith((".part.", ".suffixes.")) or (name.startswith(".") and name.endswith((".part", ".new")))
+    """What a killed process was writing, or held."""
+    return name.startswith((".part.", ".suffixes.", _PROBE)) or is_unique(name) or name in _BESIDE
 
 
 def _own_folders(out: Path) -> list[str]:
@@ -428,11 +439,13 @@ def _remove(path: Path) -> None:
         elif (path / MANIFEST).is_file():
             discard_folder(path)
         else:
-            for name in (*_IN_CORPUS, _OWN, *_FILES, *_COMPARED_FILES, MARK, _WAS, _COMPARISON, _PART, RUN_LOCK):
+            for name in (*_IN_CORPUS, *_FILES, *_COMPARED_FILES, *MARKS, _WAS, RUN_LOCK):
                 (path / name).unlink(missing_ok=True)
+            for name in _SAVED:
+                tidy_folder(path / name)
             for entry in sorted(path.iterdir()):
                 if entry.name in (*_SAVED, *_CORPORA, *_RUNS, *TOKENIZERS, _ASIDE):
                     _remove(entry)
-                elif _is_left_over(entry.name):
+                elif _is_left_over(entry.name) and not entry.is_dir():
                     entry.unlink()
             path.rmdir()

@@ -130,9 +130,9 @@ def mixed_with_counts(
         why = (
             "none is better than the network alone for sure"
             if tried
-            else "the held-out text is too long to fit a gate on: the network"
+            else "the held-out text is too long to fit a gate on (--set model.mixture=linear mixes without one)"
         )
-        return [f"no mixture: {why} ({alone.bits_per_character:.3f} bits per held-out character)"]
+        return [f"no mixture: {why}; the network has {alone.bits_per_character:.3f} bits per held-out character"]
     beside = make_network_folder(out)
     if saved != beside / "model":
         _write(beside / "model", network, tensors, extra)

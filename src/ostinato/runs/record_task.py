@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -234,16 +234,20 @@ class RecordWriter(ModelWriter):
         super().__init__(folder, model.network, recipe, tokenizer)
         self.title, self.model, self.records, self.data, self.features = task.title, model, records, data, features
         self.heldout_targets = data.heldout_targets()
-        self.test, self._tested, self.measures = test, dict[str, float](), test is not None
+        self.test = test
         self.baseline = task.baseline(model, data) if len(data.heldout) else {}
 
-    def finished(self) -> None:
-        """Score the saved model on the test records, which nothing was chosen by."""
-        if self.test is not None and self._best is not None:
-            with activity("scoring the test records"):
-                self.module.load_tensors(self._best[1])
-                self._tested = self.model.scores(self.model.predict(self.test.inputs), self.test.targets)
-        super().finished()
+    def unmeasured(self, config: Mapping[str, Any]) -> bool:
+        """The test records' scores."""
+        return self.test is not None and "test" not in config["evaluation"]
+
+    def tested(self, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The saved model's scores on the test records, which nothing was chosen by."""
+        if self.test is None:
+            return {}
+        with activity("scoring the test records"):
+            self.module.load_tensors(tensors)
+            return self.model.scores(self.model.predict(self.test.inputs), self.test.targets)
 
     def probe(self) -> Probe:
         """The losses of a few records, computed in float32 on the CPU."""
@@ -283,9 +287,9 @@ class RecordWriter(ModelWriter):
             else:
                 values = dict(loss_figures(loss)) | ({"tokens": self.heldout_targets} if name == "heldout" else {})
             report[split] = values
-        return report | ({"test": self._tested} if self._tested else {}) | self.baseline
+        return report | self.baseline
 
-    def card(self, row: Row, evaluation: dict[str, Any]) -> list[str]:
+    def card(self, row: Row, config: Mapping[str, Any]) -> list[str]:
         """Task, model, records, and a table of what was measured."""
         m, labels = self.recipe.model, self.model.labels
         return [
@@ -301,7 +305,7 @@ class RecordWriter(ModelWriter):
             "| measured on | measure | value |",
             "|---|---|---|",
             *(f"| {split} | {name} | {'infinite' if value is None else f'{value:.5g}'} |"
-              for split, found in evaluation.items() for name, value in found.items()),
+              for split, found in config["evaluation"].items() for name, value in found.items()),
             "",
             f"Scores on training records (at most {SCORED:,}) say how well they were learnt by heart. "
             "The saved weights are those that did best on the held-out records.",

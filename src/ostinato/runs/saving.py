@@ -4,6 +4,7 @@ import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,76 +22,80 @@ from ostinato.text import BaseTokenizer
 from ostinato.training.observers import Observer, Row
 
 
+@dataclass(frozen=True)
+class _Best:
+    """The best weights so far: when they were measured, and what the config says of them."""
+
+    row: Row
+    config: Mapping[str, Any]
+    tensors: Mapping[str, NDArray[np.float32]]
+    probe: Probe | None
+
+
 class ModelWriter(Observer, ABC):
     """Saves the best model of a run as `folder`, with a card that says what is known of it."""
 
-    measures: bool = False
-    """Whether `measured` has something to say when training is over."""
-    last: str = ""
-    """The field of the config that `measured` always adds: a saved model without it was killed before that."""
-
     def __init__(self, folder: Path, module: SavedModule, recipe: ResolvedRecipe, tokenizer: BaseTokenizer) -> None:
         self.folder, self.module, self.recipe, self.tokenizer = folder, module, recipe, tokenizer
-        self._best: tuple[Row, dict[str, NDArray[np.float32]], Probe | None] | None = None
+        self._best: _Best | None = None
 
     def evaluated(self, row: Row, best: bool) -> None:
         """Save the weights now in the model, if they are the best. Raises BundleError; the old ones then stay."""
         if best:
             with activity("saving the model"):
-                self._best = row, self.module.save_tensors(), self.probe()
-                self._save(*self._best, finished=False)
+                self._best = _Best(row, self._config(row), self.module.save_tensors(), self.probe())
+                self._save(self._best)
 
     def finished(self) -> None:
-        """Save the best weights with what is measured only once because it takes long."""
-        if not self.measures:
-            return
-        with activity("measuring int8 weights, saving the model"):
-            if self._best is not None:
-                self._save(*self._best, finished=True)
-            else:
-                self._finish_saved()
+        """Save the best weights with what is measured only once: the test text, and what takes long.
 
-    def _finish_saved(self) -> None:
-        """The best model is one that was saved before this run was resumed: it may have been killed before this."""
+        The best model may be one that was saved before this run was resumed, by a run that was killed before this.
+        """
+        best = self._best or self._saved()
+        if best is None or not self.unmeasured(best.config):
+            return
+        config = dict(best.config)
+        if tested := self.tested(best.tensors):
+            report = config["evaluation"]
+            config["evaluation"] = {k: report[k] for k in ("held-out",) if k in report} | {"test": tested} | report
+        with activity("measuring int8 weights, saving the model"):
+            measured, line = self.measured(config, best.tensors)
+            self._save(dataclasses.replace(best, config=config | measured), line)
+
+    def _saved(self) -> _Best | None:
+        """The model in the folder; None where it is of another kind, such as a mixture."""
         recover_folder(self.folder)
         saved = read_bundle(self.folder)
-        if not self.last or saved.kind != self.tables()["kind"] or self.last in saved.config:
-            return
-        tensors = {name: np.array(saved.tensors[name]) for name in saved.tensors}
-        measured, line = self.measured(dict(saved.config), tensors)
-        write_bundle(
-            self.folder,
-            config={**saved.config, **measured},
-            tokenizer=self.tokenizer,
-            tensors=tensors,
-            card=f"{saved.card}\n{line}\n",
-            extra=self.extra,
-            probe=saved.probe,
-        )
+        if saved.kind != self.tables()["kind"]:
+            return None
+        tensors = {name: np.array(saved.tensors[name]) for name in saved.tensors}  # its files are replaced
+        done = saved.config["training"]
+        row = Row(done["steps_done"], done["epochs_done"], done["seconds"], 0, math.nan, None, 0.0, 0.0)
+        return _Best(row, saved.config, tensors, saved.probe)
 
     def probe(self) -> Probe | None:
         """What the module computes with the weights that it has."""
         return None
 
-    def _save(self, row: Row, tensors: dict[str, NDArray[np.float32]], probe: Probe | None, *, finished: bool) -> None:
-        evaluation = self.evaluation(row)
-        config = {
+    def _config(self, row: Row) -> dict[str, Any]:
+        return {
             **self.tables(),
             "model": {**dataclasses.asdict(self.recipe.model), "vocabulary_size": self.tokenizer.vocabulary_size},
             "training": self._training(row),
-            "evaluation": evaluation,
+            "evaluation": self.evaluation(row),
             **({} if (file := cell_file(self.recipe.model.cell)) is None else {"cell_file": file}),
         }
-        card = self.card(row, evaluation)
-        measured, line = self.measured(config, tensors) if finished else ({}, "")
+
+    def _save(self, best: _Best, line: str = "") -> None:
+        card = self.card(best.row, best.config)
         write_bundle(
             self.folder,
-            config=config | measured,
+            config=dict(best.config),
             tokenizer=self.tokenizer,
-            tensors=tensors,
+            tensors=best.tensors,
             card="\n".join([*card, *(["", line] if line else [])]) + "\n",
             extra=self.extra,
-            probe=probe,
+            probe=best.probe,
         )
 
     @abstractmethod
@@ -102,10 +107,18 @@ class ModelWriter(Observer, ABC):
         """What was measured, each number by the split it was measured on."""
 
     @abstractmethod
-    def card(self, row: Row, evaluation: dict[str, Any]) -> list[str]:
+    def card(self, row: Row, config: Mapping[str, Any]) -> list[str]:
         """The lines of the model's card, Markdown."""
 
-    def measured(self, config: dict[str, Any], tensors: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    @abstractmethod
+    def unmeasured(self, config: Mapping[str, Any]) -> bool:
+        """Whether `config` lacks something that is measured once, when training is over."""
+
+    def tested(self, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the model with these weights does on the test text or records; empty where there are none."""
+        return {}
+
+    def measured(self, config: dict[str, Any], tensors: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         """What else is measured of a model before it is saved: fields of the config, and a line of the card."""
         return {}, ""
 

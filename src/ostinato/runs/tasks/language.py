@@ -278,9 +278,6 @@ class LanguageWriter(ModelWriter):
         self.model, self.origin = model, origin
         self._start: dict[str, Any] | None = None
         self.corpus, self.over_candidates = corpus, model.candidates is not None
-        self.measures = not recipe.model.context or corpus.test is not None
-        self.last = "" if recipe.model.context else "int8"
-        self._test: Evaluation | None = None
         self.baselines: dict[str, Evaluation] = {}
         heldout, v = corpus.heldout, corpus.tokenizer.vocabulary_size
         if heldout.tokens:
@@ -301,15 +298,20 @@ class LanguageWriter(ModelWriter):
         self.model.load_tensors(tensors)
         return _token_scores(self.model, self.recipe.training, self.corpus.heldout.ids)
 
-    def finished(self) -> None:
-        """Measure the saved model on the test text, which nothing was chosen by."""
+    def unmeasured(self, config: Mapping[str, Any]) -> bool:
+        """The test text's figures, and int8 weights, which a window has none of."""
+        lacks_test = self.corpus.test is not None and "test" not in config["evaluation"]
+        return lacks_test or ("int8" not in config and not self.recipe.model.context)
+
+    def tested(self, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The saved model's figures on the test text, which nothing was chosen by."""
         test = self.corpus.test
-        if test is not None and self._best is not None:
-            with activity("measuring the test text"):
-                self.model.load_tensors(self._best[1])
-                scores = _token_scores(self.model, self.recipe.training, test.ids)
-            self._test = Evaluation(-float(scores.sum()), test.tokens, test.characters, "test")
-        super().finished()
+        if test is None:
+            return {}
+        with activity("measuring the test text"):
+            self.module.load_tensors(tensors)
+            scores = _token_scores(self.model, self.recipe.training, test.ids)
+        return Evaluation(-float(scores.sum()), test.tokens, test.characters, "test").to_json()
 
     def tables(self) -> dict[str, Any]:
         """Kind, text, and the model that this one started from."""
@@ -335,13 +337,11 @@ class LanguageWriter(ModelWriter):
         if row.heldout_loss is not None:
             measured = Evaluation(row.heldout_loss * heldout.tokens, heldout.tokens, heldout.characters, "held-out")
             report["held-out"] = measured.to_json()
-        if self._test is not None:
-            report["test"] = self._test.to_json()
         if not (math.isnan(row.train_loss) or self.over_candidates):  # else it is no perplexity
             report["training"] = loss_figures(row.train_loss)
         return report | {split: baseline.to_json() for split, baseline in self.baselines.items()}
 
-    def measured(self, config: dict[str, Any], tensors: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    def measured(self, config: dict[str, Any], tensors: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         """What int8 weights cost, on up to _INT8_TOKENS held-out tokens, else on text of the model's own."""
         if self.recipe.model.context:
             return {}, ""
@@ -359,9 +359,9 @@ class LanguageWriter(ModelWriter):
         backward = self.corpus.settings.direction == "backward"
         return words_file(self.corpus.train.ids, self.tokenizer, backward=backward)
 
-    def card(self, row: Row, evaluation: dict[str, Any]) -> list[str]:
+    def card(self, row: Row, config: Mapping[str, Any]) -> list[str]:
         """Model, text, training, and a table of what was measured."""
-        m, c = self.recipe.model, self.corpus
+        m, c, evaluation = self.recipe.model, self.corpus, config["evaluation"]
         lines = [
             f"# A {'window' if m.context else 'recurrent'} language model of {', '.join(c.names)}",
             "",
@@ -371,7 +371,7 @@ class LanguageWriter(ModelWriter):
             f"{c.train.characters:,} characters; held out: {c.heldout.documents:,} documents, "
             f"{c.heldout.tokens:,} tokens",
             f"- training: recipe {self.recipe.name}, {self.how_long(row)}",
-            *([] if self._start is None else _origin_lines(self._start, evaluation)),
+            *(_origin_lines(config["start"], evaluation) if "start" in config else []),
             "",
         ]
         if evaluation:
@@ -412,7 +412,7 @@ class Samples(Observer):
         self._picture.draw(self._sample)
 
 
-def _origin_lines(table: dict[str, Any], evaluation: dict[str, Any]) -> list[str]:
+def _origin_lines(table: Mapping[str, Any], evaluation: Mapping[str, Any]) -> list[str]:
     """Where the model came from, and both texts before and after."""
     after = {"new text": evaluation.get("held-out"), **table["after"]}
     lines = [f"- started from {table['name']}" + (f" ({', '.join(table['texts'])})" if table["texts"] else "")]
