@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -190,17 +189,18 @@ def _telling(line: str) -> bool:
     return any(word in line for word in ("starts from", "afresh", "passes", "mixture", "not beat", "line to beat"))
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as Markdown."""
+def table(counted: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as Markdown, each beside the n-gram models of its text."""
     lines = [
         "| text | characters | budget | cores | options | network | saved | best n-gram | above it | start | chosen |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        order, best = min(row["kneser_ney"].items(), key=lambda one: one[1])
+        text = counted[row["text"]]
+        order, best = min(text["kneser_ney"].items(), key=lambda one: one[1])
         chosen = f"{row['cell'].upper()} {row['width']}, {row['precision']}, {row['steps']:,} steps; {row['mixture']}"
         lines.append(
-            f"| {row['text']} | {row['characters']:,} | {row['budget']} | {row['threads']} | {row['options']} | "
+            f"| {row['text']} | {text['characters']:,} | {row['budget']} | {row['threads']} | {row['options']} | "
             f"{row['network']:.3f} | **{row['saved']:.3f}** | {best:.3f} (order {order}) | "
             f"{row['saved'] - best:+.3f} | {row['start']} | {chosen} |"
         )
@@ -218,12 +218,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("defaults.json"))
     parser.add_argument("--table", type=Path, metavar="JSON", help="print the rows of this file as a table, no more")
     given = parser.parse_args()
+    kept: dict[str, Any] = {"counted": {}, "rows": []}
+    if (file := given.table or given.out).exists():
+        kept = json.loads(file.read_text())
+    counted, rows = kept["counted"], kept["rows"]
     if given.table:
-        print(table(json.loads(given.table.read_text())))
+        print(table(counted, rows))
         return
     if given.data is None:
         parser.error("--data names the folder of the texts")
-    rows: list[dict[str, Any]] = json.loads(given.out.read_text()) if given.out.exists() else []
     budgets = [("--steps", n) for n in given.steps] or [("--minutes", n) for n in given.minutes]
     for option, amount in budgets:
         for threads in given.threads:
@@ -231,28 +234,17 @@ def main() -> None:
                 key = {"text": name, "budget": f"{amount:g} {option[2:]}", "threads": threads, "options": given.options}
                 if any(key.items() <= row.items() for row in rows):
                     continue
-                known = next((row for row in rows if row["text"] == name), None)
-                rows.append(_row(key, TEXTS[name], given.data, [option, f"{amount:g}"], known))
-                temporary = given.out.with_suffix(".part")
-                temporary.write_text(json.dumps(rows, indent=1, ensure_ascii=False))
-                temporary.replace(given.out)
-                print(table(rows[-1:]).splitlines()[-1], flush=True)
-    print(table(rows))
-
-
-def _row(
-    key: dict[str, Any], text: Text, data: Path, budget: list[str], known: dict[str, Any] | None
-) -> dict[str, Any]:
-    """A run and the n-gram models of its text, which another row may have (`known`)."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = write(text, data, Path(folder))
-        if known is None:
-            counted = ngrams(path, text.kept, Path(folder) / "corpus")
-        else:
-            counted = {name: known[name] for name in ("characters", "kneser_ney")}
-        run = trained(path, text.kept, Path(folder) / "run", budget, key["threads"], key["options"])
-        shutil.rmtree(Path(folder) / "run")
-        return key | counted | run
+                with tempfile.TemporaryDirectory() as folder:
+                    path, how = write(TEXTS[name], given.data, Path(folder)), TEXTS[name].kept
+                    if name not in counted:
+                        counted[name] = ngrams(path, how, Path(folder) / "corpus")
+                    budget = [option, f"{amount:g}"]
+                    rows.append(key | trained(path, how, Path(folder) / "run", budget, threads, given.options))
+                part = given.out.with_suffix(".part")
+                part.write_text(json.dumps(kept, indent=1, ensure_ascii=False))
+                part.replace(given.out)
+                print(table(counted, rows[-1:]).splitlines()[-1], flush=True)
+    print(table(counted, rows))
 
 
 if __name__ == "__main__":

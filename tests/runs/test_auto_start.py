@@ -133,6 +133,23 @@ def test_a_pipe_is_read_once_for_all(tmp_path):
     assert ostinato.load(tmp_path / "m").config["start"]["name"] == "base-en"
 
 
+@pytest.mark.parametrize(("content", "rate"), [(ENGLISH, 1e-3), (GERMAN, 4e-3), (CHINESE, 4e-3)])
+@pytest.mark.parametrize("heldout", ["0.1", "0"])
+def test_a_start_that_knows_no_such_text_learns_like_a_fresh_network(text, tmp_path, capsys, content, rate, heldout):
+    arguments = ["train", text(content), "-o", str(tmp_path / "m"), "--from", "base-en", "--steps", "1"]
+    arguments += ["--set", "training.batch_size=1", "--set", "training.window=8", "--set", f"text.heldout={heldout}"]
+    assert main(arguments) == 0
+    said = "base-en knows no texts of this kind: it learns at the rate of a fresh network (--from none: a fresh start)"
+    assert (said in capsys.readouterr().err) == (rate > 1e-3)
+    assert load_recipe(str(tmp_path / "m" / "recipe.toml")).training.learning_rate == rate
+
+
+def test_a_rate_that_is_given_stays(text, tmp_path, capsys):
+    rate = ["--set", "training.learning_rate=0.002"]
+    assert main(["train", text(CHINESE), "-o", str(tmp_path / "m"), "--from", "base-en", *rate, *TINY]) == 0
+    assert load_recipe(str(tmp_path / "m" / "recipe.toml")).training.learning_rate == 0.002
+
+
 def test_from_none_starts_afresh(text, tmp_path):
     assert main(["train", text(ENGLISH), "-o", str(tmp_path / "m"), "--from", "none", *TINY]) == 0
     assert "start" not in ostinato.load(tmp_path / "m").config

@@ -27,6 +27,21 @@ def test_more_minutes_and_faster_machines_allow_larger_models():
     assert slow.model.hidden_size < planned(1_000_000, 320, 10).model.hidden_size
 
 
+@pytest.mark.parametrize("minutes", [1, 3, 10])
+@pytest.mark.parametrize("vocabulary", [320, 4000])
+def test_no_size_of_a_text_is_a_threshold_of_widths(vocabulary, minutes):
+    widths = [planned(tokens, vocabulary, minutes, "training.candidates=0").model.hidden_size
+              for tokens in (500_000, 2_900_000, 3_100_000, 100_000_000)]  # fmt: skip
+    assert widths[1] == widths[2]
+    assert max(widths[1:]) <= 2 * min(widths[1:])
+
+
+def test_a_long_text_has_a_wide_network_though_it_is_read_seldom():
+    recipe = with_budget(load_recipe("default"), minutes=3, epochs=None, steps=None, seed=None)
+    novel = resolve(recipe, CorpusSize(2_900_000, 320_000, 341), machine_speed(1, "avx2", "fp32"))
+    assert novel.model.hidden_size == 256
+
+
 def test_speeds_are_those_of_the_instruction_set_and_the_precision():
     per_core = [machine_speed(1, isa, precision) for isa, precision in
                 (("amx", "bf16"), ("vnni", "bf16"), ("avx2", "fp32"), ("numpy", "fp32"), ("neon", "fp32"))]  # fmt: skip

@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from ostinato.bundle import Bundle, network_of, read_bundle
 from ostinato.errors import BundleError, TextError, UsageError
-from ostinato.evaluation import Evaluation
+from ostinato.evaluation import Evaluation, baselines
 from ostinato.protocols import END_OF_DOCUMENT, Ids
 from ostinato.runs.task import Run
+from ostinato.runtime import load
 from ostinato.settings import ModelSettings, Recipe, TextSettings, recorded_settings
 from ostinato.text import BaseTokenizer, from_json, open_corpus, prepare
-from ostinato.text.corpus import Split
+from ostinato.text.corpus import Corpus, Split
 
 _SHAPE = ("cell", "layers", "hidden_size", "embedding_size", "tied", "context")
 """What a model that starts from another's weights has as that one."""
@@ -30,6 +31,8 @@ _ROWS = ("embedding.weight", "head.weight", "head.bias")
 _ONE_HOT = "recurrent.weight_ih_l0"
 """With one-hot input, it has a column for each token."""
 
+_SAMPLE = 2_000
+"""Tokens of the new text by which it is seen whether the start knows texts of its kind."""
 _TOKENS = 20_000
 """Of a held-out text, so many tokens say how good a model was before and is after."""
 
@@ -58,6 +61,22 @@ def start_rate(start: Bundle) -> float | None:
             f"{start.path}: base.start_rate must be above 0 and at most 1, got {rate!r:.40}; copy it again"
         )
     return None if rate is None else float(rate)
+
+
+def name_of(start: Bundle) -> str:
+    """What the start is called: its folder, or that of its run."""
+    return start.path.parent.name if start.path.name == "model" else start.path.name
+
+
+def is_strange(start: Bundle, corpus: Corpus) -> bool:
+    """Whether the start predicts the new text worse than the frequencies of its tokens do: it has to learn more than
+    it knows, at the rate of a fresh network (docs/decisions/210-starts-from-a-base.md)."""
+    split = corpus.heldout if corpus.heldout.tokens else corpus.train
+    ids, size = np.asarray(split.ids[:_SAMPLE]), corpus.tokenizer.vocabulary_size
+    backward = corpus.settings.direction == "backward"
+    own, characters = _recoded(ids, corpus.tokenizer, start.tokenizer, backward)
+    frequencies = baselines.unigram(corpus.train.ids, ids, size, characters)
+    return bool(-load(start).score(own).sum() > frequencies.nats)
 
 
 def shaped(recipe: Recipe, start: Bundle) -> Recipe:
@@ -177,9 +196,8 @@ def find_origin(
     before = {"new text": evaluate(new.ids[:_TOKENS], _characters(new)).to_json()} if new.tokens else {}
     if old is not None:
         before["old text"] = evaluate(*old).to_json()
-    name = start.path.parent.name if start.path.name == "model" else start.path.name
     texts = start.config.get("text", {}).get("names", [])
-    return Origin(name, tuple(map(str, texts)), before, old)
+    return Origin(name_of(start), tuple(map(str, texts)), before, old)
 
 
 def recorded_origin(folder: Path) -> Origin | None:
@@ -206,10 +224,14 @@ def _old_text(start: Bundle, tokenizer: BaseTokenizer) -> tuple[Ids, int] | None
     if corpus.fingerprint != start.config.get("text", {}).get("fingerprint") or not corpus.heldout.tokens:
         return None
     ids = np.asarray(corpus.heldout.ids[:_TOKENS])
+    return _recoded(ids, corpus.tokenizer, tokenizer, corpus.settings.direction == "backward")
+
+
+def _recoded(ids: Ids, old: BaseTokenizer, new: BaseTokenizer, backward: bool) -> tuple[Ids, int]:
+    """Documents as ids of `new` in place of those of `old`, and their characters."""
     documents = np.split(ids, np.flatnonzero(ids == END_OF_DOCUMENT) + 1)
-    backward = corpus.settings.direction == "backward"
-    texts = [corpus.tokenizer.decode(d[::-1] if backward else d) for d in documents if len(d)]
-    found = [tokenizer.encode(text) for text in texts]
+    texts = [old.decode(d[::-1] if backward else d) for d in documents if len(d)]
+    found = [new.encode(text) for text in texts]
     end = np.zeros(1, found[0].dtype)
     joined_ids = np.concatenate([part for one in found for part in (one[::-1] if backward else one, end)])
     return joined_ids, sum(map(len, texts))

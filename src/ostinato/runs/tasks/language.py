@@ -43,6 +43,8 @@ from ostinato.runs.start import (
     Origin,
     carried_over,
     find_origin,
+    is_strange,
+    name_of,
     recorded_origin,
     shaped,
     start_rate,
@@ -92,12 +94,18 @@ class LanguageTask(NetworkTask):
 
     def resolve(self, run: Run, data: Corpus, device: torch.device) -> ResolvedRecipe:
         """By the size of the corpus, the time given and the machine; the shape of a start is its own."""
-        recipe, rate = run.recipe, None
+        recipe, rate, started = run.recipe, None, run.start is not None
         if run.start is not None and run.recorded is None:
             recipe, rate = shaped(recipe, run.start), start_rate(run.start)
+            if rate is None and recipe.training.learning_rate is None and is_strange(run.start, data):
+                started = False
+                run.seen.noted(
+                    f"{name_of(run.start)} knows no texts of this kind: it learns at the rate of a fresh network "
+                    "(--from none: a fresh start)"
+                )
         precision = resolve_precision(recipe.training.precision, device, hidden_size=512)
         speed = machine_speed(_cores(run), instruction_set(), precision)
-        return resolve(recipe, _size(data), speed, started=run.start is not None, start_rate=rate)
+        return resolve(recipe, _size(data), speed, started=started, start_rate=rate)
 
     def settle(self, run: Run, data: Corpus) -> Settled:
         """As every network's; each process has at least one row. Raises UsageError."""
