@@ -235,6 +235,25 @@ def test_the_same_seed_writes_the_same_text(name, tmp_path):
     assert [answer["body"] for answer in answers(exported, requests)] == expected
 
 
+@pytest.mark.parametrize("name", ["lstm", "gru-words", "kneser-ney"])
+def test_a_text_without_a_prompt_begins_as_in_python(name, tmp_path):
+    old = read_bundle(OLD / name)
+    config = {key: value for key, value in old.config.items() if key != "format"}
+    after = old.tokenizer.encode("\n").tolist()
+    opening = {"after": after, "first": "win\nthe\n你\n在\n风", "trim": True}
+    config["text"] = {**config["text"], "heading": "", "opening": opening}
+    tensors = {tensor: np.array(old.tensors[tensor]) for tensor in old.tensors}
+    write_bundle(tmp_path / "m", config=config, tokenizer=old.tokenizer, tensors=tensors, card="")
+    model = ostinato.Model(tmp_path / "m", precision="fp32" if name == "kneser-ney" else "int8")
+    exported = export(tmp_path / "m", "html", tmp_path / "page.html")
+    if choose_isa().isa not in FUSED:
+        pytest.skip("these kernels round otherwise")
+    expected = [model.write(tokens=20, seed=seed) for seed in range(20)]
+    requests = [{"seed": str(seed), "stop": {"tokens": 20}} for seed in range(20)]
+    assert [answer["body"] for answer in answers(exported, requests)] == expected
+    assert {text[:1] for text in expected} <= set("在风你wt"), expected
+
+
 def test_what_a_mixture_may_hold(tmp_path):
     config = dict(read_bundle(OLD / "mixture").config)
     config.pop("format")

@@ -19,6 +19,7 @@ from ostinato.generation import write as write_freely
 from ostinato.generation.request import TEMPERATURE, Restriction, new_seed
 from ostinato.protocols import END_OF_DOCUMENT, Ids, StepModel
 from ostinato.text.known_words import WORDS_FILE, known_words_of, read_words
+from ostinato.text.openings import read_opening
 
 if TYPE_CHECKING:
     from ostinato.api.html import Picture
@@ -122,6 +123,7 @@ class Model:
             line_documents=text.get("documents") == "lines" or text.get("newlines") == "blank",
             restrict=self._no_copies,
             words=lambda: self.known_words,
+            opening=read_opening(text, self.tokenizer.vocabulary_size),
         )
 
     def _no_copies(self, limit: int) -> Restriction:

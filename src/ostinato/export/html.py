@@ -22,6 +22,7 @@ from ostinato.kernels.shape import Shape, check_tensor
 from ostinato.kernels.twin import quantize
 from ostinato.ngram import NgramModel, from_arrays
 from ostinato.text.known_words import WORDS_FILE, read_words
+from ostinato.text.openings import read_opening
 from ostinato.text.sounds import Sounds, language_of
 
 Array = npt.NDArray[Any]
@@ -71,6 +72,7 @@ def page(bundle: Bundle, arrays: Mapping[str, Array]) -> str:
         "tokenizer": bundle.tokenizer.to_json(),
         "heading": str(text.get("heading", "")),
         "lineDocuments": text.get("documents") == "lines" or text.get("newlines") == "blank",
+        "opening": read_opening(text, bundle.tokenizer.vocabulary_size).to_json(),
         "form": _form(bundle),
         "card": bundle.card,
         "arrays": places,

@@ -13,7 +13,8 @@ class Context:
 
     read: ids to read, END_OF_DOCUMENT first. prompt: the beginning of the text itself. title: its title, as far as it
     is given; None where there are no titles. title_open: whether the model goes on with the title; a newline and
-    `after_title` come then. heading: what the title's line begins with.
+    `after_title` come then. heading: what the title's line begins with. before: how many of `read` stand before the
+    document, whose beginning then is where one may be.
     """
 
     read: tuple[int, ...]
@@ -22,13 +23,15 @@ class Context:
     title_open: bool = False
     after_title: tuple[int, ...] = ()
     heading: str = ""
+    before: int = 1
 
 
 def open_context(model: TextModel, prompt: str, title: str | None = None) -> Context:
     """How `model` begins a document with `prompt`, after a title where its documents have one.
 
     A prompt that begins with the heading is read as it stands. Any other comes after a title: `title` ("" for an empty
-    one), or one that the model makes up. Raises UsageError for a title that cannot stand there.
+    one), or one that the model makes up. Without titles and a prompt it begins after the model's opening. Raises
+    UsageError for a title that cannot stand there.
     """
     heading, ids = model.heading, model.encode
     start = (END_OF_DOCUMENT,)
@@ -36,6 +39,8 @@ def open_context(model: TextModel, prompt: str, title: str | None = None) -> Con
         raise UsageError("this model's texts have no titles: leave the title out")
     if title is not None and "\n" in title:
         raise UsageError(f"a title is one line, got {title!r}")
+    if not heading and not prompt:
+        return Context(start + model.opening.after, "", before=1 + len(model.opening.after))
     if not heading:
         return Context(start + ids(prompt), prompt)
     if prompt.startswith(heading):

@@ -18,6 +18,7 @@ from ostinato.generation.random import row_key
 from ostinato.generation.request import TextModel, WriteRequest
 from ostinato.generation.stopping import Reason, Stop, Transcript
 from ostinato.protocols import END_OF_DOCUMENT
+from ostinato.text.openings import Opening, Openings
 from ostinato.text.utf8 import FIRST_BYTE, FIRST_CHARACTER, Utf8State
 
 Mask = npt.NDArray[np.bool_]
@@ -33,12 +34,17 @@ class Draft(ABC):
     next token is drawn after it. drawn: how many tokens were drawn.
     """
 
-    def __init__(self, row: int, index: int, request: WriteRequest, model: TextModel, read: tuple[int, ...]) -> None:
+    def __init__(
+        self, row: int, index: int, request: WriteRequest, model: TextModel, read: tuple[int, ...], masks: "Masks"
+    ) -> None:
         """index: the text's number within its request. read: what the model reads before the first draw."""
         self.row, self.sampler = row, request.sampler
         self.key = row_key(request.seed, index)
         self.unread = list(read)
         self.finished = False
+        self._masks = masks
+        begins = not request.prompt and bool(masks.openings)
+        self._begun: str | None = "" if begins else None  # None: no longer at the text's beginning
         self._ids: list[int] = []
         self._since: list[int] = []  # ids since the last piece
         self._read = len(read)
@@ -64,7 +70,9 @@ class Draft(ABC):
     def forbidden(self) -> Mask:
         """(V,) bool, the ids that may not come next."""
         mask = self._mask()
-        return mask if self._restriction is None else mask | self._restriction.forbidden(list(self._last))
+        if self._restriction is not None:
+            mask = mask | self._restriction.forbidden(list(self._last))
+        return mask if self._begun is None else self._masks.beginning(mask, self._begun)
 
     def room(self, most: int) -> int:
         """How many tokens may be drawn, `most` at a time, before the mask can change without a token of `stops`."""
@@ -79,6 +87,8 @@ class Draft(ABC):
             self._ids.append(token_id)
             self.unread = [token_id]
             self._note((token_id,))
+            if self._begun is not None:
+                self._begun = self._masks.openings.after(self._begun, token_id)
             yield from self._enter(token_id)
             if self.finished:
                 return
@@ -130,11 +140,14 @@ class ForwardDraft(Draft):
         self, row: int, index: int, request: WriteRequest, model: TextModel, context: Context, masks: "Masks",
         whole_blocks: bool,
     ) -> None:  # fmt: skip
-        super().__init__(row, index, request, model, context.read)
-        self._model, self._context, self._masks = model, context, masks
+        super().__init__(row, index, request, model, context.read, masks)
+        self._model, self._context = model, context
         self._utf8, self._only_known = masks.utf8.copy(), request.only_known
         self._title = Transcript(model.tokenizer, TITLE, context.title or "") if context.title_open else None
-        self._body = Transcript(model.tokenizer, request.stop, context.prompt, line_documents=model.line_documents)
+        trim = model.opening.trim and context.before > 1
+        self._body = Transcript(
+            model.tokenizer, request.stop, context.prompt, line_documents=model.line_documents, trim=trim
+        )
         self._limit = request.stop.limit
         self._whole_blocks = whole_blocks
 
@@ -144,7 +157,7 @@ class ForwardDraft(Draft):
 
     @property
     def _plain(self) -> bool:
-        return self._utf8.complete
+        return self._utf8.complete and self._begun is None
 
     @property
     def _left(self) -> int:
@@ -157,7 +170,7 @@ class ForwardDraft(Draft):
         return self._masks.title_stops if self._in_title else self._masks.stops
 
     def take(self, token_ids: Sequence[int]) -> Iterator[Event]:
-        if not self._whole_blocks or self._in_title or not self._utf8.complete:
+        if not self._whole_blocks or self._in_title or not self._plain:
             yield from super().take(token_ids)
             return
         text, count = self._body.add_all(token_ids)
@@ -219,8 +232,8 @@ class BackwardDraft(Draft):
     def __init__(
         self, row: int, index: int, request: WriteRequest, model: TextModel, read: tuple[int, ...], masks: "Masks"
     ) -> None:
-        super().__init__(row, index, request, model, read)
-        self._model, self._stop, self._masks = model, request.stop, masks
+        super().__init__(row, index, request, model, read, masks)
+        self._model, self._stop = model, request.stop
         self._only_known = request.only_known
         self._all = list(read)  # the ids of the text, the last one first, after END_OF_DOCUMENT
         self._bytes: tuple[int, ...] = ()  # of the character that is open, the last one first
@@ -228,7 +241,7 @@ class BackwardDraft(Draft):
 
     @property
     def _plain(self) -> bool:
-        return not self._bytes
+        return not self._bytes and self._begun is None
 
     @property
     def _left(self) -> int:
@@ -273,7 +286,7 @@ class BackwardDraft(Draft):
             first, _, text = text.removeprefix(heading).partition("\n")
             title = first.strip()
             yield from self._piece(f"{heading}{title}\n", title=True)
-        if reason == "lines":
+        if reason == "lines" or (reason == "limit" and "\n" in text.strip("\n")):
             text = text.partition("\n")[2]
         text = text.strip("\n")
         yield from self._piece(text)
@@ -291,6 +304,19 @@ class Masks:
         self.stops = self._stops(0xC2, 0xF5)  # they begin characters of several bytes
         self.backward_stops = self._stops(0x80, 0xC0)  # they end them
         self._token = model.tokenizer.token
+        self._model = model
+
+    @cached_property
+    def openings(self) -> Openings:
+        """What texts without a prompt begin with; where texts have titles, those come first."""
+        opening = Opening() if self._model.heading else self._model.opening
+        return Openings(opening, self._model.tokenizer, backward=self._model.backward)
+
+    def beginning(self, mask: Mask, begun: str) -> Mask:
+        """`mask`, and the ids that do not go on with what is `begun` as texts begin, unless that would leave none."""
+        forbidden = self.openings.forbidden(begun)
+        both = mask if forbidden is None else mask | forbidden
+        return mask if both.all() else both
 
     @cached_property
     def title_stops(self) -> Mask:
@@ -375,5 +401,5 @@ def open_drafts(
         )
     if request.stop.texts:
         raise UsageError("a model that reads from right to left cannot stop at a text: ask for lines or tokens")
-    read = (END_OF_DOCUMENT, *model.encode(request.prompt)[::-1])
+    read = (END_OF_DOCUMENT, *(model.encode(request.prompt)[::-1] if request.prompt else model.opening.after))
     return [BackwardDraft(first_row + i, i, request, model, read, masks) for i in range(request.count)]

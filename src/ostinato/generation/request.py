@@ -13,6 +13,7 @@ from ostinato.generation.random import check_seed
 from ostinato.generation.sampling import Sampler
 from ostinato.generation.stopping import Stop
 from ostinato.protocols import END_OF_DOCUMENT, StepModel, Tokenizer
+from ostinato.text.openings import Opening
 
 Search = Literal["sample", "beam"]
 
@@ -159,7 +160,8 @@ class TextModel:
     heading: what a title line begins with in the model's documents ("" where they have no titles). backward: it reads
     and writes from right to left. line_documents: each line is a document of its own, so that the end of a document
     ends a line. restrict: makes the restriction of a copy limit (None: copies cannot be found). words: the words that a
-    model that spells may write in form (None: all that the dictionary has).
+    model that spells may write in form (None: all that the dictionary has). opening: what a text without a prompt
+    begins after, and with.
     """
 
     step_model: StepModel
@@ -169,6 +171,7 @@ class TextModel:
     line_documents: bool = False
     restrict: Callable[[int], Restriction] | None = None
     words: Callable[[], frozenset[str] | None] = _no_words
+    opening: Opening = field(default=Opening())
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Ids of `text` in reading order; END_OF_DOCUMENT between lines that are documents."""

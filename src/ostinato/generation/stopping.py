@@ -51,11 +51,15 @@ class Transcript:
     and what may turn out to begin a stop string. `given` is the prompt; it is never cut.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop: Stop, given: str = "", *, line_documents: bool = False) -> None:
-        """line_documents: each line is a document, so that the end of one ends a line while lines are missing."""
+    def __init__(
+        self, tokenizer: Tokenizer, stop: Stop, given: str = "", *, line_documents: bool = False, trim: bool = False
+    ) -> None:
+        """line_documents: each line is a document, so that the end of one ends a line while lines are missing. trim:
+        the blanks at its beginning are left out."""
         self._stream = TextStream(tokenizer)
         self._stop = stop
         self._end_is_newline = line_documents and stop.lines is not None and stop.fill
+        self._trim = trim
         self._parts = [given]
         self._held = ""
         self._lines = sum(1 for line in given.split("\n")[:-1] if line.strip())
@@ -118,6 +122,9 @@ class Transcript:
         return self._show(len(self._held.rstrip("\n")))
 
     def _take(self, piece: str) -> str:
+        if self._trim and piece:
+            piece = piece.lstrip(" ")
+            self._trim = not piece
         text = self._held + piece
         cuts: list[tuple[int, Reason]] = []
         line_end = self._count(piece)

@@ -50,14 +50,15 @@ class TokenReader:
 
     def __post_init__(self) -> None:
         model = self.served.model
-        self._reader = Reader(model.step_model, (END_OF_DOCUMENT,), self.top)
+        self._reader = Reader(model.step_model, self.context.read[: self.context.before], self.top)
+        self._trim = self.context.before > 1 and self.served.text_model.opening.trim
         self._stream = TextStream(model.tokenizer)
         self._show = Shown(self.served)
         self._in_title = bool(self.context.heading)
 
     def begin(self) -> list[dict[str, Any]]:
         """The tokens of the prompt."""
-        return self.read(self.context.read[1:])
+        return self.read(self.context.read[self.context.before :])
 
     def read(self, ids: Sequence[int]) -> list[dict[str, Any]]:
         """Read on; returns the tokens of the text that are whole now."""
@@ -74,6 +75,8 @@ class TokenReader:
                 self._title += text
                 _, newline, text = self._title.partition("\n")
                 self._in_title = not newline
+            if self._trim and not self._at:
+                text = text.lstrip(" ")
             if text:
                 found.append(self._token(group, text))
         return found

@@ -182,7 +182,7 @@ Writer.prototype.writeForm = function* (request) {
     for (const event of this.write({ seed: BigInt(seed) + BigInt(row), stop: { tokens: 1 }, sampler: request.sampler })) title = event.title;
   const earlier = composition.earlier.map((line) => `${line}\n`).join("");
   const heading = this.heading && title !== null ? `${this.heading}${title}\n` : "";
-  const read = [END, ...this.encode(heading + earlier)];
+  const read = this.heading || earlier ? [END, ...this.encode(heading + earlier)] : this.open("", null).read;
   yield* composition.run(read);
   if (heading) yield { text: heading, title: true };
   if (earlier) yield { text: earlier };

@@ -6,13 +6,14 @@ class UsageError extends Error {}
 
 // What is certain of one text: newlines at its end and the beginnings of stop texts are held back.
 class Transcript {
-  constructor(writer, stop, given = "") {
+  constructor(writer, stop, given = "", trim = false) {
     this.stream = new TextStream(writer.tokenizer);
     this.stop = stop;
     this.texts = stop.texts || [];
     this.limit = stop.tokens || (stop.lines ? TOKENS_A_LINE * stop.lines : TOKENS_A_DOCUMENT);
     this.endIsNewline = writer.lineDocuments && Boolean(stop.lines);
     this.text = given;
+    this.trim = trim;
     this.held = "";
     const lines = given.split("\n"), last = lines.pop();
     this.lines = lines.filter((line) => !isBlank(line)).length;
@@ -39,6 +40,10 @@ class Transcript {
   }
 
   #take(piece) {
+    if (this.trim && piece) {
+      piece = piece.replace(/^ +/, "");
+      this.trim = !piece;
+    }
     const text = this.held + piece, cuts = [];
     const lineEnd = this.#count(piece);
     if (lineEnd >= 0) cuts.push([this.held.length + lineEnd, "lines"]);
@@ -83,7 +88,34 @@ class Writer {
     this.tokenizer = new Tokenizer(page.tokenizer);
     this.heading = page.heading;
     this.lineDocuments = page.lineDocuments;
+    this.opening = page.opening;
+    const first = this.opening.first ? this.opening.first.split("\n") : [];
+    this.whole = new Set(first);
+    this.parts = new Set(first.flatMap((one) => [...one].map((_, n, all) => all.slice(0, n).join(""))));
+    this.openings = new Map();
     this.scores = new Float64Array(this.tokenizer.size);
+  }
+
+  // What a text without a prompt is after one more token; null once it has begun as a training text begins, or otherwise.
+  #begun(begun, id) {
+    const text = this.#added(begun, id);
+    return this.parts.has(text) && !this.whole.has(text) ? text : null;
+  }
+
+  #added(begun, id) {
+    const { tokenizer, opening } = this;
+    if (tokenizer.kind === "byte") return id >= FIRST_BYTE && id < FIRST_CHARACTER ? begun + String.fromCharCode(id - FIRST_BYTE) : "";
+    if (id < FIRST_CHARACTER) return "";
+    return begun + (opening.trim && !begun ? tokenizer.token(id).replace(/^ +/, "") : tokenizer.token(id));
+  }
+
+  // Only tokens that go on with what is begun as training texts begin, unless there are none.
+  #maskBeginning(begun) {
+    const fits = (text) => text && (this.parts.has(text) || [...text].slice(0, 3).some((_, n, all) => this.whole.has(all.slice(0, n + 1).join(""))));
+    const known = this.openings.get(begun) || Uint8Array.from(this.scores, (_, id) => (fits(this.#added(begun, id)) ? 1 : 0));
+    this.openings.set(begun, known);
+    const masked = this.scores.map((score, id) => (known[id] ? score : -Infinity));
+    if (masked.some((score) => score > -Infinity)) this.scores.set(masked);
   }
 
   encode(text) {
@@ -96,6 +128,7 @@ class Writer {
     const { heading } = this;
     if (title !== null && !heading) throw new UsageError("noTitles");
     if (title !== null && title.includes("\n")) throw new UsageError("titleLine");
+    if (!heading && !prompt) return { read: [END, ...this.opening.after], prompt, title: null, trim: this.opening.trim && this.opening.after.length > 0 };
     if (!heading) return { read: [END, ...this.encode(prompt)], prompt, title: null };
     if (prompt.startsWith(heading)) {
       if (title !== null) throw new UsageError("twoTitles");
@@ -111,8 +144,9 @@ class Writer {
   // {done, reason, tokens, title, body} at its end. request: prompt, title (null: none given), seed, row, stop, sampler.
   *write({ prompt = "", title = null, seed = 0, row = 0, stop = {}, sampler = {}, details = 0 }) {
     const context = this.open(prompt, title), key = rowKey(seed, row), draws = new Sampler(sampler);
+    let begun = this.whole.size && !this.heading && !context.prompt ? "" : null;
     const titled = context.open ? new Transcript(this, TITLE, context.title) : null;
-    const body = new Transcript(this, stop, context.prompt), recent = [...context.read];
+    const body = new Transcript(this, stop, context.prompt, context.trim), recent = [...context.read];
     let unread = context.read, state = this.model.initialState(), drawn = 0, utf8State = 0;
     if (context.title !== null) yield { text: `${this.heading}${context.title}${context.open ? "" : "\n"}`, title: true };
     if (!context.open && context.prompt) yield { text: context.prompt };
@@ -120,11 +154,13 @@ class Writer {
       const inTitle = titled && !titled.reason;
       unread.forEach((id, n) => this.model.step(id, state, n === unread.length - 1));
       this.#mask(utf8State, !inTitle && body.mayEnd);
+      if (begun !== null) this.#maskBeginning(begun);
       const id = draws.draw(this.scores, uniform(key, drawn++), recent);
       if (id < 0) throw new UsageError("nothing");
       if (details) yield { id, ...inspect(this.model.logits, id, details) };
       unread = [id];
       recent.push(id);
+      if (begun !== null) begun = this.#begun(begun, id);
       utf8State = afterToken(utf8State, id);
       if (!inTitle) {
         const text = body.add(id);
