@@ -56,3 +56,15 @@ def verses(tmp_path):
     path = tmp_path / "verses.txt"
     path.write_text(VERSES, "utf-8")
     return path
+
+
+@pytest.fixture
+def cells_stay():
+    """What a test registers is forgotten after it."""
+    from ostinato.cells import registry
+
+    kept = dict(registry._cells), dict(registry._files), set(registry._loaded)
+    yield
+    for now, before in zip((registry._cells, registry._files, registry._loaded), kept, strict=True):
+        now.clear()
+        now.update(before)

@@ -12,7 +12,8 @@ import torch
 
 import ostinato
 from ostinato.bundle import PROBE, read_bundle, write_bundle
-from ostinato.cells import BUILT_IN, CELLS, Cell, CellWeights, cell_file, load_cell_file, register
+from ostinato.cells import BUILT_IN, CELLS, Cell, CellWeights, cell_file, load_cell_file, register, same_cell
+from ostinato.cells.trial import fingerprint
 from ostinato.cli.main import main
 from ostinato.errors import BundleError, SettingsError, UsageError
 from ostinato.kernels.claims import claims
@@ -29,16 +30,7 @@ SMALL = ("model.mixture=none", "training.schedule=constant", "training.weight_de
          "model.hidden_size=12", "training.batch_size=4", "training.window=8", "text.documents='^# '")  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _cells_stay():
-    """What a test registers is forgotten after it."""
-    from ostinato.cells import registry
-
-    kept = dict(registry._cells), dict(registry._files), set(registry._loaded)
-    yield
-    for now, before in zip((registry._cells, registry._files, registry._loaded), kept, strict=True):
-        now.clear()
-        now.update(before)
+pytestmark = pytest.mark.usefixtures("cells_stay")
 
 
 @pytest.fixture(params=OWN)
@@ -143,6 +135,63 @@ def test_trained_resumed_scored_compared_and_written_with(own, verses, tmp_path,
     assert main(["compare", str(verses), *options]) == 0
     (row,) = [row for row in json.loads(capsys.readouterr().out)["comparisons"][0]["rows"] if row["group"] == "network"]
     assert np.log(row["perplexity"]) == pytest.approx(heldout, abs=1e-4)
+
+
+EDITED = """
+from ostinato.cells import Cell, affine, register, tanh
+
+def step(x, state, weights):
+    (h,) = state
+    a = affine(x, weights.weight_ih, weights.bias_ih) + affine(h, weights.weight_hh, weights.bias_hh)
+    return (tanh(a) * 0.5,)
+
+register(Cell("halved", 1, ("h",), step))
+"""
+
+
+def test_a_run_does_not_go_on_with_an_edited_cell(verses, tmp_path, capsys):
+    file, out = tmp_path / "halved.py", tmp_path / "m"
+    file.write_text(EDITED, "utf-8")
+    load_cell_file(file)
+    _trained(verses, out, "halved", steps=3)
+    before = (out / "model" / "model.safetensors").read_bytes()
+    resume = ["train", str(verses), "-o", str(out), "--resume", "--steps", "6", "--cell-file", str(file)]
+    capsys.readouterr()
+    file.write_text(EDITED.replace("0.5", "0.6"), "utf-8")
+    assert main(resume) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == (
+        "ostinato: cannot resume with another cell: halved.py (cell halved) computes something else than when this run "
+        "began; give the file as it was (--cell-file), or start a new run with -o"
+    )
+    assert (out / "model" / "model.safetensors").read_bytes() == before
+    file.write_text(f"# as it was, with a remark\n{EDITED}", "utf-8")
+    assert main(resume) == 0
+    assert "halved.py (cell halved) was edited since this run began; it computes the same" in capsys.readouterr().err
+    file.write_text(EDITED, "utf-8")  # the file of before is loaded again, not taken for one that was loaded
+    assert main([*resume, "--steps", "9"]) == 0
+
+
+def test_nor_with_an_edited_cell_of_the_package(verses, tmp_path, capsys, monkeypatch):
+    from ostinato.cells import registry
+
+    out = _trained(verses, tmp_path / "m", "gru", steps=3)
+    stock = CELLS["gru"]
+    other = dataclasses.replace(stock, step=lambda *given: tuple(0.5 * part for part in stock.step(*given)))
+    monkeypatch.setitem(registry._cells, "gru", other)
+    assert main(["train", str(verses), "-o", str(out), "--resume", "--steps", "6"]) == 1
+    assert "the cell gru computes something else than when this run began; restore the" in capsys.readouterr().err
+
+
+def test_fingerprints_tell_cells_apart():
+    cells = [fingerprint(cell) for cell in CELLS.values()]
+    for at, one in enumerate(cells):
+        assert [same_cell(one, other) for other in cells] == [at == n for n in range(len(cells))]
+    near = {**cells[0], "outputs": [number + 1e-9 for number in cells[0]["outputs"]]}
+    far = {**cells[0], "outputs": [number + 1e-3 for number in cells[0]["outputs"]]}
+    assert same_cell(cells[0], json.loads(json.dumps(near)))
+    assert not same_cell(cells[0], far)
+    assert not same_cell(cells[0], {**cells[0], "outputs": ["nan", *cells[0]["outputs"][1:]]})
 
 
 def test_it_is_written_with_in_a_process_without_torch(verses, tmp_path):

@@ -7,7 +7,18 @@ from ostinato.cells.arrays import Array, affine, namespace, relu, sigmoid, split
 from ostinato.cells.elman import elman_relu, elman_tanh
 from ostinato.cells.gru import gru
 from ostinato.cells.lstm import lstm
-from ostinato.cells.registry import BUILT_IN, CELLS, NAMES, Cell, Step, cell_file, load_cell_file, register
+from ostinato.cells.registry import (
+    BUILT_IN,
+    CELLS,
+    NAMES,
+    Cell,
+    Step,
+    cell_file,
+    describe_cell,
+    load_cell_file,
+    register,
+)
+from ostinato.cells.trial import same_cell
 from ostinato.cells.weights import CellWeights
 
 __all__ = [
@@ -20,6 +31,7 @@ __all__ = [
     "Step",
     "affine",
     "cell_file",
+    "describe_cell",
     "elman_relu",
     "elman_tanh",
     "gru",
@@ -28,6 +40,7 @@ __all__ = [
     "namespace",
     "register",
     "relu",
+    "same_cell",
     "sigmoid",
     "split",
     "tanh",

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, overload
+from typing import Any, Protocol, overload
 
 from ostinato.cells.arrays import Array
 from ostinato.cells.elman import elman_relu, elman_tanh
 from ostinato.cells.gru import gru
 from ostinato.cells.lstm import lstm
+from ostinato.cells.trial import B, H, fingerprint, trial_steps
 from ostinato.cells.weights import CellWeights
 from ostinato.errors import UsageError
 
@@ -97,8 +98,8 @@ class _Names(Sequence[str]):
 NAMES: Sequence[str] = _Names()
 """A live view: also of cells that are registered later."""
 
-_files: dict[str, str] = {}
-"""The names of the files that cells were loaded from, by the names of the cells."""
+_files: dict[str, tuple[str, str]] = {}
+"""The files that cells were loaded from, by the names of the cells: a file's name, and the SHA-256 of what it held."""
 _loaded: set[tuple[Path, str]] = set()
 """The files that were loaded, with a digest of what they held."""
 
@@ -132,7 +133,7 @@ def load_cell_file(path: str | Path) -> list[str]:
     except OSError as error:
         raise UsageError(f"no file of cells at {file}: {error.strerror or error}") from None
     key = file.resolve(), hashlib.sha256(content).hexdigest()
-    names = [name for name, known in _files.items() if known == file.name]
+    names = [name for name, known in _files.items() if known == (file.name, key[1])]
     if key in _loaded and names:
         return names
     before = dict(_cells)
@@ -150,29 +151,33 @@ def load_cell_file(path: str | Path) -> list[str]:
     names = [name for name, cell in _cells.items() if before.get(name) is not cell]
     if not names:
         raise UsageError(f"{file} registers no cell: it must call ostinato.cells.register(Cell(...))")
-    _files.update(dict.fromkeys(names, file.name))
+    _files.update(dict.fromkeys(names, (file.name, key[1])))
     _loaded.add(key)
     return names
 
 
 def cell_file(name: str) -> str | None:
     """The name (no path) of the file that the cell was loaded from; None for the package's own and for a notebook's."""
-    return _files.get(name)
+    file = _files.get(name)
+    return None if file is None else file[0]
+
+
+def describe_cell(name: str) -> dict[str, Any]:
+    """By which a run that goes on knows its cell, as JSON: `fingerprint`, and the file that it was loaded from with the
+    SHA-256 of what that held (None for the package's own and for a notebook's). `same_cell` compares two of them."""
+    file, digest = _files.get(name, (None, None))
+    return {"file": file, "sha256": digest, "fingerprint": fingerprint(_cells[name])}
 
 
 def _try(cell: Cell) -> None:
     """One step of NumPy arrays, with vectors and with one-hot input. Raises UsageError."""
     import numpy as np
 
-    random = np.random.default_rng(1)
-    B, N, H = 2, 3, 4
-    G = cell.gates
-    weights = CellWeights(*(random.normal(size=size) for size in ((G * H, N), (G * H, H), (G * H,), (G * H,))))
-    vectors = [random.normal(size=H) for _ in cell.vectors]
-    for x in (random.normal(size=(B, N)), np.array([2, 0])):
-        state = tuple(random.normal(size=(B, H)) for _ in cell.parts)
+    steps = trial_steps(cell)
+    while True:
         try:
-            new = cell.step(x, state, weights, *vectors)
+            if (new := next(steps, None)) is None:
+                return
             shapes = [np.shape(part) for part in new]
         except Exception as error:
             raise UsageError(f"cell {cell.name}: its step fails: {type(error).__name__}: {error}") from None

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ostinato.cells import describe_cell, same_cell
 from ostinato.errors import TrainingError
 from ostinato.layers.threads import processors
 from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
@@ -94,9 +95,12 @@ class NetworkTask(Task):
         if run.recorded is not None:
             recipe = _check_resume(recipe, run, fingerprint)
         m = recipe.model
+        cell = _cell(recipe)
+        for line in check_cell(cell, (run.recorded or {}).get("cell")):
+            run.seen.noted(line)
         precision = resolve_precision(recipe.training.precision, device, hidden_size=m.hidden_size, cell=m.cell)
         description = {"fingerprint": fingerprint, "requested": to_mapping(run.recipe), "resolved": to_mapping(recipe),
-                       "precision": run.recipe.training.precision}  # fmt: skip
+                       "precision": run.recipe.training.precision, "cell": cell}  # fmt: skip
         start = str(run.start.path) if run.start is not None else (run.recorded or {}).get("start")
         if start is not None:
             description["start"] = start
@@ -105,7 +109,8 @@ class NetworkTask(Task):
     def tell(self, settled: Settled) -> dict[str, Any]:
         """The recipe in force, the precision and the data's name."""
         return {"resolved": to_mapping(settled.recipe), "precision": settled.training.precision,
-                "name": settled.recipe.name, "fingerprint": settled.description["fingerprint"]}  # fmt: skip
+                "name": settled.recipe.name, "fingerprint": settled.description["fingerprint"],
+                "cell": settled.description["cell"]}  # fmt: skip
 
     def train(self, run: Run, settled: Settled, built: Built) -> Result:
         """Until the budget is used; the best model is saved whenever there is one."""
@@ -185,6 +190,11 @@ def _as_told(run: Run, told: Mapping[str, Any], fingerprint: str, device: torch.
             "machines"
         )
     recipe = decide(dataclasses.replace(recipe_from_mapping(told["resolved"], "the recipe"), name=told["name"]))
+    if not _same_cell(_cell(recipe), told["cell"]):
+        raise TrainingError(
+            f"the cell {recipe.model.cell} computes something else in this process than in the first one: the same "
+            "--cell-file must be given on all machines"
+        )
     return Settled(recipe, dataclasses.replace(recipe.training, precision=told["precision"]), device, {})
 
 
@@ -238,6 +248,35 @@ def _check_resume(recipe: ResolvedRecipe, run: Run, fingerprint: str) -> Resolve
     before = recipe_from_mapping(recorded["resolved"], "the checkpoint's recipe")
     budget = {k: getattr(recipe.training, k) for k in _BUDGET}
     return decide(dataclasses.replace(before, name=recipe.name), training=budget)
+
+
+def _cell(recipe: ResolvedRecipe) -> dict[str, Any] | None:
+    """What the checkpoint says of the network's cell; None where the network has no cell."""
+    return None if recipe.model.context else describe_cell(recipe.model.cell)
+
+
+def _same_cell(now: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> bool:
+    return now is None or before is None or same_cell(now["fingerprint"], before["fingerprint"])
+
+
+def check_cell(now: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> list[str]:
+    """What is to be said of the cell of a resumed run, whose checkpoint has `before` (None in those of version 0.1).
+
+    Raises TrainingError where it computes something else.
+    """
+    if now is None or before is None:
+        return []
+    name, file = now["fingerprint"]["name"], now["file"] or before["file"]
+    whose = f"{file} (cell {name})" if file else f"the cell {name}"
+    if not _same_cell(now, before):
+        as_it_was = "give the file as it was (--cell-file)" if file else "restore the cell as it was"
+        raise TrainingError(
+            f"cannot resume with another cell: {whose} computes something else than when this run began; {as_it_was}, "
+            "or start a new run with -o"
+        )
+    if before["sha256"] is not None and now["sha256"] != before["sha256"]:
+        return [f"{whose} was edited since this run began; it computes the same, and the run goes on"]
+    return []
 
 
 @contextmanager
