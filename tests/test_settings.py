@@ -104,7 +104,7 @@ def test_a_budget_replaces_the_recipes_own():
     t = recipe.training
     assert (t.minutes, t.epochs, t.steps, t.seed) == (2.0, None, None, 9)
     assert with_budget(recipe, minutes=None, epochs=None, steps=None, seed=None) == recipe
-    with pytest.raises(SettingsError, match=r"training.minutes must be between 0.001 and 10000000, got 0.0"):
+    with pytest.raises(SettingsError, match=r"^minutes must be between 0.001 and 10000000, got 0.0"):
         with_budget(recipe, minutes=0, epochs=None, steps=None, seed=None)
 
 

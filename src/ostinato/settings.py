@@ -422,17 +422,26 @@ def apply_overrides(recipe: Recipe, overrides: typing.Sequence[str]) -> Recipe:
 
 
 def with_budget(
-    recipe: Recipe, *, minutes: float | None, epochs: float | None, steps: int | None, seed: int | None
+    recipe: Recipe,
+    *,
+    minutes: float | None,
+    epochs: float | None,
+    steps: int | None,
+    seed: int | None,
+    prefix: str = "",
 ) -> Recipe:
     """`recipe` trained for the given time, which replaces its own if any is given, and with the seed if given.
 
-    Raises SettingsError for a value out of range.
+    Raises SettingsError for a value out of range, which names the argument with `prefix` before it.
     """
     budget = {"minutes": minutes, "epochs": epochs, "steps": steps}
     given: dict[str, Any] = {} if seed is None else {"seed": seed}
     if any(value is not None for value in budget.values()):
         given |= {name: "auto" if value is None else value for name, value in budget.items()}
-    return recipe_from_mapping({"training": given}, "the time or seed given", recipe)
+    try:
+        return recipe_from_mapping({"training": given}, "", recipe)
+    except SettingsError as error:
+        raise SettingsError(prefix + str(error).removeprefix("training.")) from None
 
 
 _NOT_RECORDED: dict[str, dict[str, Any]] = {

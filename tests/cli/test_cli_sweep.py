@@ -7,8 +7,9 @@ import statistics
 import pytest
 
 from ostinato.cli.main import main
-from ostinato.cli.sweep import settings_of
 from ostinato.errors import SettingsError, UsageError
+from ostinato.sweeps import settings_of
+from ostinato.sweeps.table import best_of
 
 SMALL = ("training.batch_size=4", "training.window=8", "text.documents='^# '", "model.hidden_size=8")
 OPTIONS = [word for option in SMALL for word in ("--set", option)]
@@ -132,10 +133,57 @@ def test_info_of_a_sweep(verses, tmp_path, capsys):
     capsys.readouterr()
     assert main(["info", str(out)]) == 0
     told = capsys.readouterr().out
-    assert f"finished runs: 2; its table is {out / 'sweep.csv'}; of one run: ostinato info {out / 'seed1'}" in told
+    assert f"finished runs: 2; its table is {out / 'sweep.csv'}; of the best run: ostinato info {out / 'seed1'}" in told
     assert told.count("\n") == 1
     assert main(["info", str(out), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["finished"] == ["seed1", "seed2"]
+    told = json.loads(capsys.readouterr().out)
+    assert told["finished"] == ["seed1", "seed2"]
+    assert told["best"] == {"folder": "seed1", "figure": "bits_per_character", "value": 2.0}
+
+
+def test_a_sweep_given_as_a_model_names_its_models_and_the_best(verses, tmp_path, capsys):
+    out, options = finished(tmp_path / "s", *({"held-out": measured(value)} for value in (5.0, 4.0, 6.0, 7.0)))
+    for run in out.glob("seed*"):
+        (run / "model").mkdir()
+        (run / "model" / "config.json").write_text("{}", "utf-8")
+    assert main(["write", str(out), "风"]) == 1
+    line = f"no model at {out} itself: it holds 4 models, seed1, seed2, seed3 and 1 more; give one of them, such as "
+    assert f"{line}{out / 'seed1'}\n" in capsys.readouterr().err
+    assert main(["train", str(verses), "-o", str(out), *options, "--quiet"]) == 0
+    printed = capsys.readouterr()
+    assert f"the best run by held-out bits per character, 2: {out / 'seed2'}" in printed.err
+    for command in (["write", str(out), "风"], ["score", str(out), str(verses)], ["export", str(out), "--to", "html"]):
+        assert main(command) == 1
+        best = f"give the best by the held-out text (bits per character 2), {out / 'seed2'}, or another one"
+        assert best in capsys.readouterr().err
+
+
+def test_the_best_run_is_told_by_what_all_of_them_have():
+    def row(*evaluations):
+        runs = [{"folder": f"seed{at}", "evaluation": found} for at, found in enumerate(evaluations, 1)]
+        return [{"runs": runs}]
+
+    assert best_of(row({"held-out": {"accuracy": 0.5}}, {"held-out": {"accuracy": 0.7}}, None))["folder"] == "seed2"
+    assert best_of(row({"held-out": {"rmse": 3.0, "loss": 1.0}}, {"held-out": {"rmse": 4.0}}))["folder"] == "seed1"
+    assert best_of(row({"held-out": {"rmse": 3.0}}, {"held-out": {"loss": 4.0}})) is None
+    assert best_of(row(None)) is None
+
+
+@pytest.mark.usefixtures("cells_stay")
+def test_a_sweep_does_not_go_on_with_an_edited_file_of_cells(verses, tmp_path, capsys):
+    out, options = finished(tmp_path / "s", {"held-out": measured(4.0)})
+    file = tmp_path / "own.py"
+    code = (
+        "from ostinato.cells import Cell, register\nregister(Cell('own-still', 1, ('h',), lambda x, s, w: (s[0],)))\n"
+    )
+    file.write_text(code, "utf-8")
+    options += ["--cell-file", str(file), "--set", "model.cell=own-still"]
+    assert swept(verses, out, *options) == 0
+    assert swept(verses, out, *options) == 0
+    file.write_text(code.replace("(s[0],)", "(-s[0],)"), "utf-8")
+    capsys.readouterr()
+    assert swept(verses, out, *options) == 1
+    assert "holds runs with other files of cells (--cell-file): give the files as they were" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("table", ["[1]", "no JSON", '{"verses": 3}'])

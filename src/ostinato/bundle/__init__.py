@@ -20,6 +20,7 @@ from ostinato.bundle.config import (
     model_config,
     task_config,
 )
+from ostinato.bundle.finding import find_bundle
 from ostinato.bundle.folder import (
     FORMAT,
     MANIFEST,
@@ -33,7 +34,7 @@ from ostinato.bundle.folder import (
 )
 from ostinato.bundle.parts import NETWORK_SPLIT, network_of, part_of
 from ostinato.bundle.probe import PROBE, Probe, check_probe, compare_outputs, rounded
-from ostinato.bundle.reading import Bundle, find_bundle, read_bundle, write_bundle
+from ostinato.bundle.reading import Bundle, read_bundle, write_bundle
 from ostinato.bundle.snapshot import MAPPED_FROM, Snapshot, read_snapshot, verify_folder
 from ostinato.bundle.tensors import Array, TensorFile, tensor_writer
 

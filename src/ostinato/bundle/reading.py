@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ostinato.bases import base_folder
-from ostinato.bundle.folder import FORMAT, FileContent, recover_folder, write_folder
+from ostinato.bundle.finding import find_bundle
+from ostinato.bundle.folder import FORMAT, FileContent, write_folder
 from ostinato.bundle.probe import PROBE, Probe, read_probe
 from ostinato.bundle.snapshot import Bytes, read_snapshot
 from ostinato.bundle.storage import packed, unpacked
 from ostinato.bundle.tensors import Array, TensorFile, tensor_writer
-from ostinato.errors import BundleError, MissingModelError
+from ostinato.errors import BundleError
 
 if TYPE_CHECKING:
     from ostinato.text import BaseTokenizer
@@ -85,26 +85,6 @@ def write_bundle(
             **(extra or {}),
         },
     )
-
-
-def find_bundle(path: Path) -> Path:
-    """The bundle meant by `path`: the folder itself, `model` inside the output folder of a training run, or a bundled
-    base by its name, where there is no such folder.
-
-    Raises BundleError when there is none.
-    """
-    for folder in (path, path / "model"):
-        recover_folder(folder)
-        if (folder / "config.json").is_file():
-            return folder
-    if not path.exists():
-        if (bundled := base_folder(str(path))) is not None:
-            return bundled
-        raise MissingModelError(
-            f"no model at {path}: the folder does not exist; train one with `ostinato train TEXT -o {path}`"
-        )
-    what = "it holds no config.json" if path.is_dir() else "it is a file, and a model is a folder"
-    raise MissingModelError(f"no model at {path}: {what}; give a folder that `ostinato train -o` made")
 
 
 def read_bundle(path: Path, *, verify: bool = True) -> Bundle:

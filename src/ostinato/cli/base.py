@@ -6,10 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 from ostinato.bundle.storage import STORAGES
-from ostinato.cli.train import with_budget
 from ostinato.errors import UsageError
 from ostinato.files import path
-from ostinato.settings import apply_overrides, load_recipe
+from ostinato.settings import apply_overrides, load_recipe, with_budget
 from ostinato.terminal import note, quoted, say, say_json
 
 if TYPE_CHECKING:
@@ -107,7 +106,9 @@ def run(args: argparse.Namespace) -> int:
     if os.path.exists(args.out) and not (args.overwrite or args.resume):
         raise UsageError(f"{args.out} is there already: --overwrite replaces it, or name another with -o")
     recipe = apply_overrides(load_recipe(args.recipe), args.set)
-    recipe = with_budget(recipe, minutes=args.minutes, epochs=args.epochs, steps=args.steps, seed=args.seed)
+    recipe = with_budget(
+        recipe, minutes=args.minutes, epochs=args.epochs, steps=args.steps, seed=args.seed, prefix="--"
+    )
     if recipe.task.name != "language" or recipe.ngram.smoothing != "none" or recipe.model.context:
         raise UsageError("a base is a recurrent language model, as training can start from no other: see recipe base")
     # runs that start from it take over a network

@@ -6,11 +6,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ostinato.cli.train import with_budget
 from ostinato.errors import UsageError
 from ostinato.files import path
 from ostinato.runs.folder import run_folder
-from ostinato.settings import TOKENIZERS, apply_overrides, load_recipe
+from ostinato.settings import TOKENIZERS, apply_overrides, load_recipe, with_budget
 from ostinato.terminal import note, quoted, say, say_json
 
 _WINDOW = 8
@@ -86,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"--tokenizer must be one of {', '.join(TOKENIZERS)}, got {tokenizer!r}")
     recipe = with_budget(
         apply_overrides(load_recipe(args.recipe), args.set), minutes=args.minutes or None, epochs=None, steps=None,
-        seed=args.seed,
+        seed=args.seed, prefix="--",
     )  # fmt: skip
     window = args.window
     if window is None:

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from ostinato.errors import BundleError
 from ostinato.terminal import activity, note, quoted, say, say_json
@@ -28,10 +29,10 @@ def run(args: argparse.Namespace) -> int:
         try:
             folder = find_bundle(Path(args.what[0]))
         except BundleError:
-            from ostinato.cli.sweep import finished_runs
+            from ostinato.sweeps import finished_runs, read_table
 
-            done = finished_runs(Path(args.what[0]))
-            return _text(args) if done is None else _sweep(Path(args.what[0]), done, args)
+            table = read_table(sweep := Path(args.what[0]))
+            return _text(args) if table is None else _sweep(sweep, table.get("best"), finished_runs(sweep), args)
         return _model(folder, args)
     return _text(args)
 
@@ -43,14 +44,15 @@ def _is_base(name: str) -> bool:
     return name in BASES and not Path(name).exists()
 
 
-def _sweep(folder: Path, done: list[str], args: argparse.Namespace) -> int:
+def _sweep(folder: Path, best: dict[str, Any] | None, done: list[str], args: argparse.Namespace) -> int:
     table = folder / "sweep.csv"
     if args.json:
-        say_json({"path": str(folder), "kind": "sweep", "table": str(table), "finished": done})
+        say_json({"path": str(folder), "kind": "sweep", "table": str(table), "finished": done, "best": best})
         return 0
     where = f"its table is {quoted(table)}" if table.is_file() else "it has no table yet"
-    one = f"; of one run: ostinato info {quoted(folder / done[0])}" if done else ""
-    say(f"{folder} is a sweep, finished runs: {len(done)}; {where}{one}")
+    one, which = (best["folder"], "the best") if best else ("".join(done[:1]), "one")
+    run = f"; of {which} run: ostinato info {quoted(folder / one)}" if one else ""
+    say(f"{folder} is a sweep, finished runs: {len(done)}; {where}{run}")
     return 0
 
 

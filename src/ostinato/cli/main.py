@@ -23,7 +23,7 @@ COMMANDS = {
     "serve": "serve models over HTTP: OpenAI's API and more",
     "studio": "in the browser: train, write, look inside",
     "predict": "predict tags, classes, translations, next lines or forecasts",
-    "export": "export a model to another format: ONNX, Hugging Face, ARPA",
+    "export": "export a model: one HTML file, ONNX, Hugging Face, ARPA",
     "info": "describe a text, a model or this machine",
     "bench": "measure how fast this machine writes, compared with what else is installed",
 }

@@ -23,4 +23,4 @@ def run(args: argparse.Namespace) -> int:
     with needs("server", "the studio"):
         from ostinato.studio.running import studio
 
-    return studio(args.folder, port=args.port, upload_bytes=args.max_upload << 20, open_page=not args.no_open)
+    return studio(args.folder, port=args.port, upload_bytes=args.max_upload * 1_000_000, open_page=not args.no_open)

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ostinato.cli.arguments import Parser
-from ostinato.errors import SettingsError, UsageError
+from ostinato.errors import UsageError
 from ostinato.files import path
-from ostinato.settings import TASKS, VOCABULARIES, Recipe, apply_overrides, load_recipe, recipe_names
-from ostinato.settings import with_budget as with_budget_given
+from ostinato.settings import TASKS, VOCABULARIES, Recipe, apply_overrides, load_recipe, recipe_names, with_budget
 from ostinato.terminal import activity, note, quoted, say, say_json, showing
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     texts = [f"text.{name}={json.dumps(paths)}" for name, paths in files.items() if paths]
     memory = [f"ngram.memory={gibibytes(args.memory)}"] if args.memory else []
     recipe = apply_overrides(load_recipe(args.recipe or "default"), [*task, *vocabulary, *texts, *memory, *args.set])
-    return with_budget(recipe, minutes=args.minutes, epochs=args.epochs, steps=args.steps, seed=args.seed)
+    return with_budget(recipe, minutes=args.minutes, epochs=args.epochs, steps=args.steps, seed=args.seed, prefix="--")
 
 
 def _team(launched: bool) -> "contextlib.AbstractContextManager[Processes | None]":
@@ -105,16 +104,6 @@ def _team(launched: bool) -> "contextlib.AbstractContextManager[Processes | None
     from ostinato.training.distributed import together
 
     return together()
-
-
-def with_budget(
-    recipe: Recipe, *, minutes: float | None, epochs: float | None, steps: int | None, seed: int | None
-) -> Recipe:
-    """As in `settings`, with the options' names in the messages. Raises SettingsError for a value out of range."""
-    try:
-        return with_budget_given(recipe, minutes=minutes, epochs=epochs, steps=steps, seed=seed)
-    except SettingsError as error:
-        raise SettingsError(re.sub(r"^the time or seed given: training\.", "--", str(error))) from None
 
 
 def gibibytes(text: str) -> float:

@@ -52,7 +52,7 @@ def build(place: Place, guard: Guard, options: Options, upload_bytes: int) -> tu
     return Headers(app), library
 
 
-def studio(folder: Path, *, port: int | None = None, upload_bytes: int = 256 << 20, open_page: bool = True) -> int:
+def studio(folder: Path, *, port: int | None = None, upload_bytes: int = 256_000_000, open_page: bool = True) -> int:
     """Serve the studio of `folder` until a signal comes; returns the exit code.
 
     port: None takes PORT, or any free one where that is taken; 0 any free one. Raises UsageError, OstinatoError.

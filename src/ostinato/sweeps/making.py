@@ -1,0 +1,106 @@
+"""The runs of a sweep, each in a process of its own, several side by side."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from ostinato.files import write_file
+from ostinato.sweeps.folder import RESULT, read_result
+from ostinato.sweeps.plan import One, Sweep
+from ostinato.terminal import note, one_line
+
+
+@dataclass
+class _Going:
+    """All runs of a command, and the processes of those that are going on."""
+
+    plan: list[One]
+    processes: set["subprocess.Popen[bytes]"] = field(default_factory=set)
+    stopped: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def make_all(sweep: Sweep, plan: list[One], *, quiet: bool) -> None:
+    """Make the runs that are not made yet. An interruption ends those that are going on, which save their state."""
+    going = _Going(plan)
+    with _shown(going, quiet=quiet), ThreadPoolExecutor(sweep.at_a_time) as pool:
+        made = [pool.submit(_make, going, one, sweep) for one in plan]
+        try:
+            for each in made:
+                each.result()
+        except BaseException:
+            _stop(going)
+            raise
+
+
+def _make(going: _Going, one: One, sweep: Sweep) -> None:
+    """Make one run in a process of its own, unless it is there."""
+    if not sweep.overwrite and (result := read_result(one.folder)) is not None:
+        one.result = result
+        return
+    goes_on = (one.folder / "checkpoint").exists() and not sweep.overwrite
+    again = ["--resume"] if goes_on else ["--overwrite"] if one.folder.exists() else []
+    command = [
+        sys.executable, "-m", "ostinato", "train", *sweep.options, *(() if goes_on else sweep.start), *again,
+        "-o", str(one.folder), "--seed", str(one.seed), "--threads", str(sweep.threads_each), "--json", "--quiet",
+        *(word for text in one.setting.overrides for word in ("--set", text)),
+    ]  # fmt: skip
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as said:
+        with going.lock:
+            if going.stopped:
+                one.error = "interrupted"
+                return
+            process = subprocess.Popen(command, stdout=printed, stderr=said, stdin=subprocess.DEVNULL)
+            going.processes.add(process)
+        code = process.wait()
+        with going.lock:
+            going.processes.discard(process)
+        printed.seek(0)
+        said.seek(0)
+        if code:
+            lines = said.read().decode("utf-8", "replace").strip().splitlines()
+            one.error = one_line(lines[-1].removeprefix("ostinato: ") if lines else f"it ended with {code}")
+            return
+        one.result = json.loads(printed.read())
+        write_file(one.folder / RESULT, json.dumps(one.result, ensure_ascii=False) + "\n")
+
+
+def _stop(going: _Going) -> None:
+    with going.lock:
+        going.stopped = True
+        for process in going.processes:
+            process.terminate()
+    for process in list(going.processes):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=30)
+
+
+@contextlib.contextmanager
+def _shown(going: _Going, *, quiet: bool) -> Iterator[None]:
+    """Inside, says now and then how many runs are done."""
+    over = threading.Event()
+
+    def tell() -> None:
+        said, started = -1, time.monotonic()
+        while not over.wait(0.5):
+            done = sum(one.result is not None or bool(one.error) for one in going.plan)
+            if done != said or time.monotonic() - started > 30:
+                said, started = done, time.monotonic()
+                note(f"{done} of {len(going.plan)} runs done, {len(going.processes)} going on")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    if not quiet:
+        teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if teller.is_alive():
+            teller.join()
