@@ -159,6 +159,16 @@ def test_chinese_dark_and_on_a_phone(chromium, studio):
             assert len(latin) < 40, room  # settings and texts stay as they are
         assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(23, 22, 20)"
         assert page.locator("html").get_attribute("lang") == "zh"
+        refused = page.evaluate("""async () => {
+          const answer = { error: { message: "no text is called x.txt" } };
+          const before = window.fetch;
+          window.fetch = async () => new Response(JSON.stringify(answer), { status: 404 });
+          const { get } = await import("/page/client.js");
+          return get("").catch((error) => error.message).finally(() => (window.fetch = before));
+        }""")
+        assert refused == "没有名为 x.txt 的文本"  # what the server says is in the reader's language, too
+        other = page.evaluate("() => import('/page/said.js').then((m) => m.said('something that nobody says'))")
+        assert other == "原文：something that nobody says"
         page.select_option("#choices select >> nth=0", "en")
         page.wait_for_selector("h1:has-text('Compare')")
 

@@ -2,6 +2,12 @@
 
 export class Refused extends Error {}
 
+/** The error for what the server said, in the reader's language. */
+async function refused(message) {
+  const { said } = await import("./said.js");
+  return new Refused(said(message));
+}
+
 async function checked(response) {
   if (response.ok) return response;
   let message = `${response.status} ${response.statusText}`;
@@ -11,7 +17,7 @@ async function checked(response) {
   } catch {
     // no JSON: the status must do
   }
-  throw new Refused(message);
+  throw await refused(message);
 }
 
 export async function get(address) {
@@ -33,8 +39,8 @@ export function upload(address, file, progress) {
     request.open("POST", address);
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
-    request.onerror = () => failed(new Refused("the connection was lost"));
-    request.onload = () => {
+    request.onerror = async () => failed(await refused("the connection was lost"));
+    request.onload = async () => {
       let said = null;
       try {
         said = JSON.parse(request.responseText);
@@ -42,7 +48,7 @@ export function upload(address, file, progress) {
         // no JSON: the status must do
       }
       if (request.status < 300) done(said);
-      else failed(new Refused(said?.error?.message ?? `${request.status} ${request.statusText}`));
+      else failed(await refused(said?.error?.message ?? `${request.status} ${request.statusText}`));
     };
     request.send(file);
   });
@@ -65,7 +71,7 @@ export async function* stream(address, body, signal) {
       if (data === "[DONE]") return;
       if (!data) continue;
       const event = JSON.parse(data);
-      if (event.error) throw new Refused(event.error.message);
+      if (event.error) throw await refused(event.error.message);
       yield event;
     }
   }

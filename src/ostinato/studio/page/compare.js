@@ -5,6 +5,7 @@ import { post, send } from "./client.js";
 import { bytes, date, duration, fixed, state as stateOf, trouble, whole } from "./show.js";
 import { models, run, store, watch } from "./store.js";
 import { diverging, Tokens } from "./tokens.js";
+import { said as inWords } from "./said.js";
 import { t } from "./words.js";
 
 export function view(main) {
@@ -50,9 +51,9 @@ function comparison(one, opened, wrong) {
   const busy = one.state === "running" || one.state === "stopping";
   const element = h("details", { class: "card", open: opened.has(one.name), ontoggle: () => opened[element.open ? "add" : "delete"](one.name) },
     h("summary", {}, one.name, " ", stateOf(one), h("span", { class: "quiet" }, ` ${date(one.created)}`)),
-    one.message && h("p", { class: "wrong" }, one.message),
+    one.message && h("p", { class: "wrong" }, inWords(one.message)),
     busy && h("pre", { class: "help" }, (one.log ?? []).join("\n")),
-    (one.table ?? []).map((part) => [measured(part), part.notes.map((note) => h("p", { class: "help" }, note))]),
+    (one.table ?? []).map((part) => [measured(part), part.notes.map((note) => h("p", { class: "help" }, inWords(note)))]),
     one.picture && h("figure", {}, h("img", { src: `${at}/picture.svg`, alt: t("picture of", { name: one.name }), loading: "lazy", class: "picture" })),
     h("div", { class: "buttons" },
       busy && button(t("stop"), () => wrong.during(() => post(`${at}/stop`, {}))),

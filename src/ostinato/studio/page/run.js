@@ -7,6 +7,7 @@ import { actions } from "./home.js";
 import { bytes, date, duration, facts, figures, fixed, percent, state as stateOf, trouble, whole } from "./show.js";
 import { store } from "./store.js";
 import { go } from "./main.js";
+import { said } from "./said.js";
 import { t } from "./words.js";
 
 const BUSY = ["running", "starting", "stopping"];
@@ -94,7 +95,7 @@ function header(place, run, at, wrong) {
   const act = (name, word, path, body, properties = {}) => button(word, () => wrong.during(() => post(`${at}/${path}`, body())), { dataset: { name }, ...properties });
   fill(place,
     h("div", { class: "buttons" }, stateOf(run), h("span", { class: "quiet" }, [run.what, run.text ?? run.names?.join(", ")].filter(Boolean).join(" · "))),
-    run.message && h("p", { class: "wrong" }, run.message),
+    run.message && h("p", { class: "wrong" }, said(run.message)),
     busy && run.progress !== null && h("progress", { max: 1, value: run.progress, "aria-label": t("progress") }),
     figures([
       [t("bits per character"), fixed(run.bits, 3)],

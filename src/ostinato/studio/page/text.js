@@ -4,6 +4,7 @@ import { ask, button, field, fill, h, say, select, table } from "./dom.js";
 import { get, send } from "./client.js";
 import { bytes, facts, percent, trouble, whole } from "./show.js";
 import { go } from "./main.js";
+import { said } from "./said.js";
 import { t } from "./words.js";
 
 const DOCUMENTS = ["auto", "files", "lines", "paragraphs"];
@@ -62,7 +63,7 @@ function understood({ report, bytes: size, files }) {
       ]),
       h("p", { class: "help" }, t("training + held out")),
       odd.length > 0 && table([t("file"), t("encoding")], odd.map((one) => [one.file, `${one.encoding}${one.guessed ? ` (${t("guessed")})` : ""}`]), t("encoding")),
-      report.notes.map((note) => h("p", {}, "⚠ ", note))),
+      report.notes.map((note) => h("p", {}, "⚠ ", said(note)))),
     h("section", { class: "card" }, h("h2", {}, t("samples of documents")),
       report.samples.map((sample) => h("div", {}, h("p", { class: "text" }, sample), h("hr")))),
   ];
