@@ -265,7 +265,7 @@ def _asked(body: dict[str, Any]) -> tuple[Recipe, list[str]]:
         arguments += ["--set", f"{key}={_toml(value)}"]
     if recipe.task.name != "language":
         raise Problem(400, "the studio trains language models: leave task.name alone", param="settings")
-    budget = {key: body.get(key) for key in ("minutes", "epochs", "steps")}
+    budget: dict[str, Any] = {key: body.get(key) for key in ("minutes", "epochs", "steps")}
     if sum(value is not None for value in budget.values()) > 1:
         raise Problem(400, "give minutes, epochs or steps, one of them", param="minutes")
     arguments += [part for key, value in budget.items() if value is not None for part in (f"--{key}", f"{value}")]
