@@ -42,6 +42,20 @@ def test_both_languages_can_be_searched(site):
     texts = " ".join(entry["text"] + entry["title"] for index in found for entry in index["docs"])
     assert "perplexity" in texts
     assert "留出" in texts.replace("\u200b", "")
+    words = (ROOT / "docs" / "search_words.txt").read_text("utf-8").split("\n")
+    for index in found:  # Chinese words are divided by U+200B, which the search must take for a blank
+        divided = re.compile(index["config"]["separator"])
+        cut = set(divided.split(" ".join(entry["text"] + " " + entry["title"] for entry in index["docs"])))
+        assert {"困惑度", "检查点", "押韵"} <= cut
+        assert {word.split(" ")[0] for word in words if word} - cut == set()
+
+
+def test_lines_of_chinese_meet_without_a_blank(site):
+    for page in site.glob("zh/*.html"):
+        for paragraph in re.findall(r"<p>(.*?)</p>", page.read_text("utf-8"), re.S):
+            assert not re.search(r"[\u4e00-\u9fff，。、；：]\n[\u4e00-\u9fff]", paragraph), page
+    assert "AABA，藏头“春夏秋冬”" in (site / "zh" / "form.html").read_text("utf-8")
+    assert "我们都在看那夜<br" in (site / "zh" / "form.html").read_text("utf-8")
 
 
 def test_nothing_is_fetched_from_elsewhere(site):
