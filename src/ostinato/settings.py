@@ -405,12 +405,15 @@ def recorded_settings(kind: type[T], config: typing.Mapping[str, Any], where: st
     return settings
 
 
-def apply_overrides(recipe: Recipe, overrides: typing.Sequence[str]) -> Recipe:
-    """`recipe` with `section.key=value` strings applied, the value in TOML's notation or a bare word."""
+def apply_overrides(recipe: Recipe, overrides: typing.Sequence[str], option: str = "--set") -> Recipe:
+    """`recipe` with `section.key=value` strings applied, the value in TOML's notation or a bare word.
+
+    option: what they were given with, for messages. Raises SettingsError.
+    """
     for text in overrides:
         key, equals, raw = text.partition("=")
         section, dot, name = key.strip().partition(".")
-        where = f"--set {text}"
+        where = f"{option} {text}"
         if not equals or not dot:
             raise SettingsError(f"{where}: write it as section.key=value, for example model.cell=gru")
         try:

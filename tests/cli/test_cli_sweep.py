@@ -71,6 +71,8 @@ def test_runs_that_fail_are_named(verses, tmp_path, capsys):
         (["--sweep", "model.cell=gru,gru"], "--sweep needs different values"),
         (["--sweep", "model.cell=gru,grue"], "model.cell must be one of rnn"),
         (["--sweep", "model.cell=gru", "--sweep", "model.cell=rnn"], "names model.cell twice"),
+        (["--sweep", "model.hiden_size=8,16"], "--sweep model.hiden_size=8: [model] has no field"),
+        (["--sweep", "model.hiden_size=8,16"], ": did you mean model.hidden_size?"),
         (["--seeds", "2", "--jobs", "0"], "--jobs must be between 1 and 256, got 0"),
     ],
 )

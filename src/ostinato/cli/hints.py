@@ -23,7 +23,8 @@ def _setting(args: argparse.Namespace) -> str:
     from ostinato.settings import SECTIONS
 
     known = [f"{section}.{field.name}" for section, kind in SECTIONS.items() for field in dataclasses.fields(kind)]
-    names = (text.partition("=")[0].strip() for text in getattr(args, "set", None) or ())
+    given = (text for option in ("set", "sweep") for text in getattr(args, option, None) or ())
+    names = (text.partition("=")[0].strip() for text in given)
     return next((found for name in names if name not in known and (found := did_you_mean(name, known))), "")
 
 

@@ -94,18 +94,19 @@ def settings_of(sweeps: Sequence[str], recipe: Sequence[str]) -> list[Setting]:
     choices: list[list[str]] = []
     for text in sweeps:
         key, equals, values = text.partition("=")
-        given = [value.strip() for value in values.split(",")]
-        if not equals or not all(given) or len(set(given)) != len(given):
+        several = [value.strip() for value in values.split(",")]
+        if not equals or not all(several) or len(set(several)) != len(several):
             raise UsageError(f"--sweep needs different values, as in --sweep model.hidden_size=256,512; got {text!r}")
-        choices.append([f"{key.strip()}={value}" for value in given])
+        choices.append([f"{key.strip()}={value}" for value in several])
     keys = [choice[0].partition("=")[0] for choice in choices]
     if len(set(keys)) != len(keys):
         raise UsageError(
             f"--sweep names {next(k for k in keys if keys.count(k) > 1)} twice: give all its values at once"
         )
+    given = apply_overrides(load_recipe(recipe[0]), recipe[1:])
     found = [Setting(overrides) for overrides in itertools.product(*choices)]
     for setting in found:  # a wrong one is said before hours of training
-        apply_overrides(load_recipe(recipe[0]), [*recipe[1:], *setting.overrides])
+        apply_overrides(given, setting.overrides, "--sweep")
     return found
 
 
