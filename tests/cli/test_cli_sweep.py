@@ -7,9 +7,6 @@ import statistics
 import pytest
 
 from ostinato.cli.main import main
-from ostinato.errors import SettingsError, UsageError
-from ostinato.sweeps import settings_of
-from ostinato.sweeps.table import best_of
 
 SMALL = ("training.batch_size=4", "training.window=8", "text.documents='^# '", "model.hidden_size=8")
 OPTIONS = [word for option in SMALL for word in ("--set", option)]
@@ -160,17 +157,6 @@ def test_a_sweep_given_as_a_model_names_its_models_and_the_best(verses, tmp_path
         assert best in capsys.readouterr().err
 
 
-def test_the_best_run_is_told_by_what_all_of_them_have():
-    def row(*evaluations):
-        runs = [{"folder": f"seed{at}", "evaluation": found} for at, found in enumerate(evaluations, 1)]
-        return [{"runs": runs}]
-
-    assert best_of(row({"held-out": {"accuracy": 0.5}}, {"held-out": {"accuracy": 0.7}}, None))["folder"] == "seed2"
-    assert best_of(row({"held-out": {"rmse": 3.0, "loss": 1.0}}, {"held-out": {"rmse": 4.0}}))["folder"] == "seed1"
-    assert best_of(row({"held-out": {"rmse": 3.0}}, {"held-out": {"loss": 4.0}})) is None
-    assert best_of(row(None)) is None
-
-
 @pytest.mark.usefixtures("cells_stay")
 def test_a_sweep_does_not_go_on_with_an_edited_file_of_cells(verses, tmp_path, capsys):
     out, options = finished(tmp_path / "s", {"held-out": measured(4.0)})
@@ -224,15 +210,3 @@ def test_a_deviation_that_is_rounding_is_0(verses, tmp_path, capsys, other, show
     out, options = finished(tmp_path / "s", {"held-out": measured(4.0)}, {"held-out": measured(other)})
     assert main(["train", str(verses), "-o", str(out), "--quiet", *options]) == 0
     assert shown in capsys.readouterr().out
-
-
-def test_combinations():
-    found = settings_of(["model.cell=rnn,gru", "model.layers=1, 2"], ["default"])
-    assert [setting.name for setting in found] == [
-        "cell=rnn, layers=1", "cell=rnn, layers=2", "cell=gru, layers=1", "cell=gru, layers=2"
-    ]  # fmt: skip
-    assert settings_of([], ["default"])[0].name == "as given"
-    with pytest.raises(SettingsError, match="no field"):
-        settings_of(["model.size=1"], ["default"])
-    with pytest.raises(UsageError, match="different values"):
-        settings_of(["model.layers=1,,2"], ["default"])
