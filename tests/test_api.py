@@ -89,6 +89,11 @@ def test_history_and_html(model):
     html = model._repr_html_()
     assert "language model of" in html
     assert ("<svg" in html) == (len(model.history) > 1)
+    assert isinstance(model.history, list)
+    shown = model.history._repr_html_()
+    assert f"<p>{len(model.history)} rows</p>" in shown
+    assert "heldout loss" in shown
+    assert type(model.history)()._repr_html_() == "<div><p>0 rows</p></div>"
 
 
 def test_a_picture_of_the_losses(model, tmp_path):

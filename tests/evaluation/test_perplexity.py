@@ -29,6 +29,9 @@ def test_a_worked_example():
     assert got.perplexity == pytest.approx(2 ** (5 / 3))
     assert got.split == "held-out"
     assert str(got) == "held-out: perplexity 3.17 per token, 1.000 bits per character (3 tokens, 5 characters)"
+    html = got._repr_html_()
+    assert '<th align="left">perplexity per token</th><td align="right">3.17</td>' in html
+    assert "<caption>held-out</caption>" in html
 
 
 def test_an_impossible_token_is_infinitely_surprising_and_never_nan():

@@ -32,6 +32,20 @@ class Picture:
         return f"<ostinato.Picture, {len(self.png):,} bytes as PNG: save(path) writes it>"
 
 
+class History(list[dict[str, Any]]):
+    """The rows of a run's metrics, which a notebook shows as the curve of the losses and the last evaluation."""
+
+    def _repr_html_(self) -> str:
+        measured = [row for row in self if row.get("heldout_loss") is not None]
+        last = measured[-1] if measured else {}
+        names = ("step", "epoch", "train_loss", "heldout_loss", "learning_rate", "tokens_per_second")
+        cells = [(name, last[name]) for name in names if isinstance(last.get(name), int | float)]
+        head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name, _ in cells)
+        body = "".join(f"<td>{value:,.6g}</td>" for _, value in cells)
+        table = f"<table><tr>{head}</tr><tr>{body}</tr></table>" if cells else ""
+        return f"<div>{loss_curve(self)}{table}<p>{len(self):,} rows</p></div>"
+
+
 _WIDTH, _HEIGHT, _MARGIN = 360, 160, 28
 _LOSSES = (("train_loss", "training", "#888888"), ("heldout_loss", "held-out", "#1f77b4"))
 

@@ -22,7 +22,7 @@ from ostinato.text.known_words import WORDS_FILE, known_words_of, read_words
 from ostinato.text.openings import read_opening
 
 if TYPE_CHECKING:
-    from ostinato.api.html import Picture
+    from ostinato.api.html import History, Picture
     from ostinato.evaluation.novelty import Novelty, TrainingText
     from ostinato.form import Composed, Form
     from ostinato.generation import Event
@@ -234,15 +234,17 @@ class Model:
             return None
 
     @property
-    def history(self) -> list[dict[str, Any]]:
-        """The rows of the run's `metrics.jsonl`; between evaluations the held-out loss is None.
+    def history(self) -> "History":
+        """The rows of the run's `metrics.jsonl`, a list of dicts; between evaluations the held-out loss is None.
 
-        Empty where the run's folder is not known.
+        Empty where the run's folder is not known. A notebook shows the losses as a curve.
         """
+        from ostinato.api.html import History
+
         path = self.path.parent / "metrics.jsonl"
         if self.path.name != "model" or not path.is_file():
-            return []
-        rows = []
+            return History()
+        rows = History()
         for line in path.read_text("utf-8", errors="replace").splitlines():
             try:
                 row = json.loads(line)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +86,19 @@ class Evaluation:
             f"{self.split}: perplexity {figure(self.perplexity)} per token, {self.bits_per_character:.3f} bits per "
             f"character ({self.tokens:,} tokens, {self.characters:,} characters)"
         )
+
+    def _repr_html_(self) -> str:
+        """The figures as a table, for notebooks."""
+        cells = {
+            "perplexity per token": figure(self.perplexity),
+            "bits per character": f"{self.bits_per_character:.3f}",
+            "tokens": f"{self.tokens:,}",
+            "characters": f"{self.characters:,}",
+        }
+        rows = "".join(
+            f'<tr><th align="left">{name}</th><td align="right">{cell}</td></tr>' for name, cell in cells.items()
+        )
+        return f"<table><caption>{escape(self.split)}</caption>{rows}</table>"
 
 
 def from_log_probabilities(
