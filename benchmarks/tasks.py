@@ -1,7 +1,7 @@
 """What the task models reach on real data: `python benchmarks/tasks.py NAME...` prints and saves a JSON object each.
 
-NAME is noise, vowels, translation, plain-translation, next-line, series, segmentation or hello. Data are read from
---data (cmn-eng.txt, JapaneseVowels_*.ts, airline.csv, sunspots.csv); `translation` needs sacrebleu.
+NAME is noise, vowels, translation, plain-translation, next-line, series, honest-forecasts, segmentation or hello. Data
+are read from --data (cmn-eng.txt, JapaneseVowels_*.ts, airline.csv, sunspots.csv); `translation` needs sacrebleu.
 """
 
 import argparse
@@ -142,8 +142,9 @@ def series(data: Path, out: Path) -> dict[str, Any]:
             runs = []
             for seed in range(1, 6):
                 model = trained(
-                    known, out / name, "forecast", f"task.horizon={held}", f"training.seed={seed}", *settings
-                )
+                    known, out / name, "forecast", f"task.horizon={held}", f"training.seed={seed}",
+                    "task.saved=network", *settings,
+                )  # fmt: skip
                 runs.append(model.predict([values[:-held]])[0])
             naive = model.network.naive(values[:-held])
             errors = [float(np.abs(run - values[-held:]).mean()) for run in runs]
@@ -156,6 +157,58 @@ def series(data: Path, out: Path) -> dict[str, Any]:
             axes.plot(at[-held:], np.mean(runs, 0), color="#b5322f", label="forecast (mean of 5 seeds)")
             axes.legend(frameon=False)
     return result
+
+
+def honest_forecasts(data: Path, out: Path) -> dict[str, Any]:
+    """What the card promises beside the error on a final part that no run has seen, forecast from each place in it.
+
+    Five seeds of training for the two real series; twenty series of 100 values of each synthetic kind.
+    """
+    airline, sunspots = (read_series([str(data / f"{n}.csv")]).inputs[0] for n in ("airline", "sunspots"))
+    cases = {
+        "airline, season and logarithm": (lambda seed: airline, 36, 5, ["task.season=12", "task.logarithm=true"]),
+        "airline, no settings": (lambda seed: airline, 36, 5, []),
+        "sunspots, no settings": (lambda seed: sunspots, 60, 5, []),
+        "random walk": (_walk, 24, 20, []),
+        "trend with noise": (_trend, 24, 20, []),
+    }
+    return {name: _promised(out, *case) for name, case in cases.items()}
+
+
+def _walk(seed: int) -> Any:
+    return np.cumsum(np.random.default_rng(seed).normal(size=100))
+
+
+def _trend(seed: int) -> Any:
+    return 0.5 * np.arange(100) + np.random.default_rng(seed).normal(size=100) * 5
+
+
+def _promised(out: Path, make: Any, final: int, seeds: int, settings: list[str]) -> dict[str, Any]:
+    """Means over the seeds: the card's figure, the error of the saved model, of the last value and of the network."""
+    rows: list[dict[str, Any]] = []
+    for seed in range(1, seeds + 1):
+        values = make(seed)
+        known = Records([values[:-final]], [], [0], ("series",))
+        model = trained(known, out / "run", "forecast", f"training.seed={seed}", *settings)
+        config = read_bundle(out / "run").config
+        origins = range(len(values) - final, len(values) - model.task.horizon + 1)
+        targets = np.stack([values[o : o + model.task.horizon] for o in origins])
+        said = np.stack(model.predict([values[:o] for o in origins]))
+        last = np.stack([np.repeat(values[o - 1], targets.shape[1]) for o in origins])
+        rows.append({
+            "saved": config["task"]["method"],
+            "promised": config["evaluation"]["earlier forecasts"]["mean_absolute_error"],
+            "error": float(np.abs(said - targets).mean()),
+            "last_value": float(np.abs(last - targets).mean()),
+        })  # fmt: skip
+    means = {name: float(np.mean([row[name] for row in rows])) for name in ("promised", "error", "last_value")}
+    gains = np.array([row["last_value"] - row["error"] for row in rows])
+    return means | {
+        "ratio": means["error"] / means["promised"],
+        "gain_over_last_value": float(gains.mean()),
+        "standard_error_of_gain": float(gains.std(ddof=1) / math.sqrt(seeds)),
+        "runs": rows,
+    }
 
 
 def segmentation(data: Path, out: Path) -> dict[str, Any]:

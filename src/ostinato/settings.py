@@ -307,6 +307,11 @@ class TaskSettings(_Checked):
         0, "values per season; forecasts correct the last season (0: the last value)", low=0, high=65536
     )
     logarithm: bool = _setting(False, "forecast the logarithm, for series that grow by percentages")
+    saved: str = _setting(
+        "best",
+        "best: what needs no network is saved in its place where it is better (forecast, classify, tag)",
+        among=("best", "network"),
+    )
 
 
 @dataclass(frozen=True)

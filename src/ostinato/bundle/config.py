@@ -114,11 +114,12 @@ class MixtureConfig:
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """Table `task` of kind `task`: the classes or tags, and the numbers per step of a series. The settings beside them
-    are a recipe's."""
+    """Table `task` of kind `task`: the classes or tags, the numbers per step of a series, and what the model is: a
+    network, or what the task has in its place. The settings beside them are a recipe's."""
 
     labels: list[str] = _is_a(list)  # noqa: RUF009
     features: int = _whole(0, 1 << 16)
+    method: str | None = _is_a(str, optional=True)
 
     def __post_init__(self) -> None:
         if not all(isinstance(label, str) for label in self.labels) or len(set(self.labels)) != len(self.labels):

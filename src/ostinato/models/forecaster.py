@@ -1,5 +1,6 @@
 """Several values ahead from the last ones of a series."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ostinato.errors import SettingsError, TextError
+from ostinato.errors import BundleError, SettingsError
 from ostinato.layers import initialise
 from ostinato.models.saved import SavedModule
 from ostinato.models.sequence_encoder import SMALLEST_SCALE, SequenceEncoder
+from ostinato.models.smoothing import LAST_SEASON, METHODS, PARAMETERS, forecasts, logarithms
 from ostinato.settings import ModelSettings, TaskSettings
 
 
@@ -48,8 +50,8 @@ class Forecaster(SavedModule):
 
     def check(self, series: NDArray[np.float64]) -> None:
         """Raises TextError for values without a logarithm where that is taken."""
-        if self.logarithm and series.min() <= 0:
-            raise TextError(f"task.logarithm needs values above 0, got {series.min():g}: set task.logarithm=false")
+        if self.logarithm:
+            logarithms(series)
 
     def naive(self, series: NDArray[np.float64]) -> NDArray[np.float64]:
         """The last season of a series (its last value where there is no season) again and again, (horizon,)."""
@@ -88,3 +90,55 @@ class Forecaster(SavedModule):
     def detach(state: Any) -> Any:
         """There is no state."""
         return state
+
+
+class Smoother(SavedModule):
+    """A method of `smoothing` in the place of a network: four parameters and the season, which are all of its weights.
+
+    It reads all of a series that it is given, however long.
+    """
+
+    def __init__(self, method: str, task: TaskSettings, parameters: NDArray[np.float64], season: int) -> None:
+        super().__init__()
+        self.method, self.horizon, self.logarithm = method, task.horizon, task.logarithm
+        if method not in METHODS:
+            raise BundleError(f"it forecasts by {method!r:.60}, which this version does not know")
+        values = torch.tensor([*parameters, season], dtype=torch.float32)
+        self.values = torch.nn.Parameter(values, requires_grad=False)
+
+    @property
+    def season(self) -> int:
+        """Values per season, 0 where there is none."""
+        return int(self.values[PARAMETERS])
+
+    def load_tensors(self, tensors: Mapping[str, NDArray[Any]]) -> None:
+        """As of every model. Raises BundleError also for what no smoothing has."""
+        super().load_tensors(tensors)
+        values = self.values.numpy()
+        least = 1 if self.method == LAST_SEASON else 0
+        if not ((values[:PARAMETERS] >= 0) & (values[:PARAMETERS] <= 1)).all() or not (
+            least <= values[PARAMETERS] <= 65536 and float(values[PARAMETERS]).is_integer()
+        ):
+            raise BundleError(f"its parameters must be 0 to 1 and its season a number of values, got {values.tolist()}")
+
+    def check(self, series: NDArray[np.float64]) -> None:
+        """Raises TextError for values without a logarithm where that is taken."""
+        if self.logarithm:
+            logarithms(series)
+
+    def naive(self, series: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The last season of a series (its last value where there is no season) again and again, (horizon,)."""
+        return np.resize(series[-max(self.season, 1) :], self.horizon)
+
+    def forecast(self, series: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The next values of a series (N,) with at least a season, (horizon,)."""
+        z = logarithms(series) if self.logarithm else series
+        grid = self.values.double().numpy()[None, :PARAMETERS]
+        (made,), _ = forecasts(self.method, z, [len(z)], self.horizon, season=self.season, grid=grid)
+        values: NDArray[np.float64] = np.exp(made) if self.logarithm else made
+        return values
+
+    def loss(self, values: Tensor, targets: Tensor, state: None = None) -> tuple[Tensor, None]:
+        """Mean squared error of the forecasts. values: (B, N), targets: (B, horizon)."""
+        made = np.stack([self.forecast(row) for row in values.double().numpy()])
+        return (torch.from_numpy(made) - targets).square().mean(), None

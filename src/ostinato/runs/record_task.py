@@ -1,24 +1,21 @@
 """What all tasks have in common that learn from records; and their models, from a saved bundle."""
 
-import copy
-import dataclasses
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
-from ostinato.bundle import Bundle, Probe, check_finite, check_tensors, compare_outputs, rounded, task_config
+from ostinato.bundle import Bundle, check_finite, check_tensors, compare_outputs, rounded, task_config
 from ostinato.errors import BundleError, OstinatoError, SettingsError, UsageError
 from ostinato.models.task_models import TaskModel
 from ostinato.runs.finding import named_task
 from ostinato.runs.network import Built, NetworkTask, Settled
 from ostinato.runs.picture import LossPicture
-from ostinato.runs.record_data import SCORED, Part, TaskData, divide
-from ostinato.runs.saving import ModelWriter, loss_figures
+from ostinato.runs.record_data import Part, TaskData, divide
+from ostinato.runs.record_saving import KIND, NETWORK, RecordWriter, Rival
 from ostinato.runs.task import Run
 from ostinato.runs.texts import check_apart
 from ostinato.settings import (
@@ -30,14 +27,10 @@ from ostinato.settings import (
     decide,
     recorded_settings,
 )
-from ostinato.terminal import activity
 from ostinato.text import BaseTokenizer, build
 from ostinato.text.records import Records
-from ostinato.training.observers import Observer, Row
+from ostinato.training.observers import Observer
 from ostinato.training.team import ALONE
-
-KIND = "task"
-"""The kind of these bundles; which task it is stands in config["task"]["name"]."""
 
 _STEPS_BETWEEN_EVALUATIONS = 20
 
@@ -118,6 +111,25 @@ class RecordTask(NetworkTask):
         """What can be had without learning; asked only where something is held out."""
         return {}
 
+    def rival(self, model: Any, records: Records, data: TaskData, described: Mapping[str, Any]) -> Rival | None:
+        """What needs no network, learnt from the same data; asked only where something is held out.
+
+        described: what the checkpoint says of the run.
+        """
+        return None
+
+    def rival_model(self, method: str, bundle: Bundle, task: TaskSettings, labels: Sequence[str]) -> TaskModel[Any]:
+        """The saved model of a rival, before it has its tensors. Raises BundleError for an unknown method."""
+        raise BundleError(f"task.method is {method!r:.60}, which this version does not know for {task.name}")
+
+    def measured(self, described: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Figures of the card that come before those of the training, by what they were measured on."""
+        return {}
+
+    def explained(self, described: Mapping[str, Any]) -> str:
+        """What the card says of its figures."""
+        return "The saved weights are those that did best on the held-out records."
+
     def read(self, run: Run) -> Records:
         """The records in the files, or those that were given."""
         if isinstance(run.sources, Records):
@@ -154,6 +166,11 @@ class RecordTask(NetworkTask):
         """By the task's defaults and the number of records."""
         return resolve(run.recipe, self.defaults, len(data.train), large=self.large)
 
+    def finish(self, run: Run, settled: Settled, built: Built) -> Sequence[str]:
+        """What was saved in the place of the network, if anything was."""
+        writer = next(observer for observer in built.observers if isinstance(observer, RecordWriter))
+        return writer.replaced()
+
     def build(self, run: Run, settled: Settled, data: Divided) -> Built:
         """It learns vocabulary and scaling from the training part."""
         recipe, training = settled.recipe, settled.training
@@ -170,8 +187,11 @@ class RecordTask(NetworkTask):
         model.network.to(settled.device)
         if not run.leads:  # the weights are the first one's
             return Built(model.network, learnt, "", [])
-        writer = RecordWriter(run.out / "model", self, model, tokenizer, recipe, data.records, learnt, features,
-                              data.test)  # fmt: skip
+        rival = self.rival(model, data.records, learnt, settled.description) if len(data.heldout) else None
+        writer = RecordWriter(
+            run.out / "model", self, model, recipe, data.records, learnt, features, data.test, rival,
+            settled.description,
+        )  # fmt: skip
         name = recipe.task.name
         picture = _Picture(run, title=f"{name}: {', '.join(data.records.names)}", unit=self.unit)
         headline = (
@@ -223,97 +243,6 @@ class _Picture(Observer):
         self._picture.draw()
 
 
-class RecordWriter(ModelWriter):
-    """Saves the best model of a task, with its classes."""
-
-    def __init__(
-        self, folder: Path, task: RecordTask, model: TaskModel[Any], tokenizer: BaseTokenizer, recipe: ResolvedRecipe,
-        records: Records, data: TaskData, features: int,
-        test: Part | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(folder, model.network, recipe, tokenizer)
-        self.title, self.model, self.records, self.data, self.features = task.title, model, records, data, features
-        self.heldout_targets = data.heldout_targets()
-        self.test = test
-        self.baseline = task.baseline(model, data) if len(data.heldout) else {}
-
-    def unmeasured(self, config: Mapping[str, Any]) -> bool:
-        """The test records' scores."""
-        return self.test is not None and "test" not in config["evaluation"]
-
-    def tested(self, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The saved model's scores on the test records, which nothing was chosen by."""
-        if self.test is None:
-            return {}
-        with activity("scoring the test records"):
-            self.module.load_tensors(tensors)
-            return self.model.scores(self.model.predict(self.test.inputs), self.test.targets)
-
-    def probe(self) -> Probe:
-        """The losses of a few records, computed in float32 on the CPU."""
-        on_cpu = next(self.model.network.parameters()).device.type == "cpu"
-        model = self.model if on_cpu else copy.deepcopy(self.model)
-        model.network.cpu()
-        return Probe([], rounded([model.probe_losses()]))
-
-    def tables(self) -> dict[str, Any]:
-        """Kind, task and records."""
-        return {
-            "kind": KIND,
-            "task": {
-                **dataclasses.asdict(self.recipe.task),
-                "labels": list(self.model.labels),
-                "features": self.features,
-            },
-            "text": {
-                **{k: v for k, v in dataclasses.asdict(self.recipe.text).items() if not k.endswith("_files")},
-                "names": list(self.records.names),
-                "fingerprint": self.records.fingerprint,
-                "train": len(self.data.train),
-                "heldout": len(self.data.heldout),
-            },
-        }
-
-    def evaluation(self, row: Row) -> dict[str, Any]:
-        """The losses, the scores, and the baseline."""
-        report: dict[str, Any] = {}
-        for split, name, loss in (("held-out", "heldout", row.heldout_loss), ("training", "training", row.train_loss)):
-            if loss is None or math.isnan(loss):
-                continue
-            values: dict[str, Any]
-            if row.scores:
-                values = {k.removeprefix(f"{name}_"): v for k, v in row.scores.items() if k.startswith(f"{name}_")}
-                values["loss"] = loss if math.isfinite(loss) else None
-            else:
-                values = dict(loss_figures(loss)) | ({"tokens": self.heldout_targets} if name == "heldout" else {})
-            report[split] = values
-        return report | self.baseline
-
-    def card(self, row: Row, config: Mapping[str, Any]) -> list[str]:
-        """Task, model, records, and a table of what was measured."""
-        m, labels = self.recipe.model, self.model.labels
-        return [
-            f"# {self.title} learnt from {', '.join(self.records.names)}",
-            "",
-            f"- task: {self.recipe.task.name}"
-            + (f", {len(labels)} classes: {', '.join(labels[:12])}" if labels else "")
-            + (" ..." if len(labels) > 12 else ""),
-            f"- model: {m.shape}; {self.model.network.parameter_count:,} parameters",
-            f"- records: {len(self.data.train):,} to learn from, {len(self.data.heldout):,} held out",
-            f"- training: {self.how_long(row)}",
-            "",
-            "| measured on | measure | value |",
-            "|---|---|---|",
-            *(f"| {split} | {name} | {'infinite' if value is None else f'{value:.5g}'} |"
-              for split, found in config["evaluation"].items() for name, value in found.items()),
-            "",
-            f"Scores on training records (at most {SCORED:,}) say how well they were learnt by heart. "
-            "The saved weights are those that did best on the held-out records.",
-            "",
-            "Use it: `ostinato predict MODEL INPUT`.",
-        ]  # fmt: skip
-
-
 def load_task_model(bundle: Bundle) -> TaskModel[Any]:
     """The model in a bundle, on the CPU. Raises BundleError for another kind and for what does not fit."""
     if bundle.kind != KIND:
@@ -326,18 +255,25 @@ def load_task_model(bundle: Bundle) -> TaskModel[Any]:
     try:
         task = recorded_settings(TaskSettings, bundle.config, where)
         model = recorded_settings(ModelSettings, bundle.config, where)
-        loaded: TaskModel[Any] = named_task(task.name).model(
-            task, model, bundle.tokenizer, described.labels, described.features
-        )
-    except BundleError:  # of recorded settings, which says where
-        raise
+        known: RecordTask = named_task(task.name)
+        if described.method in (None, NETWORK):
+            loaded = known.model(task, model, bundle.tokenizer, described.labels, described.features)
+        else:
+            loaded = known.rival_model(described.method or "", bundle, task, described.labels)
+    except BundleError as error:
+        if str(error).startswith(where):  # of recorded settings
+            raise
+        raise BundleError(f"{where}: {error}; train or copy it again") from None
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OstinatoError) as error:
         what = f"there is no {error}" if isinstance(error, KeyError) else error
         raise BundleError(f"{where} does not describe a task's model ({what})") from None
     expected = {name: tuple(tensor.shape) for name, tensor in loaded.network.state_dict().items()}
     check_tensors(bundle.path, expected, bundle.tensors)
     check_finite(bundle.path, bundle.tensors)
-    loaded.network.load_tensors(bundle.tensors)
+    try:
+        loaded.network.load_tensors(bundle.tensors)
+    except BundleError as error:
+        raise BundleError(f"{bundle.path}: {error}; copy or train it again") from None
     loaded.network.eval()
     if (probe := bundle.probe) is not None:
         compare_outputs(bundle, probe, rounded([loaded.probe_losses()]), "loss")

@@ -43,7 +43,7 @@ class ModelWriter(Observer, ABC):
         """Save the weights now in the model, if they are the best. Raises BundleError; the old ones then stay."""
         if best:
             with activity("saving the model"):
-                self._best = _Best(row, self._config(row), self.module.save_tensors(), self.probe())
+                self._best = _Best(row, self._config(row), self.weights(), self.probe())
                 self._save(self._best)
 
     def finished(self) -> None:
@@ -72,6 +72,10 @@ class ModelWriter(Observer, ABC):
         done = saved.config["training"]
         row = Row(done["steps_done"], done["epochs_done"], done["seconds"], 0, math.nan, None, 0.0, 0.0)
         return _Best(row, saved.config, tensors, saved.probe)
+
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """What is saved."""
+        return self.module.save_tensors()
 
     def probe(self) -> Probe | None:
         """What the module computes with the weights that it has."""

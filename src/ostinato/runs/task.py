@@ -100,7 +100,7 @@ def _figures(values: Mapping[str, Any]) -> str:
     from ostinato.evaluation import figure
 
     if "perplexity" not in values:
-        return ", ".join(f"{k.replace('_', ' ')} {v:,.4g}" for k, v in values.items())
+        return ", ".join(f"{k.replace('_', ' ')} {'infinite' if v is None else f'{v:,.4g}'}" for k, v in values.items())
     if values["perplexity"] is None:
         return "perplexity infinite"
     bits = values.get("bits_per_character")

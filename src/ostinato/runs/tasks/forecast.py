@@ -1,23 +1,39 @@
 """The next values of a series of numbers."""
 
-from collections.abc import Sequence
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
-from ostinato.errors import TextError
-from ostinato.models.forecaster import Forecaster
+from ostinato.bundle import Bundle
+from ostinato.errors import TextError, TrainingError
+from ostinato.models.forecaster import Forecaster, Smoother
+from ostinato.models.smoothing import PARAMETERS, forecasts, logarithms
 from ostinato.models.task_models import Arrays, Example, TaskModel
+from ostinato.protocols import Tokenizer
+from ostinato.runs.backtest import Backtest, Forecast, backtest, trial_origins
+from ostinato.runs.network import Built, Settled
 from ostinato.runs.record_data import Part, TaskData
-from ostinato.runs.record_task import Defaults, RecordTask
-from ostinato.settings import ModelSettings, TaskSettings, TextSettings
-from ostinato.text import BaseTokenizer
+from ostinato.runs.record_saving import NETWORK, Rival
+from ostinato.runs.record_task import Defaults, Divided, RecordTask
+from ostinato.runs.task import Run
+from ostinato.settings import ModelSettings, ResolvedTraining, TaskSettings, TextSettings
+from ostinato.terminal import activity
+from ostinato.text import BaseTokenizer, build
 from ostinato.text.records import Records, read_series
+from ostinato.training.observers import Observer, Row
+from ostinato.training.trainer import Trainer
+
+_TRIALS_SHARE = 1 / 3
+"""Of the minutes, where they are limited."""
 
 
-class ForecastModel(TaskModel[Forecaster]):
+class ForecastModel(TaskModel[Forecaster | Smoother]):
     """The next values of a series. As records it has windows: the last values (history,), and those after them."""
 
     def input_arrays(self, value: Any) -> Example:
@@ -54,6 +70,21 @@ class ForecastModel(TaskModel[Forecaster]):
         return {"mean_absolute_error": float(np.abs(errors).mean()), "rmse": float(np.sqrt(np.square(errors).mean()))}
 
 
+class SmoothedModel(ForecastModel):
+    """The next values of a series by a method without a network, from all that is known of it."""
+
+    def __init__(self, network: Smoother, tokenizer: Tokenizer, task: TaskSettings) -> None:
+        super().__init__(network, tokenizer, task)
+        self.smoother = network
+
+    def input_arrays(self, value: Any) -> Example:
+        super().input_arrays(value)
+        return (np.asarray(value, np.float64),)
+
+    def predict(self, inputs: Sequence[Any]) -> list[Any]:
+        return [self.smoother.forecast(*self.input_arrays(value)) for value in inputs]
+
+
 class ForecastTask(RecordTask):
     """Learn to forecast a series from its past."""
 
@@ -87,6 +118,73 @@ class ForecastTask(RecordTask):
         model.network.check(series)
         model.network.standardise(series)
 
+    def settle(self, run: Run, data: Divided) -> Settled:
+        """The methods are compared before training begins; a run that goes on has done so."""
+        settled = super().settle(run, data)
+        if run.told is not None or not len(data.heldout):
+            return settled
+        if run.recorded is not None:
+            found = run.recorded.get("backtest")  # before version 0.2 there was none
+        else:
+            found = _backtest(run, settled, data.records).to_json()
+        return settled if found is None else dataclasses.replace(
+            settled, description={**settled.description, "backtest": found}
+        )  # fmt: skip
+
+    def time_left(self, run: Run, settled: Settled, built: Built) -> ResolvedTraining:
+        """The trials had a third of the minutes."""
+        training, found = settled.training, settled.description.get("backtest")
+        if training.minutes is None or not found or not found["trials"]:
+            return training
+        return dataclasses.replace(training, minutes=training.minutes * (1 - _TRIALS_SHARE))
+
+    def rival(self, model: Any, records: Records, data: TaskData, described: Mapping[str, Any]) -> Rival | None:
+        """The method that was chosen, or the best one beside the network; with parameters from the whole series."""
+        found = described.get("backtest")
+        if found is None:
+            return None
+        errors = {m: v["mean_absolute_error"] for m, v in found["errors"].items() if m != NETWORK}
+        method = found["chosen"]
+        if method == NETWORK:
+            method = min(errors, key=lambda m: math.inf if errors[m] is None else errors[m])
+        task, series, season = model.task, records.inputs[0], found["season"]
+        z = logarithms(series) if task.logarithm else series
+        parameters = forecasts(method, z, [len(z)], task.horizon, season=season)[1][0]
+        smoother = SmoothedModel(Smoother(method, task, parameters, season), model.tokenizer, task)
+        return Rival(method, smoother, lambda row: found["chosen"] != NETWORK)
+
+    def rival_model(self, method: str, bundle: Bundle, task: TaskSettings, labels: Sequence[str]) -> SmoothedModel:
+        """One of `smoothing.METHODS`."""
+        return SmoothedModel(Smoother(method, task, np.zeros(PARAMETERS), 1), bundle.tokenizer, task)
+
+    def measured(self, described: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """The errors of earlier forecasts, of each method and of what was chosen."""
+        found = described.get("backtest")
+        if found is None:
+            return {}
+        own = {"earlier forecasts": found["figure"]} if found["figure"] else {}
+        return own | {f"earlier forecasts, {method}": figures for method, figures in found["errors"].items()}
+
+    def explained(self, described: Mapping[str, Any]) -> str:
+        """Which figure may be trusted."""
+        found = described.get("backtest")
+        if found is None:
+            return super().explained(described)
+        trusted = (
+            "\"Earlier forecasts\" is what to expect of this model: at each origin the method was chosen by forecasts "
+            "of other values, and nothing that it is measured on chose anything. " if found["figure"] else ""
+        )  # fmt: skip
+        network = (
+            f"{found['trials']} networks learnt the beginning of the series, each to forecast what follows. "
+            if found["trials"]
+            else "The series is too short to test a network on it: give more values, or set a smaller task.history or "
+            "task.horizon. "
+        )
+        return (
+            f"Earlier forecasts began at {found['origins']} places of the series and knew nothing of what follows. "
+            f"{trusted}{network}The network's weights are those that did best on the held-out records."
+        )
+
     def baseline(self, model: Any, data: TaskData) -> dict[str, dict[str, float]]:
         """The last season again."""
         naive = [model.network.naive(series) for series in data.heldout.inputs]
@@ -94,8 +192,64 @@ class ForecastTask(RecordTask):
         return {f"held-out, {name}": model.scores(naive, data.heldout.targets)}
 
 
+class _Trial(Trainer):
+    """Training that is not gone on with: it leaves no checkpoint."""
+
+    def save(self) -> None:
+        """Write nothing."""
+
+
+class _Best(Observer):
+    """Keeps the best weights in memory."""
+
+    def __init__(self, network: Forecaster) -> None:
+        self.network, self.tensors = network, network.save_tensors()
+
+    def evaluated(self, row: Row, best: bool) -> None:
+        """Keep them."""
+        if best:
+            self.tensors = self.network.save_tensors()
+
+
+def _backtest(run: Run, settled: Settled, records: Records) -> Backtest:
+    """All methods, and networks trained as this run's on the beginning of its series, by what they would have said."""
+    recipe, (series,) = settled.recipe, records.inputs
+    task, share = recipe.task, recipe.text.heldout
+    trials = trial_origins(len(series), task, lambda length: _held(length, task, share))
+    training = settled.training
+    if trials and training.minutes is not None:
+        training = dataclasses.replace(training, minutes=training.minutes * _TRIALS_SHARE / len(trials))
+
+    def train(known: npt.NDArray[np.float64]) -> Forecast:
+        learn, heldout = _divide_series(known, task, share)
+        torch.manual_seed(training.seed)
+        model = TASK.model(task, recipe.model, build("byte", []), [], 0)
+        data = TaskData(model, learn, heldout, training)
+        TASK.prepare(model, Records([known], [], [0]), data, recipe.model.initialisation)
+        model.network.to(settled.device)
+        best = _Best(model.network)
+        trial = _Trial(model.network, data, training, folder=run.out, device=settled.device, observers=[best],
+                       threads=run.threads)  # fmt: skip
+        try:
+            trial.train()
+        except TrainingError:  # diverged
+            return lambda histories: [np.full(task.horizon, np.inf) for _ in histories]
+        model.network.load_tensors(best.tensors)
+        return model.predict
+
+    if trials:
+        run.seen.noted(f"first {len(trials)} networks of earlier values, to test what each method would have forecast")
+    with activity("forecasting what is known from earlier values"):
+        return backtest(series, task, trials, train)
+
+
+def _held(length: int, task: TaskSettings, share: float) -> int:
+    """How many of the last of so many values are held out."""
+    return max(task.horizon, round(share * length)) if share else 0
+
+
 def _divide_series(series: npt.NDArray[np.float64], task: TaskSettings, share: float) -> tuple[Part, Part]:
-    held = max(task.horizon, round(share * len(series))) if share else 0
+    held = _held(len(series), task, share)
     cut, span = len(series) - held, task.history + task.horizon
     if cut < span:
         raise TextError(
