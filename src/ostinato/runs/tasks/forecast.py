@@ -13,6 +13,7 @@ from torch import Tensor
 from ostinato.bundle import Bundle
 from ostinato.errors import TextError, TrainingError
 from ostinato.models.forecaster import Forecaster, Smoother
+from ostinato.models.saved import SavedModule
 from ostinato.models.smoothing import PARAMETERS, forecasts, logarithms
 from ostinato.models.task_models import Arrays, Example, TaskModel
 from ostinato.protocols import Tokenizer
@@ -202,7 +203,7 @@ class _Trial(Trainer):
 class _Best(Observer):
     """Keeps the best weights in memory."""
 
-    def __init__(self, network: Forecaster) -> None:
+    def __init__(self, network: SavedModule) -> None:
         self.network, self.tensors = network, network.save_tensors()
 
     def evaluated(self, row: Row, best: bool) -> None:
