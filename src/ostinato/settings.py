@@ -216,7 +216,12 @@ class TrainingSettings(_Checked):
     sampling: str = _setting("consecutive", "how minibatches are drawn", among=SAMPLINGS)
     batch_size: int | None = _setting(None, "rows of a minibatch", low=1, high=65536)
     window: int | None = _setting(None, "time steps of a minibatch (truncated BPTT)", low=1, high=65536)
-    stride: int = _setting(1, "distance between neighbouring windows (sampling = windows)", low=1, high=_MOST)
+    stride: int | None = _setting(
+        1,
+        "distance between neighbouring windows (sampling = windows; auto: 1, or what fits the minutes)",
+        low=1,
+        high=_MOST,
+    )
     optimizer: str = _setting("adamw", "optimizer", among=OPTIMIZERS)
     learning_rate: float | None = _setting(None, "peak learning rate", low=0.0, high=1e6)
     weight_decay: float | None = _setting(
@@ -226,7 +231,9 @@ class TrainingSettings(_Checked):
         high=1e6,
     )
     momentum: float = _setting(0.0, "momentum (sgd)", low=0.0, high=1.0)
-    schedule: str = _setting("linear", "learning rate over time", among=SCHEDULES)
+    schedule: str | None = _setting(
+        "linear", "learning rate over time (auto: linear; plateau for windows without minutes)", among=SCHEDULES
+    )
     warmup: float = _setting(0.02, "share of training spent warming up (linear, cosine, one-cycle)", low=0.0, high=1.0)
     plateau_factor: float = _setting(0.5, "learning rate factor on a plateau", low=0.0, high=1.0)
     plateau_patience: int = _setting(2, "epochs without improvement before a plateau cut", low=0, high=_MOST)
@@ -235,7 +242,12 @@ class TrainingSettings(_Checked):
     steps: int | None = _setting(None, "optimizer steps", low=1, high=_MOST)
     minutes: float | None = _setting(None, "minutes of training", low=0.001, high=1e7)
     evaluate_every: float | None = _setting(None, "epochs between evaluations (auto: by cost)", low=0.0, high=1e9)
-    patience: int = _setting(0, "evaluations without improvement before stopping early (0: never)", low=0, high=_MOST)
+    patience: int | None = _setting(
+        0,
+        "evaluations without improvement before stopping early (0: never; auto: 0; 3 for windows without minutes)",
+        low=0,
+        high=_MOST,
+    )
     averaging: float = _setting(
         0.0, "decay of the exponential moving average of the weights (0: none)", low=0.0, high=1.0
     )
@@ -343,9 +355,12 @@ class ResolvedTraining(TrainingSettings):
 
     batch_size: int = field(kw_only=True, metadata=_of(TrainingSettings, "batch_size"))
     window: int = field(kw_only=True, metadata=_of(TrainingSettings, "window"))
+    stride: int = field(default=1, kw_only=True, metadata=_of(TrainingSettings, "stride"))
     learning_rate: float = field(kw_only=True, metadata=_of(TrainingSettings, "learning_rate"))
     weight_decay: float = field(kw_only=True, metadata=_of(TrainingSettings, "weight_decay"))
+    schedule: str = field(default="linear", kw_only=True, metadata=_of(TrainingSettings, "schedule"))
     evaluate_every: float = field(kw_only=True, metadata=_of(TrainingSettings, "evaluate_every"))
+    patience: int = field(default=0, kw_only=True, metadata=_of(TrainingSettings, "patience"))
     candidates: int = field(kw_only=True, metadata=_of(TrainingSettings, "candidates"))
 
 
@@ -454,9 +469,9 @@ def with_budget(
 
 _NOT_RECORDED: dict[str, dict[str, Any]] = {
     "model": {"weight_drop": 0.0, "mixture": "none"},
-    "training": {"weight_decay": 0.0, "candidates": 0},
+    "training": {"weight_decay": 0.0, "candidates": 0, "stride": 1, "schedule": "linear", "patience": 0},
 }
-"""What older checkpoints leave out, as it was then."""
+"""What older checkpoints leave out, as it was then; and what is "auto" where no rule decides it."""
 
 
 def decide(

@@ -73,9 +73,26 @@ def test_unknown_name():
         initialise(_model(), "xavier")
 
 
-@pytest.mark.parametrize("name", INITIALISATIONS)
+@pytest.mark.parametrize("name", ["default", "orthogonal"])
 def test_an_output_bias_starts_from_frequencies(name):
     bias = torch.zeros(4)
     start_output_bias(bias, [30, 0, 10, 60], name)
-    expected = torch.tensor([30, 0.1, 10, 60]) / 100.1 if name in ("default", "orthogonal") else torch.full((4,), 0.25)
-    assert torch.allclose(bias.softmax(0), expected)
+    assert torch.allclose(bias.softmax(0), torch.tensor([30, 0.1, 10, 60]) / 100.1)
+
+
+@pytest.mark.parametrize("name", ["normal-0.01", "uniform-0.1"])
+def test_outputs_that_never_occur_start_unlikely_where_the_others_start_alike(name):
+    bias = torch.full((5,), 7.0)
+    start_output_bias(bias, [30, 0, 10, 60, 0], name)
+    assert (bias[[0, 2, 3]] == 0).all()
+    assert torch.allclose(bias[[1, 4]], torch.tensor(0.1 * 3 / 100).log())
+    share = bias.softmax(0)
+    assert torch.allclose(share[1] / share[0], torch.tensor(0.1 / (100 / 3)))  # a tenth against the mean count
+
+
+@pytest.mark.parametrize("name", ["normal-0.01", "uniform-0.1"])
+@pytest.mark.parametrize("counts", [[30, 1, 10, 60], [0, 0, 0]])
+def test_an_output_bias_stays_0_where_nothing_is_unseen_or_nothing_seen(name, counts):
+    bias = torch.full((len(counts),), 7.0)
+    start_output_bias(bias, counts, name)
+    assert torch.equal(bias, torch.zeros(len(counts)))

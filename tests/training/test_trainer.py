@@ -211,3 +211,22 @@ def test_a_metrics_file_skips_what_it_has(tmp_path):
     MetricsFile(path).append(row)
     assert len(read_metrics(path)) == 1
     assert read_metrics(tmp_path / "none") == []
+
+
+def test_a_rehearsal_of_a_step_changes_nothing(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    rehearsed, plain = trainer(tmp_path / "a", steps=12), trainer(tmp_path / "b", steps=12)
+    assert all(rehearsed.rehearse() > 0 for _ in range(3))
+    assert rehearsed.position.step == 0
+    for one in (rehearsed, plain):
+        one.train()
+    assert np.array_equal(weights(rehearsed.model), weights(plain.model))
+
+
+def test_steps_left_are_those_of_the_budget(tmp_path):
+    one = trainer(tmp_path, steps=12)
+    assert one.steps_left() == 12
+    one.train()
+    assert one.steps_left() == 0
+    assert trainer(tmp_path, steps=None, minutes=1.0).steps_left() is None

@@ -10,6 +10,8 @@ from ostinato.errors import UsageError
 from ostinato.layers.recurrent import Recurrent
 
 INITIALISATIONS = ("default", "normal-0.01", "uniform-0.1", "orthogonal")
+_UNSEEN = 0.1
+"""How often a token that the training text does not have counts, for the output bias."""
 
 
 @torch.no_grad()
@@ -36,16 +38,23 @@ def initialise(module: torch.nn.Module, name: str, *, forget_bias: float | None 
 
 @torch.no_grad()
 def start_output_bias(bias: Tensor, counts: ArrayLike, name: str) -> None:
-    """Where the weights start as default or orthogonal: set an output `bias`, (V,), in place to the log of each token's
-    share of `counts`, (V,); tokens never seen count a tenth.
+    """Set an output `bias`, (V,), in place by `counts`, (V,), of the tokens in the training text; N is their sum.
 
-    From biases of 0 an optimizer of bounded steps needs thousands of them to make what is rare unlikely, and bends the
-    features and a tied embedding to the same end meanwhile (docs/decisions/075-output-bias.md).
+    Where the weights start as default or orthogonal: the log of each token's share, ln(count / N). From biases of 0 an
+    optimizer of bounded steps needs thousands of them to make what is rare unlikely, and bends the features and a tied
+    embedding to the same end meanwhile (docs/decisions/075-output-bias.md).
+    As normal-0.01 or uniform-0.1, which textbooks begin with: 0 for each of the V' tokens that occur, as there; those
+    that never do start at ln(0.1 V' / N), where they cost nothing and need not be unlearnt
+    (docs/decisions/200-outputs-that-never-occur.md).
+    Either way, tokens never seen count a tenth.
     """
+    seen = torch.as_tensor(np.maximum(np.asarray(counts, np.float64), _UNSEEN))
+    start = (seen / seen.sum()).log()
     if name not in ("default", "orthogonal"):
-        return
-    seen = torch.as_tensor(np.maximum(np.asarray(counts, np.float64), 0.1))
-    bias.copy_((seen / seen.sum()).log())
+        occur = seen >= 1
+        uniform = (occur.sum() * _UNSEEN / seen[occur].sum()).log()
+        start = torch.where(occur, 0.0, uniform) if occur.any() else torch.zeros_like(start)
+    bias.copy_(start)
 
 
 def _start_recurrent(layers: Recurrent, name: str) -> None:

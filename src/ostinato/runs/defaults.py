@@ -200,3 +200,10 @@ def _evaluate_every(size: CorpusSize, batch_tokens: int) -> float:
     tokens = max(cost / _EVALUATION_SHARE, 100 * batch_tokens)
     epochs = tokens / max(size.train_tokens, 1)
     return epochs if epochs < 0.75 else float(math.ceil(epochs))
+
+
+def pass_seconds(recipe: ResolvedRecipe, size: CorpusSize, speed: float) -> float:
+    """How long a pass over the training text takes at `speed`, as `machine_speed` says."""
+    m = recipe.model
+    softmax = min(recipe.training.candidates, size.vocabulary_size) or size.vocabulary_size
+    return _operations(recipe, size, m.embedding_size, softmax, m.hidden_size) / speed

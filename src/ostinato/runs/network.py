@@ -18,6 +18,7 @@ from ostinato.errors import TrainingError
 from ostinato.layers.threads import processors
 from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
 from ostinato.models.saved import SavedModule
+from ostinato.runs.expected import expected_time
 from ostinato.runs.overfitting import Overfitting
 from ostinato.runs.saving import ModelWriter
 from ostinato.runs.task import Result, Run, Task
@@ -142,6 +143,8 @@ class NetworkTask(Task):
         if run.resume:
             trainer.resume()
             run.seen.noted(f"resumed at step {trainer.position.step}")
+        if (expected := expected_time(trainer, self.evaluation_steps(settled, built))) is not None:
+            run.seen.noted(expected)
         with stop_on_signals(trainer, lambda: run.seen.noted(run.stopping)) as received:
             outcome = trainer.train()
         if not run.leads:
@@ -153,6 +156,10 @@ class NetworkTask(Task):
     def time_left(self, run: Run, settled: Settled, built: Built) -> ResolvedTraining:
         """The training's settings, with the minutes that are left for the network."""
         return settled.training
+
+    def evaluation_steps(self, settled: Settled, built: Built) -> float:
+        """What an evaluation costs, in steps of training."""
+        return 0.0
 
     def finish(self, run: Run, settled: Settled, built: Built) -> Sequence[str]:
         """What follows training; returns what is to be said of it."""

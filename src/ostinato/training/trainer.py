@@ -186,6 +186,25 @@ class Trainer:
         with training_threads(self.model, self.device, self.threads):
             return self._train()
 
+    def rehearse(self) -> float:
+        """Seconds that the forward and backward passes of a step take; nothing is learnt.
+
+        Of a `Team`, call it in none or in all.
+        """
+        with training_threads(self.model, self.device, self.threads):
+            began, group = time.perf_counter(), self._group(self.data.epoch(self.position.epoch), 0)
+            self.model.train()
+            for number, batch in enumerate(group):
+                mean, _ = self._forward(*self._own_rows(batch), number, None)
+                mean.backward()
+                float(mean.detach())  # a device that works on its own has finished
+            self.optimizer.zero_grad(set_to_none=True)
+            return time.perf_counter() - began
+
+    def steps_left(self) -> int | None:
+        """How many steps the budget still allows; None where only time limits it."""
+        return None if self.budget.steps is None else max(self.budget.steps - self.position.step, 0)
+
     def _train(self) -> Outcome:
         self.observers.started(self.settings, self.position)
         clock = _Clock(self.position, self.team)
@@ -199,16 +218,14 @@ class Trainer:
 
     def _epoch(self, clock: "_Clock") -> Outcome | None:
         """The rest of an epoch, from the position on; the outcome if training ends in it."""
-        p, patience, accumulate = self.position, self.settings.patience, self.settings.accumulate
+        p, patience = self.position, self.settings.patience
         epoch = self.data.epoch(p.epoch)
         while p.batch < self.steps_per_epoch:
             progress, stopping = self.budget.progress(p.step, p.seconds), clock.stops(self.interrupted)
             if progress >= 1.0 or stopping:
                 self.interrupted = stopping
                 return self._end(clock)
-            first = p.batch * accumulate
-            group = [epoch[k] for k in range(first, min(first + accumulate, len(epoch)))]
-            loss = self._step(group, progress, epoch.carries_state)
+            loss = self._step(self._group(epoch, p.batch), progress, epoch.carries_state)
             p.step, p.batch = p.step + 1, p.batch + 1
             if self.outer is not None:
                 if p.step % self.settings.local_steps:
@@ -227,6 +244,12 @@ class Trainer:
                 self._save_at(clock)
         p.epoch, p.batch, self.state = p.epoch + 1, 0, None
         return None
+
+    def _group(self, epoch: Batches, step: int) -> list[Sequence[Any]]:
+        """The minibatches of a step of an epoch."""
+        accumulate = self.settings.accumulate
+        first = step * accumulate
+        return [epoch[k] for k in range(first, min(first + accumulate, len(epoch)))]
 
     def _log(self, clock: "_Clock") -> None:
         """Report the training loss, if a part of the run has passed without a row."""

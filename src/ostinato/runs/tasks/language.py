@@ -31,6 +31,7 @@ from ostinato.models.window_mlp import build_language_model
 from ostinato.protocols import Ids
 from ostinato.runs.counts import Counts, find_counts
 from ostinato.runs.defaults import CorpusSize, machine_speed, reason, resolve
+from ostinato.runs.fitting import fitted
 from ostinato.runs.folder import find_network_folder
 from ostinato.runs.line_to_beat import Line, find_line, verdict
 from ostinato.runs.mixture import mixed_with_counts
@@ -105,7 +106,9 @@ class LanguageTask(NetworkTask):
                 )
         precision = resolve_precision(recipe.training.precision, device, hidden_size=512)
         speed = machine_speed(_cores(run), instruction_set(), precision)
-        return resolve(recipe, _size(data), speed, started=started, start_rate=rate)
+        size = _size(data)
+        recipe = fitted(recipe, size, speed)
+        return resolve(recipe, size, speed, started=started, start_rate=rate)
 
     def settle(self, run: Run, data: Corpus) -> Settled:
         """As every network's; each process has at least one row. Raises UsageError."""
@@ -165,6 +168,12 @@ class LanguageTask(NetworkTask):
             return settled.training
         left = max(minutes - built.counts.seconds / 60, minutes / 2)
         return dataclasses.replace(settled.training, minutes=left)
+
+    def evaluation_steps(self, settled: Settled, built: Built) -> float:
+        """A forward pass is a third of a step."""
+        assert isinstance(built, LanguageBuilt)
+        t = settled.training
+        return len(built.writer.corpus.heldout.ids) / (3 * t.batch_size * t.window * t.accumulate)
 
     def finish(self, run: Run, settled: Settled, built: Built) -> Sequence[str]:
         """Mix the network with models of counts, where the recipe says so."""
@@ -464,10 +473,11 @@ def _chosen(run: Run, settled: Settled, corpus: Corpus, counts: Counts | None, o
 def _headline(corpus: Corpus, model: LanguageModel, settled: Settled) -> str:
     m, t = settled.recipe.model, settled.training
     softmax = f"softmax over {t.candidates:,} tokens and the targets per step, " if t.candidates else ""
+    apart = f" {t.stride} apart" if t.sampling == "windows" else ""
     return (
         f"{corpus.train.documents:,} documents, {corpus.train.tokens:,} tokens to learn from, "
         f"{corpus.heldout.tokens:,} held out, vocabulary {model.vocabulary_size:,}\n"
         f"{m.shape}, {model.parameter_count:,} parameters, {softmax}"
-        f"minibatches {t.batch_size} × {t.window} {t.sampling}, {t.optimizer} {t.learning_rate:g}, "
+        f"minibatches {t.batch_size} × {t.window} {t.sampling}{apart}, {t.optimizer} {t.learning_rate:g}, "
         f"{t.precision} on {settled.device}"
     )
