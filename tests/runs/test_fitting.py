@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ostinato.batching import minibatches
-from ostinato.runs.defaults import CorpusSize, machine_speed, pass_seconds, resolve
+from ostinato.runs.defaults import CorpusSize, machine_speed, pass_seconds, reason, resolve
 from ostinato.runs.fitting import fitted
 from ostinato.settings import apply_overrides, load_recipe, with_budget
 
@@ -83,3 +83,14 @@ def test_other_recipes_are_left_alone(recipe):
     assert fitted(asked, SONGS, SPEED) is asked
     windows = apply_overrides(asked, ["training.sampling=windows"])
     assert fitted(windows, SONGS, SPEED) is windows
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [(10, "512 units: the widest for a text of this size; about 24 passes over it"),
+     (1, "384 units: the widest that there is time for with this text; about 16 passes over it in 1 minute on 2 cores"),
+     (None, "512 units: the widest for a text of this size; about 3,000 passes over it")],
+)  # fmt: skip
+def test_the_passes_that_are_said_are_those_of_the_windows(minutes, said):
+    asked = with_budget(load_recipe("words"), minutes=minutes, epochs=None, steps=None, seed=None)
+    assert reason(asked, planned(minutes), SONGS, SPEED, "2 cores") == said

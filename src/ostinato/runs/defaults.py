@@ -3,6 +3,7 @@
 The figures behind the rules are in docs/decisions/002-default-recipe.md.
 """
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ _WIDTHS = (1024, 768, 640, 512, 384, 256, 192, 128)
 _TOKENS_A_WEIGHT = 12
 """Tokens read in training per recurrent weight: with fewer, a narrower network learns more in the same time."""
 _LARGE_VOCABULARY, _CANDIDATES = 12_000, 4096
+LESSON_WIDTH = 512
+"""Of the recipe `words` at most, whose windows are made to fit (`fitting.py`)."""
 _START_RATE = 1e-3
 """Peak learning rate where the weights are another model's, unless that model names its own."""
 _EVALUATION_SHARE = 0.06
@@ -117,19 +120,23 @@ def reason(
     m, t = resolved.model, resolved.training
     candidates = min(t.candidates, size.vocabulary_size) or size.vocabulary_size
     rate = speed / _operations(resolved, size, m.embedding_size, candidates, m.hidden_size)
-    passes = _passes(recipe.training, size, t.batch_size * t.window, t.minutes, rate)
+    asked, windows = t, recipe.training.sampling == "windows"
+    if windows and t.epochs is not None:  # an epoch of windows reads each token several times
+        asked = dataclasses.replace(t, epochs=min(t.epochs * max(t.window / t.stride, 1.0), 1e9))
+    passes = _passes(asked, size, t.batch_size * t.window, t.minutes, rate)
+    largest = min(_largest(size), LESSON_WIDTH) if windows and recipe.training.stride is None else _largest(size)
     if start is not None:
         why = f"as {start} has it"
     elif recipe.model.hidden_size is not None:
         why = "as set"
-    elif m.hidden_size >= _largest(size):
+    elif m.hidden_size >= largest:
         why = "the widest for a text of this size"
     elif m.hidden_size == _WIDTHS[-1]:
         why = "the narrowest, since the time is short for this text"
     else:
         why = "the widest that there is time for with this text"
     often = f"about {f'{passes:.1f}' if passes < 10 else f'{passes:,.0f}'} passes over it"
-    if t.minutes is not None:
+    if t.minutes is not None and passes >= 60 * t.minutes * rate:
         often += f" in {t.minutes:g} minute{'' if t.minutes == 1 else 's'} on {machine}"
     return f"{m.hidden_size} units: {why}; {often}"
 

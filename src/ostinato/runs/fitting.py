@@ -6,15 +6,15 @@ The figures behind the rules are in docs/decisions/201-words-that-fit.md.
 import dataclasses
 from typing import Any
 
-from ostinato.runs.defaults import CorpusSize, pass_seconds, resolve
+from ostinato.runs.defaults import LESSON_WIDTH, CorpusSize, pass_seconds, resolve
 from ostinato.settings import Recipe
 
 _LESSON: dict[str, dict[str, Any]] = {
-    "model": {"hidden_size": 512},
+    "model": {"hidden_size": LESSON_WIDTH},
     "training": {"batch_size": 64, "stride": 1, "schedule": "plateau", "evaluate_every": 1.0, "patience": 3},
 }
 """What is "auto" where no minutes are given."""
-_WIDTH, _ROWS = _LESSON["model"]["hidden_size"], _LESSON["training"]["batch_size"]
+_ROWS = _LESSON["training"]["batch_size"]
 _FEWEST_ROWS, _STEPS = 16, 3000
 """Rows are halved until so many steps fit; fewer would not be read faster."""
 _PASSES = 24.0
@@ -35,7 +35,7 @@ def fitted(recipe: Recipe, size: CorpusSize, speed: float) -> Recipe:
         return recipe
     if t.minutes is None:
         return _filled(recipe, _LESSON)
-    hidden = min(_WIDTH, resolve(recipe, size, speed).model.hidden_size)
+    hidden = min(LESSON_WIDTH, resolve(recipe, size, speed).model.hidden_size)
     recipe = _filled(recipe, {"model": {"hidden_size": hidden}})
     decided = resolve(recipe, size, speed)
     window, tokens = decided.training.window, size.train_tokens
