@@ -1,7 +1,8 @@
 """The arrays of a saved model: one safetensors file, checked when it is opened."""
 
+import json
 import math
-import os
+import mmap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "<b1",
 }  # fmt: skip
+_ORDER = ("U64", "I64", "F64", "F32", "U32", "I32", "F16", "U16", "I16", "I8", "U8", "BOOL")
+"""In which the arrays of a file follow each other: large numbers first, so that all lie at multiples of their size."""
+_PIECE = 1 << 21
+"""Numbers that are written at a time."""
 _HEADER_LIMIT = 100 * 2**20
 
 Array = npt.NDArray[Any]
@@ -86,16 +91,36 @@ class TensorFile(Mapping[str, Array]):
 
 
 def tensor_writer(tensors: Mapping[str, Array]) -> Callable[[Path], None]:
-    """A function for `write_folder` that saves `tensors` as a safetensors file."""
+    """A function for `write_folder` that saves `tensors` as a safetensors file, byte for byte as its library would.
+
+    Written piece by piece: of arrays that are mapped files, no more than a piece is ever in memory.
+    """
 
     def write(path: Path) -> None:
-        from safetensors import SafetensorError
-        from safetensors.numpy import save_file
-
-        try:
-            save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, path)
-            os.chmod(path, 0o644)  # save_file makes it readable to its owner alone
-        except SafetensorError as error:
-            raise OSError(str(error)) from error
+        names = {np.dtype(ours): theirs for theirs, ours in _DTYPES.items()}
+        arrays = {name: np.ascontiguousarray(value, value.dtype.newbyteorder("<")) for name, value in tensors.items()}
+        in_order = sorted(arrays, key=lambda name: (_ORDER.index(names[arrays[name].dtype]), name))
+        header, at = {}, 0
+        for name in in_order:
+            value = arrays[name]
+            end = at + value.nbytes
+            header[name] = {"dtype": names[value.dtype], "shape": list(value.shape), "data_offsets": [at, end]}
+            at = end
+        described = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        described += b" " * (-len(described) % 8)
+        with path.open("wb") as file:
+            file.write(len(described).to_bytes(8, "little") + described)
+            for name in in_order:
+                flat = arrays[name].reshape(-1)
+                for first in range(0, len(flat), _PIECE):
+                    file.write(flat[first : first + _PIECE].tobytes())
+                    unload(tensors[name])
 
     return write
+
+
+def unload(array: Array) -> None:
+    """Take what has been read or written of a mapped file out of this process's memory; it stays in the file."""
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and getattr(array, "mode", "r") != "c" and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)

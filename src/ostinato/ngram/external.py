@@ -12,7 +12,7 @@ windows writes every level, and nothing but a range of windows is ever in memory
 An n-gram whose windows lie in two ranges stays open from one to the next.
 """
 
-import mmap
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from ostinato.bundle import unload
 from ostinato.errors import TextError
 from ostinato.kernels.ngram import Integers
 from ostinato.ngram.counts import NgramCounts, check_countable, check_ids
@@ -52,6 +53,13 @@ def count_on_disk(ids: Ids, vocabulary_size: int, order: int, *, folder: Path, m
         return levels.close(unigrams)
     except OSError as error:
         raise TextError(f"n-grams cannot be counted in {folder}: {error.strerror or error}") from None
+
+
+def remove_counts(folder: Path) -> None:
+    """Remove the files of how often n-grams occur: probabilities are made of them, and no model needs them after."""
+    for path in [*folder.glob("occurrences.*"), *folder.glob("continuations.*")]:
+        with contextlib.suppress(OSError):  # a system that keeps files that are mapped; they go with the folder
+            path.unlink()
 
 
 @dataclass(frozen=True)
@@ -160,9 +168,7 @@ def _text(ids: Ids, first: int, stop: int) -> Ids:
     piece = np.array(ids[max(first - 1, 0) : stop - 1])
     if first == 0 and stop > 0:
         piece = np.concatenate([np.zeros(1, ids.dtype), piece])
-    mapped = getattr(ids, "_mmap", None)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
+    unload(ids)
     return piece
 
 

@@ -1,11 +1,12 @@
 """Making an n-gram model from token ids, and keeping one as integer arrays.
 
 A bundle holds counts, not probabilities: they are smaller, and the probabilities follow from them exactly, so that a
-distribution that was read sums to 1 as closely as one that was just counted.
+distribution that was read sums to 1 as closely as one that was just counted. Only a model that was too large to count in
+memory has its probabilities in its bundle, so that opening it maps a file and computes nothing.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from ostinato.bundle import Bundle, NgramConfig, model_config
 from ostinato.errors import BundleError, UsageError
 from ostinato.ngram.counts import MAX_ORDER, NgramCounts, count_ngrams, prune
-from ostinato.ngram.external import count_on_disk
+from ostinato.ngram.external import count_on_disk, remove_counts
 from ostinato.ngram.model import NgramModel
 from ostinato.ngram.smoothing import (
     FALLBACK_DISCOUNTS,
@@ -29,6 +30,9 @@ from ostinato.ngram.smoothing import (
 )
 from ostinato.protocols import Ids
 
+MOST_COUNTED = 1 << 25
+"""N-grams, of all orders together, of a model counted on disk whose probabilities are computed when it is opened."""
+_PART = 1 << 20
 SMOOTHINGS = ("kneser-ney", "add-k", "maximum-likelihood")
 
 
@@ -82,7 +86,10 @@ def fit_ngram(
     elif smoothing == "add-k":
         settings["k"] = k
     settings["notes"] = notes
-    return _build(counts, settings, folder=folder)
+    model = _build(counts, settings, folder=folder)
+    if folder is not None:
+        remove_counts(folder)  # their room is needed for the bundle
+    return model
 
 
 def unseen_note(log_probabilities: npt.NDArray[np.float64]) -> str | None:
@@ -109,7 +116,7 @@ def from_arrays(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[An
         words = (np.arange(size, dtype=word_type), *(arrays[f"words.{n}"] for n in range(2, order + 1)))
         children = tuple(arrays[f"children.{n}"] for n in range(1, order))
         _check_trie(words, children, word_type)
-        if smoothing == "arpa":
+        if smoothing == "arpa" or "share.1" in arrays:
             levels = tuple(Interpolation(arrays[f"share.{n}"], arrays[f"weight.{n}"]) for n in range(1, order + 1))
             if any(level.share.dtype != np.float64 or level.weight.dtype != np.float64 for level in levels):
                 raise ValueError("probabilities that are not float64")
@@ -146,8 +153,16 @@ def _check_trie(words: tuple[Any, ...], children: tuple[Any, ...], word_type: ty
         fits = level.ndim == 1 and starts.shape == (len(words[n - 1]) + 1,) and starts.dtype in (np.uint32, np.uint64)
         if not fits or level.dtype != word_type or starts[0] != 0 or starts[-1] != len(level):
             raise ValueError(f"level {n + 1} does not fit level {n}")
-        if np.any(starts[1:] < starts[:-1]) or (len(level) and level.max() >= len(words[0])):
+        if any(np.any(part[1:] < part[:-1]) for part in _parts(starts)) or any(
+            part.max() >= len(words[0]) for part in _parts(level)
+        ):
             raise ValueError(f"level {n + 1} points outside its neighbours")
+
+
+def _parts(values: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Pieces of an array, each of which begins with the last number of the one before it."""
+    for first in range(0, len(values), _PART):
+        yield values[max(first - 1, 0) : first + _PART]
 
 
 def _checked_counts(counts: npt.NDArray[Any], least: int) -> npt.NDArray[np.int64]:
@@ -171,7 +186,11 @@ def _build(
         values, levels = counts.occurrences, maximum_likelihood(counts)
     else:
         raise ValueError(f"smoothing {settings['smoothing']!r}")
-    if arrays is None:
+    if arrays is None and folder is not None and sum(map(len, counts.words)) > MOST_COUNTED:
+        arrays = trie_arrays(counts.words, counts.children)
+        arrays |= {f"share.{n}": level.share for n, level in enumerate(levels, 1)}
+        arrays |= {f"weight.{n}": level.weight for n, level in enumerate(levels, 1)}
+    elif arrays is None:
         arrays = trie_arrays(counts.words, counts.children)
         arrays |= {f"counts.{n}": _smallest(level) for n, level in enumerate(values, 1)}
         arrays |= {f"dropped.{n}": _smallest(level) for n, level in enumerate(counts.dropped, 1)}

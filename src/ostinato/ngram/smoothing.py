@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ostinato.bundle import unload
 from ostinato.kernels.ngram import Integers
 from ostinato.ngram.counts import NgramCounts
 
@@ -28,7 +29,7 @@ class Interpolation:
     weight: npt.NDArray[np.float64]
 
 
-_AT_ONCE = 1 << 22
+_AT_ONCE = 1 << 20
 """N-grams whose probabilities are computed at a time."""
 
 
@@ -46,8 +47,10 @@ def kneser_ney_discounts(counts: Integers) -> Discounts | None:
 
     None where they do not exist: on tiny corpora some count of counts is 0, or a discount is out of range.
     """
-    pieces = (counts[first : first + _AT_ONCE] for first in range(0, len(counts), _AT_ONCE))
-    found = sum((np.bincount(np.minimum(piece, 5), minlength=6) for piece in pieces), np.zeros(6, np.int64))
+    found = np.zeros(6, np.int64)
+    for first in range(0, len(counts), _AT_ONCE):
+        found += np.bincount(np.minimum(counts[first : first + _AT_ONCE], 5), minlength=6)
+        unload(counts)
     t1, t2, t3, t4 = found[1:5].tolist()
     if not (t1 and t2 and t3):
         return None
@@ -79,6 +82,8 @@ def kneser_ney(
             np.divide(taken, total, out=weight, where=total > 0)
             level.weight[contexts] = weight
             level.share[grams] = (count - discount) / np.repeat(total, sizes)
+            for array in (counts.continuations[n], starts, level.weight, level.share):
+                unload(array)
         levels.append(level)
     return levels
 
@@ -87,7 +92,9 @@ def _pieces(starts: Numbers) -> Iterator[tuple[slice, slice]]:
     """Contexts and the n-grams that continue them, about _AT_ONCE at a time. starts: (contexts + 1,)."""
     first, contexts = 0, len(starts) - 1
     while first < contexts:
-        reach = int(np.searchsorted(starts, int(starts[first]) + _AT_ONCE, side="right")) - 1
+        most = min(int(starts[first]) + _AT_ONCE, int(starts[-1]))
+        # a number of the array's own type: for another one NumPy converts all of the array
+        reach = int(np.searchsorted(starts, starts.dtype.type(most), side="right")) - 1
         stop = min(max(reach, first + 1), first + _AT_ONCE, contexts)
         yield slice(first, stop), slice(int(starts[first]), int(starts[stop]))
         first = stop
