@@ -6,7 +6,7 @@ import pytest
 from ostinato.bundle import read_bundle
 from ostinato.cli.main import main
 from ostinato.cli.train import gibibytes
-from ostinato.errors import TextError, UsageError
+from ostinato.errors import BundleError, TextError, UsageError
 from ostinato.ngram import fit_ngram
 from ostinato.ngram.counts import count_ngrams
 from ostinato.ngram.external import Layout, Levels, _ranges, _write_runs, count_on_disk
@@ -83,6 +83,24 @@ def test_the_same_model(tmp_path):
         assert np.array_equal(one.share, other.share)
         assert np.array_equal(one.weight, other.weight)
     assert np.array_equal(found.score(ids[:500]), model.score(ids[:500]))
+
+
+def test_a_large_model_keeps_its_probabilities(tmp_path, monkeypatch):
+    """Its bundle is opened without computing any, and it scores as the one that was counted in memory, bit for bit."""
+    from ostinato.ngram import fit, from_arrays
+
+    ids = text(300, 20_000)
+    monkeypatch.setattr(fit, "MOST_COUNTED", 1000)
+    found = fit_ngram(ids, 300, order=4, memory=1 << 24, folder=tmp_path / "files")
+    assert not [name for name in found.arrays if name.startswith("counts")]
+    assert sorted({path.name.split(".")[0] for path in (tmp_path / "files").iterdir()}) == [
+        "children", "level", "words"]  # fmt: skip
+    wanted = fit_ngram(ids, 300, order=4).score(ids[:500])
+    monkeypatch.delattr(fit, "kneser_ney")
+    assert np.array_equal(from_arrays(found.settings, found.arrays).score(ids[:500]), wanted)
+    for name, wrong in (("share.2", found.arrays["share.2"][1:]), ("weight.1", np.ones(2, np.float32))):
+        with pytest.raises(BundleError, match="do not fit their settings"):
+            from_arrays(found.settings, {**found.arrays, name: wrong})
 
 
 def test_probabilities_do_not_depend_on_the_pieces(monkeypatch):

@@ -15,20 +15,23 @@ def free_port():
         return found.getsockname()[1]
 
 
-def one(arguments, rank, size, port, before=(), **environment):
-    """Rank `rank` of `size` processes, with the environment that torch's launcher gives; `before`: a command around."""
+def one(arguments, rank, size, port, before=(), program=("-m", "ostinato"), **environment):
+    """Rank `rank` of `size` processes, with the environment that torch's launcher gives; `before`: a command around;
+    program: what Python runs."""
     return subprocess.Popen(
-        [*before, sys.executable, "-m", "ostinato", *map(str, arguments)],
+        [*before, sys.executable, *program, *map(str, arguments)],
         env={**os.environ, **COMMON, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": str(rank),
              "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size), **environment},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
-def start(arguments, size, **environment):
-    """One process per rank, on this machine."""
+def start(arguments, size, programs=None, **environment):
+    """One process per rank, on this machine. programs: what a rank runs instead, by its number."""
     port = str(free_port())
-    return [one(arguments, rank, size, port, **environment) for rank in range(size)]
+    chosen = programs or {}
+    return [one(arguments, rank, size, port, program=chosen.get(rank, ("-m", "ostinato")), **environment)
+            for rank in range(size)]  # fmt: skip
 
 
 def ends(processes, seconds=400):

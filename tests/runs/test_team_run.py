@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import team_processes
 
+import ostinato
 from ostinato.bundle import read_bundle
 from ostinato.cli.main import main
+from ostinato.errors import UsageError
 from ostinato.training.checkpoint import load_checkpoint
 
 TEXT = "".join(f"the {a} {b} sings of the {c}\n" for a in ("old", "red", "sad") for b in ("cat", "dog", "man", "hen")
@@ -133,3 +135,114 @@ def test_resume_auto_starts_what_is_not_there(tmp_path, text, capsys):
     capsys.readouterr()
     assert main(["train", str(text), "-o", str(tmp_path / "a"), "--steps", "9", "--resume", "nothing-here"]) == 1
     assert "nothing-here" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The weights of one process after 60 steps."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "songs.txt").write_text(TEXT)
+    alone(folder / "songs.txt", folder / "out", 60, settings=["model.mixture=none"])
+    return weights(folder / "out")
+
+
+@pytest.mark.parametrize(("rank", "moment"), [(1, "saving"), (0, "replacing"), (1, "evaluating")])
+def test_killed_at_an_awkward_moment(tmp_path, text, whole, rank, moment):
+    """The other ends with one line, and one process goes on as if nothing had been."""
+    kill = (str(Path(__file__).with_name("team_kill.py")), moment)
+    given = command(text, tmp_path / "out", 60, settings=["model.mixture=none"])
+    ended = team_processes.ends(team_processes.start(given, 2, {rank: kill}, OSTINATO_TIMEOUT="60"))
+    assert ended[rank][0] == -signal.SIGKILL, ended
+    code, _, errors = ended[1 - rank]
+    said = [line for line in errors.splitlines() if line.startswith("ostinato:")]
+    assert (code, len(said)) == (1, 1), errors
+    assert "another process has ended; the run goes on from its last checkpoint" in said[0]
+    assert load_checkpoint(tmp_path / "out" / "checkpoint").position.step < 60
+    alone(text, tmp_path / "out", 60, "--resume", settings=["model.mixture=none"])
+    assert equal(weights(tmp_path / "out"), whole)
+
+
+def test_two_teams_in_one_folder(tmp_path, text):
+    """The second is told who writes there; the first goes on, by the clock of its first process, and is mixed."""
+    out = tmp_path / "out"
+    arguments = [
+        "train",
+        text,
+        "-o",
+        out,
+        "--minutes",
+        "0.3",
+        "--from",
+        "none",
+        *(w for s in SETTINGS[:-1] for w in ("--set", s)),
+    ]
+    first = team_processes.start(arguments, 2)
+    deadline = time.monotonic() + 300
+    while not (out / "checkpoint" / "state.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    second = team_processes.ends(team_processes.start(arguments, 2))
+    said = [line for _, _, errors in second for line in errors.splitlines() if line.startswith("ostinato:")]
+    assert [code for code, _, _ in second] == [1, 1], second
+    assert len(said) == 1, said
+    assert f"process {first[0].pid} (training) is writing in" in said[0], said
+    ended = team_processes.ends(first)
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    assert 16 < load_checkpoint(out / "checkpoint").position.seconds < 60
+    assert "mixture" in ended[0][2]
+    assert ended[1][1:] == ("", "")
+
+
+def test_a_base_is_gone_on_from_together(tmp_path, text):
+    """Its vocabulary, weights and shape reach all; two learn what one does."""
+    arguments = ["train", text, "--from", "base-en", "--steps", 3, "--threads", 1, "--set", "model.mixture=none", "-o"]
+    assert main([str(word) for word in (*arguments, tmp_path / "one", "--quiet")]) == 0
+    ended = team_processes.ends(team_processes.start([*arguments, tmp_path / "two"], 2))
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    assert "starts from base-en" in ended[0][2]
+    assert equal(weights(tmp_path / "one"), weights(tmp_path / "two"), 1e-4)
+
+
+SCRIPT = """
+import sys
+import ostinato
+text, out = sys.argv[1:]
+settings = {"model.hidden_size": 12, "model.mixture": "none", "training.batch_size": 6, "training.window": 8,
+            "training.precision": "fp32", "text.tokenizer": "character"}
+for steps in (4, 8):
+    model = ostinato.train(text, out=out, steps=steps, settings=settings, start=None, resume="auto", progress=False)
+print(model.score("the old man").nats)
+"""
+
+
+def test_a_script_is_started_by_the_launcher(tmp_path, text):
+    """`ostinato.train` joins the team, twice; every process has the model afterwards."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    found = []
+    for name, size in (("one", 1), ("two", 2)):
+        members = team_processes.start([text, tmp_path / name], size, dict.fromkeys(range(size), (str(script),)))
+        found += team_processes.ends(members)
+    assert [code for code, _, _ in found] == [0, 0, 0], found
+    figures = [float(out) for _, out, _ in found]
+    assert figures[1] == figures[2] == pytest.approx(figures[0], abs=1e-4)
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("MASTER_ADDR", "127.0.0.1")):
+        monkeypatch.setenv(name, value)
+
+
+def test_what_no_team_can_share(tmp_path, text, launched, capsys, monkeypatch):
+    given = [str(word) for word in command(text, tmp_path / "out", 5)]
+    assert main([*given, "--seeds", "2"]) == 2
+    assert "several runs (--seeds, --sweep) cannot be shared by the processes of torch's launcher" in (
+        capsys.readouterr().err)  # fmt: skip
+    assert main(["compare", str(text), "--minutes", "0"]) == 2
+    assert "a comparison cannot be shared" in capsys.readouterr().err
+    with pytest.raises(UsageError, match=r"a temporary folder \(out=None\) cannot be shared"):
+        ostinato.train(text, steps=1)
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    assert main(given) == 2
+    assert "WORLD_SIZE is set by torch's launcher to a number, got 'two': unset it" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

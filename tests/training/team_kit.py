@@ -4,7 +4,7 @@ import threading
 
 import torch
 
-from ostinato.training.team import Flat
+from ostinato.training.team import Flat, sum_halves
 
 TURN = threading.Lock()
 """Torch's global random generator is one for all threads: a forward pass, or a new model, has it for itself."""
@@ -20,6 +20,8 @@ class Meeting:
 class Thread:
     """A member."""
 
+    compression = "none"
+
     def __init__(self, meeting, rank):
         self.meeting, self.rank, self.size, self.sent, self.flat = meeting, rank, meeting.size, [], Flat()
 
@@ -33,7 +35,19 @@ class Thread:
     def reduce(self, parameters, loss, touched):
         flat = self.flat.pack(parameters, loss, touched).clone()
         self.sent.append(len(flat))
+        if self.compression == "fp16":
+            self.sum_halves(flat)
+            return self.flat.unpack(parameters, flat, touched)
         return self.flat.unpack(parameters, sum(self.exchange(flat)), touched)
+
+    def sum_halves(self, flat):
+        def add(tensor):
+            tensor.copy_(sum(self.exchange(tensor.clone())))
+
+        def highest(tensor):
+            tensor.copy_(torch.stack(self.exchange(tensor.clone())).max(dim=0).values)
+
+        sum_halves(flat, self.size, add, highest)
 
     def agree(self, seconds, interrupted):
         every = self.exchange((seconds, interrupted))

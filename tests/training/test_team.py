@@ -25,7 +25,7 @@ def model(**settings):
         return (WindowMLP if chosen.get("context") else LanguageModel)(ModelSettings(**chosen), 40)
 
 
-def compare(tmp_path, sizes=(2, 4), candidates=0, tolerance=1e-5, **settings):
+def compare(tmp_path, sizes=(2, 4), candidates=0, tolerance=1e-5, loss_tolerance=1e-5, **settings):
     """The weights of one process and of teams, after STEPS steps; returns the last team's trainers."""
     training = {"batch_size": 5, "steps": STEPS, "evaluate_every": 2.0, "clip": 0.3, "learning_rate": 0.01}
     shape = settings.pop("shape", {})
@@ -43,11 +43,11 @@ def compare(tmp_path, sizes=(2, 4), candidates=0, tolerance=1e-5, **settings):
         assert all(np.array_equal(weights(team[0].model), weights(m.model)) for m in team)
         assert weights(team[0].model) == pytest.approx(weights(alone.model), abs=tolerance)
         assert team[0].position.tokens == alone.position.tokens
-        assert team[0].position.best_loss == pytest.approx(alone.position.best_loss, abs=1e-5)
+        assert team[0].position.best_loss == pytest.approx(alone.position.best_loss, abs=loss_tolerance)
         if alone.state is not None:
             states = alone.state if isinstance(alone.state, tuple) else (alone.state,)
             for mine, theirs in zip(states, team_kit.whole_state(team), strict=True):
-                assert torch.allclose(mine.float(), theirs.float(), atol=1e-4)
+                assert torch.allclose(mine.float(), theirs.float(), atol=max(1e-4, tolerance))
     return team
 
 
@@ -183,6 +183,42 @@ def test_gradients_of_few_rows_are_sent_alone():
     assert Flat.unpack([matrix, bias], flat * 2, {matrix: rows}) == 1.0
     assert matrix.grad[[0, 1, 7]].tolist() == [[0, 0], [2, 4], [6, 8]]
     assert bias.grad.tolist() == [2, 2, 2]
+
+
+def halves(*buffers):
+    """Each member's sum of the members' buffers, sent in half precision."""
+    team, flats = team_kit.team_of(len(buffers)), [torch.tensor(buffer) for buffer in buffers]
+    team_kit.run_all([lambda m=m, f=f: m.sum_halves(f) for m, f in zip(team, flats, strict=True)])
+    assert all(torch.equal(flats[0], flat) or flats[0].isnan().any() for flat in flats)
+    return flats[0]
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-9, 1.0, 1e30])
+def test_halves_neither_overflow_nor_vanish(scale):
+    """Whatever the size of the gradients: to fp16's eleven bits of the largest one. The loss goes in full."""
+    rng = np.random.default_rng(1)
+    given = (rng.standard_normal((4, 300)) * scale).astype(np.float32)
+    given[:, :3] = np.abs(given).max()  # all members' largest ones meet
+    given[:, -1] = 3.000001
+    found = halves(*given).numpy()
+    assert np.abs(found[:-1] - given.sum(axis=0)[:-1]).max() <= 2.0**-11 * 4 * np.abs(given).max()
+    assert found[-1] == pytest.approx(12.000004, rel=1e-7)
+
+
+def test_halves_of_nothing_and_of_what_is_no_number():
+    assert halves([0.0, 0.0, 1.0], [0.0, 0.0, 1.0]).tolist() == [0.0, 0.0, 2.0]
+    for bad in (float("nan"), float("inf")):  # all members see that the minibatch is to be skipped
+        assert not halves([1.0, 2.0, 1.0], [bad, 0.0, 1.0]).isfinite().all()
+
+
+def test_compressed_gradients_are_learnt_from(tmp_path):
+    """Near to what one process learns, not equal; and the same in all members."""
+    team = compare(tmp_path, sizes=(2,), tolerance=0.05, compression="fp16", optimizer="sgd", learning_rate=0.1,
+                   steps=30, loss_tolerance=1e-3)  # fmt: skip
+    exact = team_kit.train_all(team_kit.members(2, lambda team: trainer(
+        tmp_path, model=model(), team=team, heldout=HELDOUT, batch_size=5, steps=30, evaluate_every=2.0, clip=0.3,
+        optimizer="sgd", learning_rate=0.1)))  # fmt: skip
+    assert not np.array_equal(weights(team[0].model), weights(exact[0].model))
 
 
 @pytest.mark.parametrize("backend", ["torch", "native", "reference"])

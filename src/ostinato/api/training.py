@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ostinato.api.model import Model
 from ostinato.errors import UsageError
@@ -30,7 +30,7 @@ def train(
     seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
-    resume: bool = False,
+    resume: bool | Literal["auto"] = False,
     overwrite: bool = False,
     encoding: str | None = None,
     progress: bool = True,
@@ -48,6 +48,8 @@ def train(
         >>> model = ostinato.train("lyrics.txt", minutes=3)
         >>> model = ostinato.train(text=["one song ...", "another ..."], settings={"model": {"cell": "gru"}})
 
+    Processes that `torchrun` started train one model together, each by the same call; `out` is a folder that all of
+    them see, and resume="auto" goes on where there is a checkpoint ([scale](scale.md)).
     Ctrl-C ends training after a minibatch and saves the run in `out`, for resume=True; then it is KeyboardInterrupt, as
     it would be anywhere (SIGTERM: what it does by itself). A temporary folder goes with what is raised, and with the
     process that a signal ends.
@@ -88,7 +90,7 @@ def train_task(
     seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
-    resume: bool = False,
+    resume: bool | Literal["auto"] = False,
     overwrite: bool = False,
     encoding: str | None = None,
     progress: bool = True,
@@ -158,12 +160,19 @@ def _trained(sources: "list[str] | Records", recipe: Recipe, out: str | Path | N
     if out is not None and not str(out):
         raise UsageError("the name of the output folder is empty: give another with out=")
     from ostinato.runs.denormals import denormals_kept
+    from ostinato.runs.joining import joined, refuse_launched
     from ostinato.runs.run import train as run
 
+    if out is None:
+        refuse_launched("a temporary folder (out=None)")
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="ostinato-")) / "run"
     try:
-        with denormals_kept(), showing(options["progress"]):
-            result = run(sources, out=folder, recipe=recipe, **options)
+        with (
+            denormals_kept(),
+            joined() as team,
+            showing(options["progress"] and (team is None or team.rank == 0)),
+        ):
+            result = run(sources, out=folder, recipe=recipe, team=team, **options)
         if result.signal:
             if out is None and signal.getsignal(result.signal) == signal.SIG_DFL:
                 shutil.rmtree(folder.parent, ignore_errors=True)  # the process ends at once, without what is below

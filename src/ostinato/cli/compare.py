@@ -72,8 +72,10 @@ def run(args: argparse.Namespace) -> int:
     """Measure everything on one held-out split; print a table."""
     from ostinato.comparing import Plan, compare, draw, save_table
     from ostinato.comparing.run import refuse_to_replace
+    from ostinato.runs.joining import refuse_launched
     from ostinato.runs.run import nothing_left
 
+    refuse_launched("a comparison")
     if not 1 <= args.order <= 10:
         raise UsageError(f"--order must be between 1 and 10, got {args.order}")
     if args.minutes < 0:

@@ -15,6 +15,9 @@ from ostinato.terminal import note, quoted, say, say_json
 
 def run(args: argparse.Namespace, out: Path) -> int:
     """Make all runs that are not made yet; print the table."""
+    from ostinato.runs.joining import refuse_launched
+
+    refuse_launched("several runs (--seeds, --sweep)")
     made = sweep(_asked(args, out), quiet=args.quiet)
     if args.json:
         say_json(made.table)

@@ -1,20 +1,16 @@
 """`ostinato train TEXT...`"""
 
 import argparse
-import contextlib
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ostinato.cli.arguments import Parser
 from ostinato.errors import UsageError
 from ostinato.files import path
 from ostinato.settings import TASKS, VOCABULARIES, Recipe, apply_overrides, load_recipe, recipe_names, with_budget
 from ostinato.terminal import activity, note, quoted, say, say_json, showing
-
-if TYPE_CHECKING:
-    from ostinato.training.distributed import Processes
 
 AUTO: Literal["auto"] = "auto"
 NONE = "none"
@@ -97,15 +93,6 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     return with_budget(recipe, minutes=args.minutes, epochs=args.epochs, steps=args.steps, seed=args.seed, prefix="--")
 
 
-def _team(launched: bool) -> "contextlib.AbstractContextManager[Processes | None]":
-    """The processes that torch's launcher started, where it did; n-gram models need no torch."""
-    if not launched:
-        return contextlib.nullcontext()
-    from ostinato.training.distributed import together
-
-    return together()
-
-
 def gibibytes(text: str) -> float:
     """A size such as `2G` or `512M`. Raises UsageError."""
     found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([MGT])(?:i?B)?", text.strip(), re.IGNORECASE)
@@ -124,8 +111,8 @@ def run(args: argparse.Namespace) -> int:
         return several(args, out)
     with activity("starting"):
         from ostinato.runs.finding import find_task
+        from ostinato.runs.joining import joined
         from ostinato.runs.run import train
-        from ostinato.training.launcher import launched
 
         find_task(recipe)
     if (args.resume or args.resume_auto) and recipe.ngram.smoothing != "none":
@@ -136,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
     if args.vocabulary and not named:
         raise UsageError("--vocabulary says what becomes of the tokens of a model to start from: name it with --from")
     names_recipe = bool(args.recipe or args.set or args.task or args.seed is not None)
-    with _team(launched()) as team, showing(not args.quiet and (team is None or team.rank == 0)):
+    with joined() as team, showing(not args.quiet and (team is None or team.rank == 0)):
         result = train(
             args.text,
             out=out,

@@ -1,8 +1,8 @@
 """Making an n-gram model from token ids, and keeping one as integer arrays.
 
 A bundle holds counts, not probabilities: they are smaller, and the probabilities follow from them exactly, so that a
-distribution that was read sums to 1 as closely as one that was just counted. Only a model that was too large to count in
-memory has its probabilities in its bundle, so that opening it maps a file and computes nothing.
+distribution that was read sums to 1 as closely as one that was just counted. Only a large model that was counted on
+disk has its probabilities in its bundle, so that opening it maps a file and computes nothing.
 """
 
 import itertools

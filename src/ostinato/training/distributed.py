@@ -21,7 +21,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from ostinato.errors import FollowedError, LostContactError, UsageError
 from ostinato.training.launcher import launched
-from ostinato.training.team import Flat, Touched, rows_of
+from ostinato.training.team import Flat, Touched, rows_of, sum_halves
 
 TIMEOUT = "OSTINATO_TIMEOUT"
 """Environment variable: seconds that a process waits for another before it gives up."""
@@ -29,8 +29,6 @@ _SECONDS = 300.0
 _BEAT, _POLL, _LINGER = 2.0, 0.02, 1.5
 _PATIENCE = 3.0
 """Seconds for what is not worth waiting for: torch's store has no time-out on a cut link."""
-_FP16_TOP = 2.0**14
-"""Half of fp16's largest power of two: what the largest gradient of any member is scaled to, over the team's size."""
 
 
 class Processes:
@@ -66,24 +64,10 @@ class Processes:
         flat = self._flat.pack(parameters, loss, touched)
         with self._contact():
             if self.compression == "fp16":
-                self._sum_halves(flat)
+                sum_halves(flat, self.size, dist.all_reduce, lambda one: dist.all_reduce(one, op=dist.ReduceOp.MAX))
             else:
                 dist.all_reduce(flat)
         return self._flat.unpack(parameters, flat, touched)
-
-    def _sum_halves(self, flat: torch.Tensor) -> None:
-        """The sum, sent as fp16 after scaling by the same power of two in all members; the loss goes beside it."""
-        extra = flat.new_tensor([float(flat[:-1].abs().max()) if len(flat) > 1 else 0.0, 0.0])
-        extra[1] = flat[-1]
-        most, loss = extra[:1].clone(), extra[1:].clone()
-        dist.all_reduce(most, op=dist.ReduceOp.MAX)
-        dist.all_reduce(loss)
-        largest = float(most)
-        scale = 2.0 ** torch.log2(torch.tensor(_FP16_TOP / (self.size * max(largest, 1e-30)))).floor().item()
-        halves = (flat[:-1] * scale).half()
-        dist.all_reduce(halves)
-        flat[:-1] = halves.to(flat.dtype) / scale
-        flat[-1:] = loss
 
     def agree(self, seconds: float, interrupted: bool) -> tuple[float, bool]:
         """Two numbers of rank 0 and of all."""

@@ -5,7 +5,7 @@ the gradients between backward and clipping, the clock and the wish to stop, sum
 state when a checkpoint is written or read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -98,6 +98,29 @@ def rows_of(team: Team, count: int, rank: int | None = None) -> slice:
     """Which of `count` rows are a member's (None: this one's): neighbours, as many for each as can be."""
     rank = team.rank if rank is None else rank
     return slice(rank * count // team.size, (rank + 1) * count // team.size)
+
+
+_FP16_TOP = 2.0**14
+"""Half of fp16's largest power of two: what the largest gradient of any member is scaled to, over the team's size."""
+
+
+def sum_halves(
+    flat: torch.Tensor, size: int, add: Callable[[torch.Tensor], Any], highest: Callable[[torch.Tensor], Any]
+) -> None:
+    """Replace `Flat.pack`'s buffer by the sum of all `size` members' buffers, sent as fp16 after scaling by the same
+    power of two in all members; the loss at its end goes beside it in full.
+
+    add, highest: replace a tensor by the sum, and by the largest, of all members' tensors.
+    """
+    most = flat.new_tensor([float(flat[:-1].abs().max()) if len(flat) > 1 else 0.0])
+    loss = flat[-1:].clone()
+    highest(most)
+    add(loss)
+    scale = 2.0 ** torch.log2(torch.tensor(_FP16_TOP / (size * max(float(most), 1e-30)))).floor().item()
+    halves = (flat[:-1] * scale).half()
+    add(halves)
+    flat[:-1] = halves.to(flat.dtype) / scale
+    flat[-1:] = loss
 
 
 class Flat:
