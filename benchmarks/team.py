@@ -1,12 +1,19 @@
 """Whole training runs: N processes of one thread beside one process of N threads, in turns.
 
     python benchmarks/team.py [--steps S] [--rounds R] [--processes N] [--burners B] [--set K=V ...] [TEXT]
+    python benchmarks/team.py --links 100 1000 [--set K=V ...] [TEXT]
 
 Figures are tokens per second without start and evaluation, best and median of the rounds. A burner is a process that
 computes without end.
+
+With --links, two processes of one thread each are two machines (network namespaces: Linux, root) with a link of so many
+Mbit/s between them; the seconds per step are printed beside those that the model in docs/scale.md foretells: the time
+of one process for half the rows, and 4 bytes per parameter through the link. `loopback` is no limit; its bandwidth is
+measured.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import socket
@@ -14,31 +21,102 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from busy import burning
 
+ALL_REDUCE = """
+import sys, time, torch, torch.distributed as dist
+dist.init_process_group("gloo")
+for size in (1, int(sys.argv[1])):
+    buffer, times = torch.ones(size), []
+    for _ in range(30):
+        begin = time.perf_counter()
+        dist.all_reduce(buffer)
+        times.append(time.perf_counter() - begin)
+    if dist.get_rank() == 0:
+        print(sorted(times)[len(times) // 2])
+"""
 
-def rate(text: str, settings: list[str], steps: int, processes: int, threads: int) -> float:
-    """Tokens a second of a run with this team."""
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as found:
+
+def members(command: Sequence[str], processes: int, threads: int, before: Sequence[Sequence[str]] = ()) -> list[str]:
+    """What the processes of a team print. before: the command that each is started with."""
+    with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = str(found.getsockname()[1])
-        found.close()
-        words = [word for setting in ("training.evaluate_every=100000", *settings) for word in ("--set", setting)]
+    team = {"MASTER_ADDR": "10.78.0.1" if before else "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(processes),
+            "LOCAL_WORLD_SIZE": str(processes), "OMP_NUM_THREADS": str(threads),
+            **({"GLOO_SOCKET_IFNAME": "cable"} if before else {})}  # fmt: skip
+    started = [
+        subprocess.Popen([*(before[rank] if before else ()), *command], env={**os.environ, **team, "RANK": str(rank)},
+                         stdout=subprocess.PIPE, text=True)
+        for rank in range(processes)
+    ]  # fmt: skip
+    said = [process.communicate()[0] for process in started]
+    if any(process.returncode for process in started):
+        raise SystemExit("a run failed")
+    return said
+
+
+def rate(
+    text: str, settings: list[str], steps: int, processes: int, threads: int, before: Sequence[Sequence[str]] = ()
+) -> tuple[float, float, int]:
+    """Tokens per second of a run with this team, seconds per step, and the network's parameters."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = ["training.evaluate_every=100000", "model.mixture=none", *settings]
         command = [sys.executable, "-m", "ostinato", "train", text, "-o", f"{folder}/run", "--from", "none", "--quiet",
-                   "--steps", str(steps), "--threads", str(threads), *words]  # fmt: skip
-        team = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(processes)}
-        members = [
-            subprocess.Popen(command, env={**os.environ, **team, "RANK": str(rank), "OMP_NUM_THREADS": str(threads),
-                             "LOCAL_WORLD_SIZE": str(processes)}, stdout=subprocess.DEVNULL)
-            for rank in range(processes)
-        ]  # fmt: skip
-        ended = [member.wait() for member in members]
-        if any(ended):
-            raise SystemExit("a run failed")
-        rows = (Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()
-        return float(json.loads(rows[-1])["tokens_per_second"])
+                   "--steps", str(steps), "--threads", str(threads),
+                   *(word for setting in settings for word in ("--set", setting))]  # fmt: skip
+        members(command, processes, threads, before)
+        row = json.loads((Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+        from ostinato.bundle import read_bundle
+
+        size = sum(tensor.size for tensor in read_bundle(Path(folder) / "run" / "model").tensors.values())
+        speed = float(row["tokens_per_second"])
+        return speed, row["tokens"] / row["step"] / speed, size
+
+
+@contextlib.contextmanager
+def linked(megabits: float) -> Iterator[list[list[str]]]:
+    """Inside, two namespaces with a link between them: what a command in each is started with."""
+    names, ends = ["team-1", "team-2"], ["team1", "team2"]
+
+    def ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True)
+
+    try:
+        for name in names:
+            ip("netns", "add", name)
+        ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
+        for k, (name, end) in enumerate(zip(names, ends, strict=True), 1):
+            ip("link", "set", end, "netns", name, "name", "cable")
+            ip("-n", name, "addr", "add", f"10.78.0.{k}/24", "dev", "cable")
+            ip("-n", name, "link", "set", "cable", "up")
+            ip("-n", name, "link", "set", "lo", "up")
+            subprocess.run(["ip", "netns", "exec", name, "tc", "qdisc", "add", "dev", "cable", "root", "tbf", "rate",
+                            f"{megabits:g}mbit", "burst", "256kb", "latency", "100ms"], check=True)  # fmt: skip
+        yield [["ip", "netns", "exec", name] for name in names]
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False)
+
+
+def check_model(text: str, settings: list[str], steps: int, rows: int, links: list[float]) -> None:
+    """Print the seconds per step that were measured, and those foretold, for two processes."""
+    half = rate(text, [*settings, f"training.batch_size={rows // 2}"], steps, 1, 1)
+    parameters, whole = half[2], [*settings, f"training.batch_size={rows}"]
+    print(f"{parameters:,} parameters, {rows} rows; one process, {rows // 2} rows: {half[1]:.4f} s per step")
+    said = members([sys.executable, "-c", ALL_REDUCE, str(parameters)], 2, 1)
+    latency, sending = map(float, said[0].split())
+    print(f"loopback: a sum of one number takes {latency * 1e6:.0f} µs, one of {parameters:,} {sending:.4f} s")
+    measured = rate(text, whole, steps, 2, 1)[1]
+    print(f"loopback      foretold {half[1] + sending + latency:.4f}  measured {measured:.4f} s per step", flush=True)
+    for megabits in links:
+        with linked(megabits) as before:
+            measured = rate(text, whole, steps, 2, 1, before)[1]
+        foretold = half[1] + 4 * parameters / (megabits * 1e6 / 8) + 4 * latency
+        print(f"{megabits:6g} Mbit/s foretold {foretold:.4f}  measured {measured:.4f} s per step", flush=True)
 
 
 def main() -> None:
@@ -48,15 +126,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--burners", type=int, default=0)
+    parser.add_argument("--links", type=float, nargs="+", default=[])
+    parser.add_argument("--rows", type=int, default=32)
     parser.add_argument("--set", action="append", default=[])
     args = parser.parse_args()
+    if args.links:
+        check_model(args.text, args.set, args.steps, args.rows, args.links)
+        return
     n = args.processes
     ways = {f"{n} processes x 1 thread": (n, 1), f"1 process x {n} threads": (1, n), "1 process x 1 thread": (1, 1)}
     found: dict[str, list[float]] = {name: [] for name in ways}
+    settings = [*args.set, f"training.batch_size={args.rows}"]
     with burning(args.burners):
         for _ in range(args.rounds):
             for name, way in ways.items():
-                found[name].append(rate(args.text, args.set, args.steps, *way))
+                found[name].append(rate(args.text, settings, args.steps, *way)[0])
     for name, rates in found.items():
         print(f"{name:24} best {max(rates):9,.0f}  median {statistics.median(rates):9,.0f} tokens/s", flush=True)
 

@@ -137,12 +137,15 @@ def test_resume_auto_starts_what_is_not_there(tmp_path, text, capsys):
     assert "nothing-here" in capsys.readouterr().err
 
 
+OFTEN = ["model.mixture=none", "training.evaluate_every=0.1"]
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The weights of one process after 60 steps."""
     folder = tmp_path_factory.mktemp("whole")
     (folder / "songs.txt").write_text(TEXT)
-    alone(folder / "songs.txt", folder / "out", 60, settings=["model.mixture=none"])
+    alone(folder / "songs.txt", folder / "out", 60, settings=OFTEN)
     return weights(folder / "out")
 
 
@@ -150,7 +153,7 @@ def whole(tmp_path_factory):
 def test_killed_at_an_awkward_moment(tmp_path, text, whole, rank, moment):
     """The other ends with one line, and one process goes on as if nothing had been."""
     kill = (str(Path(__file__).with_name("team_kill.py")), moment)
-    given = command(text, tmp_path / "out", 60, settings=["model.mixture=none"])
+    given = command(text, tmp_path / "out", 60, settings=OFTEN)
     ended = team_processes.ends(team_processes.start(given, 2, {rank: kill}, OSTINATO_TIMEOUT="60"))
     assert ended[rank][0] == -signal.SIGKILL, ended
     code, _, errors = ended[1 - rank]
@@ -158,7 +161,7 @@ def test_killed_at_an_awkward_moment(tmp_path, text, whole, rank, moment):
     assert (code, len(said)) == (1, 1), errors
     assert "another process has ended; the run goes on from its last checkpoint" in said[0]
     assert load_checkpoint(tmp_path / "out" / "checkpoint").position.step < 60
-    alone(text, tmp_path / "out", 60, "--resume", settings=["model.mixture=none"])
+    alone(text, tmp_path / "out", 60, "--resume", settings=OFTEN)
     assert equal(weights(tmp_path / "out"), whole)
 
 
@@ -187,14 +190,15 @@ def test_two_teams_in_one_folder(tmp_path, text):
     assert f"process {first[0].pid} (training) is writing in" in said[0], said
     ended = team_processes.ends(first)
     assert [code for code, _, _ in ended] == [0, 0], ended
-    assert 16 < load_checkpoint(out / "checkpoint").position.seconds < 60
+    assert load_checkpoint(out / "checkpoint").position.seconds >= 9
     assert "mixture" in ended[0][2]
     assert ended[1][1:] == ("", "")
 
 
 def test_a_base_is_gone_on_from_together(tmp_path, text):
     """Its vocabulary, weights and shape reach all; two learn what one does."""
-    arguments = ["train", text, "--from", "base-en", "--steps", 3, "--threads", 1, "--set", "model.mixture=none", "-o"]
+    arguments = ["train", text, "--from", "base-en", "--steps", 3, "--threads", 1, "--set", "model.mixture=none", "--set",
+                 "training.precision=fp32", "-o"]  # fmt: skip
     assert main([str(word) for word in (*arguments, tmp_path / "one", "--quiet")]) == 0
     ended = team_processes.ends(team_processes.start([*arguments, tmp_path / "two"], 2))
     assert [code for code, _, _ in ended] == [0, 0], ended

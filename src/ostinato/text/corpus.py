@@ -5,6 +5,7 @@ vocabulary, and to write the ids. A corpus is a folder of `train.ids` and `heldo
 each document followed by END_OF_DOCUMENT) and `corpus.json`, which is written last: without it the folder is no corpus.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -21,6 +22,7 @@ from ostinato.files import UnsafeFileError, flush, parse_json, read_regular, wri
 from ostinato.protocols import Ids
 from ostinato.settings import TextSettings
 from ostinato.text.documents import BlankTrimmer, Piece, cut_documents, resolve_documents
+from ostinato.text.encoders import Encoders, processes_for
 from ostinato.text.remarks import Watch, keep_together, unfamiliar
 from ostinato.text.sources import read_texts
 from ostinato.text.split import HELDOUT, SplitPlan, plan_split
@@ -157,7 +159,8 @@ def prepare(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DESCRIPTION).unlink(missing_ok=True)
-        counts = _write_ids(folder, plan, documents, tokenizer, settings.direction == "backward")
+        processes = processes_for(survey.characters)
+        counts = _write_ids(folder, plan, documents, tokenizer, settings.direction == "backward", processes)
         if sum(count["characters"] for count in counts.values()) != survey.characters:
             raise TextError(f"{', '.join(texts.names)} changed while it was read: try again")
         write_file(folder / DESCRIPTION, json.dumps(description | {"splits": counts}, ensure_ascii=False))
@@ -215,15 +218,17 @@ def _write_ids(
     documents: Callable[[], Iterator[Piece]],
     tokenizer: BaseTokenizer,
     backward: bool,
+    processes: int,
 ) -> dict[str, dict[str, Any]]:
-    """Encode each split into its file; returns the counts of each."""
+    """Encode each split into its file, with several processes where the text is large; returns the counts of each."""
     for stale in folder.glob(f"{_PART}*"):  # of a run that was killed
         stale.unlink(missing_ok=True)
     temporary = [folder / f"{_PART}{os.getpid()}.{name}" for name in SPLITS]
     try:
         with (
-            IdsWriter(temporary[0], tokenizer, backward=backward) as train,
-            IdsWriter(temporary[1], tokenizer, backward=backward) as heldout,
+            contextlib.nullcontext() if processes == 1 else Encoders(tokenizer, processes) as encoders,
+            IdsWriter(temporary[0], tokenizer, backward=backward, encoders=encoders) as train,
+            IdsWriter(temporary[1], tokenizer, backward=backward, encoders=encoders) as heldout,
         ):
             writers = (train, heldout)
             for part, piece in plan.divide(documents()):

@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -10,6 +13,7 @@ import numpy as np
 
 from ostinato.protocols import END_OF_DOCUMENT, Ids
 from ostinato.text.documents import Piece
+from ostinato.text.encoders import MOST, Encoders, encode_pieces
 from ostinato.text.tokenizers import BaseTokenizer
 
 _BATCH = 1 << 20
@@ -19,14 +23,19 @@ _BLOCK = 1 << 20
 class IdsWriter:
     """Encodes documents into a new file of little-endian ids; small ones are gathered and encoded together.
 
-    `backward` reverses the tokens of each document; END_OF_DOCUMENT stays at its end.
+    `backward` reverses the tokens of each document; END_OF_DOCUMENT stays at its end. `encoders` (None: this process)
+    encode; a few pieces wait to be written in their order.
     """
 
-    def __init__(self, path: Path, tokenizer: BaseTokenizer, *, backward: bool = False) -> None:
+    def __init__(
+        self, path: Path, tokenizer: BaseTokenizer, *, backward: bool = False, encoders: Encoders | None = None
+    ) -> None:
         self._file = path.open("w+b")
         self._tokenizer = tokenizer
         self._dtype = tokenizer.dtype.newbyteorder("<")
         self._backward = backward
+        self._encoders = encoders
+        self._waiting: deque[tuple[Future[Ids], bool]] = deque()
         self._small: list[str] = []
         self._size = 0
         self._begin: int | None = None  # first token of the large document that is being written
@@ -41,6 +50,7 @@ class IdsWriter:
         try:
             if error is None:
                 self._flush()
+                self._write_waiting()
                 self._file.flush()
                 os.fsync(self._file.fileno())
                 self._file.seek(0)
@@ -60,9 +70,12 @@ class IdsWriter:
             return
         self._flush()
         if self._begin is None:
+            if self._backward:
+                self._write_waiting()
             self._begin = self._tokens
-        self._write(self._tokenizer.encode(piece.text))
+        self._encode([piece.text], documents=False)
         if piece.last:
+            self._write_waiting()
             if self._backward:
                 self._reverse(self._begin, self._tokens)
             self._write(np.full(1, END_OF_DOCUMENT, self._dtype))
@@ -80,12 +93,27 @@ class IdsWriter:
     def _flush(self) -> None:
         if not self._small:
             return
-        if self._backward:  # reversed as one row, the last document first, its END_OF_DOCUMENT comes to the front
-            ids = np.roll(self._tokenizer.encode_documents(self._small[::-1])[::-1], -1)
-        else:
-            ids = self._tokenizer.encode_documents(self._small)
-        self._write(ids)
+        # reversed as one row, the last document first, its END_OF_DOCUMENT comes to the front
+        self._encode(self._small[::-1] if self._backward else self._small, documents=True)
         self._small, self._size = [], 0
+
+    def _encode(self, texts: Sequence[str], *, documents: bool) -> None:
+        """Encode, and write when it is its turn."""
+        turned = documents and self._backward
+        if self._encoders is None:
+            self._write(_in_order(encode_pieces(self._tokenizer, texts, documents), turned))
+            return
+        self._waiting.append((self._encoders.submit(texts, documents), turned))
+        if len(self._waiting) > 2 * MOST:
+            self._write_first()
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            self._write_first()
+
+    def _write_first(self) -> None:
+        ids, turned = self._waiting.popleft()
+        self._write(_in_order(ids.result(), turned))
 
     def _write(self, ids: Ids) -> None:
         self._file.write(ids.astype(self._dtype, copy=False).tobytes())
@@ -109,3 +137,8 @@ class IdsWriter:
     def _overwrite(self, start: int, ids: np.ndarray[Any, np.dtype[Any]]) -> None:
         self._file.seek(start * self._dtype.itemsize)
         self._file.write(ids.tobytes())
+
+
+def _in_order(ids: Ids, turned: bool) -> Ids:
+    """The ids of documents; `turned`: from those of the documents in reverse, each document's tokens reversed."""
+    return np.roll(ids[::-1], -1) if turned else ids
