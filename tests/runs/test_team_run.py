@@ -191,7 +191,7 @@ def test_two_teams_in_one_folder(tmp_path, text):
     ended = team_processes.ends(first)
     assert [code for code, _, _ in ended] == [0, 0], ended
     assert load_checkpoint(out / "checkpoint").position.seconds >= 9
-    assert "mixture" in ended[0][2]
+    assert "the model is a mixture" in ended[0][1]
     assert ended[1][1:] == ("", "")
 
 
