@@ -197,8 +197,8 @@ def test_two_teams_in_one_folder(tmp_path, text):
 
 def test_a_base_is_gone_on_from_together(tmp_path, text):
     """Its vocabulary, weights and shape reach all; two learn what one does."""
-    arguments = ["train", text, "--from", "base-en", "--steps", 3, "--threads", 1, "--set", "model.mixture=none", "--set",
-                 "training.precision=fp32", "-o"]  # fmt: skip
+    settings = ["--set", "model.mixture=none", "--set", "training.precision=fp32"]
+    arguments = ["train", text, "--from", "base-en", "--steps", 3, "--threads", 1, *settings, "-o"]
     assert main([str(word) for word in (*arguments, tmp_path / "one", "--quiet")]) == 0
     ended = team_processes.ends(team_processes.start([*arguments, tmp_path / "two"], 2))
     assert [code for code, _, _ in ended] == [0, 0], ended
