@@ -1,7 +1,8 @@
 """What the task models reach on real data: `python benchmarks/tasks.py NAME...` prints and saves a JSON object each.
 
-NAME is noise, vowels, translation, plain-translation, next-line, series, honest-forecasts, segmentation or hello. Data
-are read from --data (cmn-eng.txt, JapaneseVowels_*.ts, airline.csv, sunspots.csv); `translation` needs sacrebleu.
+NAME is noise, vowels, translation, plain-translation, next-line, series, honest-forecasts, segmentation, books or
+hello. Data are read from --data (cmn-eng.txt, books, JapaneseVowels_*.ts, airline.csv, sunspots.csv); `translation`
+needs sacrebleu.
 """
 
 import argparse
@@ -224,6 +225,27 @@ def segmentation(data: Path, out: Path) -> dict[str, Any]:
     records = Records(inputs, targets, list(range(len(inputs))), ("lyrics-zh",))
     trained(records, out, "tag", "training.epochs=4")
     return json.loads((out / "model" / "config.json").read_text())["evaluation"]  # type: ignore[no-any-return]
+
+
+def books(data: Path, out: Path) -> dict[str, Any]:
+    """Which of four books a line is from: 200 and 2,000 lines of each, a quarter of them to test on."""
+    result: dict[str, Any] = {}
+    for count in (200, 2000):
+        inputs, targets = [], []
+        for book in ("verse-en", "prose-en", "timemachine", "tinyshakespeare"):
+            lines = sorted({line.strip() for line in (data / f"{book}.txt").read_text("utf-8").split("\n")} - {""})
+            chosen = np.random.default_rng(1).permutation(len(lines))[:count]
+            inputs += [lines[k] for k in chosen]
+            targets += [book] * count
+        train, test = divide(Records(inputs, targets, list(range(len(inputs))), ("books",)), 0.25)
+        model = trained(as_records(train, "books"), out, "classify")
+        saved = read_bundle(out).config
+        result[f"{count} lines each"] = {
+            "saved": saved["task"]["method"],
+            "test_accuracy": model.scores(model.predict(test.inputs), test.targets)["accuracy"],
+            "evaluation": saved["evaluation"],
+        }
+    return result
 
 
 def hello(data: Path, out: Path) -> dict[str, Any]:

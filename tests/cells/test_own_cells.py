@@ -290,7 +290,7 @@ def test_tasks_use_own_cells_and_carry_a_probe(task, tmp_path, monkeypatch):
     load_cell_file(OWN["peephole-lstm"])
     file = tmp_path / ("data.csv" if task in ("classify", "forecast") else "data.tsv")
     file.write_text(TASKS[task], "utf-8")
-    settings = {"model.cell": "peephole-lstm", "model.hidden_size": 8}
+    settings = {"model.cell": "peephole-lstm", "model.hidden_size": 8, "task.saved": "network"}
     if task == "forecast":
         settings |= {"task.history": 7, "task.horizon": 3}
     model = ostinato.train_task(file, task=task, out=tmp_path / "m", steps=3, settings=settings, progress=False)
@@ -306,6 +306,23 @@ def test_tasks_use_own_cells_and_carry_a_probe(task, tmp_path, monkeypatch):
     monkeypatch.setitem(registry._cells, "peephole-lstm", dataclasses.replace(cell, step=other))
     with pytest.raises(BundleError, match="its cell peephole-lstm has another equation"):
         load_task_model(bundle)
+
+
+def test_what_is_saved_in_the_place_of_a_network_needs_no_own_cell(tmp_path):
+    from ostinato.cells import registry
+
+    load_cell_file(OWN["peephole-lstm"])
+    (tmp_path / "v.csv").write_text(
+        "v\n" + "".join(f"{v}\n" for v in np.random.default_rng(1).normal(size=40).cumsum())
+    )
+    settings = {"model.cell": "peephole-lstm", "model.hidden_size": 4, "task.history": 7, "task.horizon": 3}
+    ostinato.train_task(
+        tmp_path / "v.csv", task="forecast", out=tmp_path / "m", steps=3, settings=settings, progress=False
+    )
+    registry._cells.pop("peephole-lstm")
+    model = ostinato.Model(tmp_path / "m")
+    assert "cell_file" not in model.config
+    assert model.predict([np.arange(9.0)])[0].tolist() == [8, 8, 8]
 
 
 @pytest.mark.parametrize("isa", available())

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.bundle import Probe, rounded
+from ostinato.cells import BUILT_IN
 from ostinato.models.task_models import TaskModel
 from ostinato.runs.record_data import SCORED, Part, TaskData
 from ostinato.runs.saving import ModelWriter, loss_figures
@@ -44,6 +45,19 @@ class Rival:
     wins: Callable[[Row], bool]
 
 
+def chose_between(before: str, rival: str, described: Mapping[str, Any]) -> str:
+    """What the card says of the held-out records after `before`, where they also chose between network and rival."""
+    trusted = (
+        "the test records chose nothing"
+        if described.get("reports")
+        else "with more records, half of those held out choose nothing and are reported; or give some with --test"
+    )
+    return (
+        f"{before} They also chose between the network and {rival}, so that their figures are slightly too good; "
+        f"{trusted}."
+    )
+
+
 class RecordWriter(ModelWriter):
     """Saves the best model of a task, with its classes. described: what the checkpoint says of the run."""
 
@@ -60,11 +74,17 @@ class RecordWriter(ModelWriter):
         self.baseline = task.baseline(model, data) if len(data.heldout) else {}
         self._beside = {} if rival is None else self._scores(rival.model, data.heldout)
         self._winner: Rival | None = None
-        self._network: dict[str, NDArray[np.float32]] | None = None
 
     @staticmethod
     def _scores(model: TaskModel[Any], part: Part) -> dict[str, float]:
         return model.scores(model.predict(part.inputs[:SCORED]), part.targets[:SCORED])
+
+    def _config(self, row: Row) -> dict[str, Any]:
+        """What is saved in the place of a network needs no cell of its maker's own."""
+        config = super()._config(row)
+        if self._winner is not None and config.pop("cell_file", None) is not None:
+            config["model"]["cell"] = BUILT_IN[-1]
+        return config
 
     def evaluated(self, row: Row, best: bool) -> None:
         """Save what is better, the network that was measured or its rival."""
@@ -75,8 +95,7 @@ class RecordWriter(ModelWriter):
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """Of the network or its rival."""
-        self._network = super().weights()
-        return self._network if self._winner is None else self._winner.model.network.save_tensors()
+        return super().weights() if self._winner is None else self._winner.model.network.save_tensors()
 
     def unmeasured(self, config: Mapping[str, Any]) -> bool:
         """The test records' scores."""
@@ -93,17 +112,14 @@ class RecordWriter(ModelWriter):
             return self._all_scores(self.model, self.test)
 
     def measured(self, config: dict[str, Any], tensors: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-        """The test records' scores of what was not saved, where it is there."""
-        if self.rival is None or self.test is None:
+        """The rival's scores on the test records beside the network's; of a rival that is saved, they are the model's.
+
+        A network that was not saved has none, since a run that was killed at its end does not have it any more.
+        """
+        if self.rival is None or self.test is None or tensors.keys() != self.module.state_dict().keys():
             return {}, ""
-        if tensors.keys() == self.module.state_dict().keys():
-            other, scores = self.rival.name, self._all_scores(self.rival.model, self.test)
-        elif self._network is not None:
-            self.module.load_tensors(self._network)
-            other, scores = NETWORK, self._all_scores(self.model, self.test)
-        else:
-            return {}, ""
-        return {"evaluation": config["evaluation"] | {f"test, {other}": scores}}, ""
+        scores = self._all_scores(self.rival.model, self.test)
+        return {"evaluation": config["evaluation"] | {f"test, {self.rival.name}": scores}}, ""
 
     @staticmethod
     def _all_scores(model: TaskModel[Any], part: Part) -> dict[str, float]:
@@ -149,6 +165,7 @@ class RecordWriter(ModelWriter):
                 "fingerprint": self.records.fingerprint,
                 "train": len(self.data.train),
                 "heldout": len(self.data.heldout),
+                **({} if self.test is None else {"test": len(self.test)}),
             },
         }
 
@@ -183,7 +200,8 @@ class RecordWriter(ModelWriter):
             + (" ..." if len(labels) > 12 else ""),
             f"- model: {network}" if method == NETWORK
             else f"- model: {method}, in the place of a network ({network}) that did no better",
-            f"- records: {len(self.data.train):,} to learn from, {len(self.data.heldout):,} held out",
+            f"- records: {len(self.data.train):,} to learn from, {len(self.data.heldout):,} held out"
+            + ("" if self.test is None else f", {len(self.test):,} to test on"),
             f"- training: {self.how_long(row)}",
             "",
             "| measured on | measure | value |",

@@ -1,5 +1,6 @@
 """What all tasks have in common that learn from records; and their models, from a saved bundle."""
 
+import dataclasses
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from ostinato.bundle import Bundle, check_finite, check_tensors, compare_outputs, rounded, task_config
+from ostinato.bundle import Bundle, TaskConfig, check_finite, check_tensors, compare_outputs, rounded, task_config
 from ostinato.errors import BundleError, OstinatoError, SettingsError, UsageError
 from ostinato.models.task_models import TaskModel
 from ostinato.runs.finding import named_task
@@ -33,6 +34,7 @@ from ostinato.training.observers import Observer
 from ostinato.training.team import ALONE
 
 _STEPS_BETWEEN_EVALUATIONS = 20
+_MANY_HELD_OUT = 40
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,9 @@ class RecordTask(NetworkTask):
 
     takes_files: ClassVar[bool] = True
     """Whether files of their own can be held out and tested on."""
+
+    reports: ClassVar[bool] = False
+    """Whether a half of the held-out records, where they are many, chooses nothing: the card's test figures."""
 
     large: ClassVar[bool] = False
     """Whether its matrix products are large enough that another precision than fp32 is worth a thought."""
@@ -118,7 +123,7 @@ class RecordTask(NetworkTask):
         """
         return None
 
-    def rival_model(self, method: str, bundle: Bundle, task: TaskSettings, labels: Sequence[str]) -> TaskModel[Any]:
+    def rival_model(self, method: str, bundle: Bundle, task: TaskSettings, described: TaskConfig) -> TaskModel[Any]:
         """The saved model of a rival, before it has its tensors. Raises BundleError for an unknown method."""
         raise BundleError(f"task.method is {method!r:.60}, which this version does not know for {task.name}")
 
@@ -142,7 +147,11 @@ class RecordTask(NetworkTask):
         """By `parts`; files of their own take the place of a share that is held out."""
         text = run.recipe.text
         if not (text.heldout_files or text.test_files):
-            return Divided(read, *self.parts(read, run.recipe.task, text.heldout))
+            train, heldout = self.parts(read, run.recipe.task, text.heldout)
+            if not self.reports or len(heldout) < _MANY_HELD_OUT or (run.recorded and not run.recorded.get("reports")):
+                return Divided(read, train, heldout)
+            choosing, test = (Part(heldout.inputs[k::2], heldout.targets[k::2]) for k in (0, 1))
+            return Divided(read, train, choosing, test)
         if not self.takes_files:
             raise UsageError(
                 f"{run.recipe.task.name} holds out the last values of its series: leave out --heldout, --test"
@@ -165,6 +174,13 @@ class RecordTask(NetworkTask):
     def resolve(self, run: Run, data: Divided, device: torch.device) -> ResolvedRecipe:
         """By the task's defaults and the number of records."""
         return resolve(run.recipe, self.defaults, len(data.train), large=self.large)
+
+    def settle(self, run: Run, data: Divided) -> Settled:
+        """A run that goes on holds out what it did; before version 0.2 nothing was reported of what is held out."""
+        settled = super().settle(run, data)
+        return settled if data.test is None else dataclasses.replace(
+            settled, description={**settled.description, "reports": True}
+        )  # fmt: skip
 
     def finish(self, run: Run, settled: Settled, built: Built) -> Sequence[str]:
         """What was saved in the place of the network, if anything was."""
@@ -195,7 +211,8 @@ class RecordTask(NetworkTask):
         name = recipe.task.name
         picture = _Picture(run, title=f"{name}: {', '.join(data.records.names)}", unit=self.unit)
         headline = (
-            f"{name}: {len(data.train):,} records to learn from, {len(data.heldout):,} held out; "
+            f"{name}: {len(data.train):,} records to learn from, {len(data.heldout):,} held out"
+            f"{'' if data.test is None else f', {len(data.test):,} to test on'}; "
             f"{recipe.model.shape}, {model.network.parameter_count:,} parameters, "
             f"{training.precision} on {settled.device}"
         )
@@ -259,7 +276,7 @@ def load_task_model(bundle: Bundle) -> TaskModel[Any]:
         if described.method in (None, NETWORK):
             loaded = known.model(task, model, bundle.tokenizer, described.labels, described.features)
         else:
-            loaded = known.rival_model(described.method or "", bundle, task, described.labels)
+            loaded = known.rival_model(described.method or "", bundle, task, described)
     except BundleError as error:
         if str(error).startswith(where):  # of recorded settings
             raise

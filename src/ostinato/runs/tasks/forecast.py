@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ostinato.bundle import Bundle
+from ostinato.bundle import Bundle, TaskConfig
 from ostinato.errors import TextError, TrainingError
 from ostinato.models.forecaster import Forecaster, Smoother
 from ostinato.models.saved import SavedModule
@@ -154,7 +154,7 @@ class ForecastTask(RecordTask):
         smoother = SmoothedModel(Smoother(method, task, parameters, season), model.tokenizer, task)
         return Rival(method, smoother, lambda row: found["chosen"] != NETWORK)
 
-    def rival_model(self, method: str, bundle: Bundle, task: TaskSettings, labels: Sequence[str]) -> SmoothedModel:
+    def rival_model(self, method: str, bundle: Bundle, task: TaskSettings, described: TaskConfig) -> SmoothedModel:
         """One of `smoothing.METHODS`."""
         return SmoothedModel(Smoother(method, task, np.zeros(PARAMETERS), 1), bundle.tokenizer, task)
 

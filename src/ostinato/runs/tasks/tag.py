@@ -1,22 +1,28 @@
 """A tag for every token: parts of speech, word boundaries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from ostinato.bundle import Bundle, TaskConfig
 from ostinato.models.classifier import IGNORED, Tagger
+from ostinato.models.counted import CommonestTag
 from ostinato.models.padding import lengths_of, pad
 from ostinato.models.task_models import Arrays, Example, TaskModel
-from ostinato.runs.record_data import Part, TaskData, commonest_class
+from ostinato.runs.record_data import SCORED, Part, TaskData, commonest_class
+from ostinato.runs.record_saving import Rival, chose_between
 from ostinato.runs.record_task import Defaults, RecordTask
 from ostinato.settings import ModelSettings, TaskSettings, TextSettings
 from ostinato.text import BaseTokenizer
 from ostinato.text.records import Records, read_tagged
 
+COUNTED = "commonest tag per word"
+"""What is counted beside the network."""
 
-class TagModel(TaskModel[Tagger]):
+
+class TagModel(TaskModel[Any]):
     """A tag per token. A token of several ids gets its tag at the last of them."""
 
     def input_arrays(self, value: Any) -> Example:
@@ -58,10 +64,23 @@ class TagModel(TaskModel[Tagger]):
         return {"accuracy": float(np.mean(right)), "whole_sequences": float(np.mean(whole))}
 
 
+class CountedModel(TagModel):
+    """The commonest tag of each token."""
+
+    def predict(self, inputs: Sequence[Any]) -> list[Any]:
+        return [[self.labels[self.network.tag(token)] for token in value] for value in inputs]
+
+    def probe_losses(self) -> list[float]:
+        said = [self.predict([value])[0] for value, _ in self.probe_records()]
+        return [float(np.mean([p != t for p, t in zip(tags, record[1], strict=True)]))
+                for tags, record in zip(said, self.probe_records(), strict=True)]  # fmt: skip
+
+
 class TagTask(RecordTask):
     """Learn to tag from tagged sequences."""
 
     title = "A tagger"
+    reports = True
     defaults = Defaults(hidden_size=128, embedding_size=64, dropout=0.2, batch_size=32, learning_rate=4e-3, epochs=10)
 
     def records(self, paths: Sequence[str], task: TaskSettings, text: TextSettings, **options: Any) -> Records:
@@ -84,6 +103,26 @@ class TagTask(RecordTask):
             model, len(labels), vocabulary_size=tokenizer.vocabulary_size, bidirectional=task.bidirectional
         )
         return TagModel(network, tokenizer, task, labels)
+
+    def rival(self, model: Any, records: Records, data: TaskData, described: Mapping[str, Any]) -> Rival | None:
+        """The commonest tag of each token."""
+        numbers = {label: k for k, label in enumerate(model.labels)}
+        pairs = zip(data.train.inputs, data.train.targets, strict=True)
+        network = CommonestTag.counted(((tokens, [numbers[t] for t in tags]) for tokens, tags in pairs), len(numbers))
+        other = CountedModel(network, model.tokenizer, model.task, model.labels)
+        accuracy = other.scores(other.predict(data.heldout.inputs[:SCORED]), data.heldout.targets[:SCORED])["accuracy"]
+        return Rival(COUNTED, other, lambda row: accuracy >= row.scores["heldout_accuracy"])
+
+    def rival_model(self, method: str, bundle: Bundle, task: TaskSettings, described: TaskConfig) -> CountedModel:
+        """The table, as long as the saved one is."""
+        tags = bundle.tensors.get("tags")
+        if method != COUNTED or tags is None or tags.ndim != 1:
+            return super().rival_model(method, bundle, task, described)  # type: ignore[return-value]
+        return CountedModel(CommonestTag(len(tags), len(described.labels)), bundle.tokenizer, task, described.labels)
+
+    def explained(self, described: Mapping[str, Any]) -> str:
+        """What the held-out records chose."""
+        return chose_between(super().explained(described), "the commonest tags", described)
 
     def baseline(self, model: TaskModel[Any], data: TaskData) -> dict[str, dict[str, float]]:
         """The commonest tag everywhere."""
