@@ -4,13 +4,25 @@ import errno
 import json
 import multiprocessing
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
 from ostinato.bundle import write_folder
 from ostinato.cli.main import main
 from ostinato.errors import BusyError, TrainingError, UsageError
-from ostinato.runs.folder import MARK, MARKS, check_folder, make_network_folder, run_folder
+from ostinato.runs import folder
+from ostinato.runs.folder import (
+    MARK,
+    MARKS,
+    check_folder,
+    make_corpus_folder,
+    make_network_folder,
+    network_model,
+    remove_network,
+    run_folder,
+)
 
 
 def fill(folder, *names):
@@ -203,6 +215,46 @@ def test_what_killed_saves_left_in_the_folders_inside_is_tidied(tmp_path, option
     assert not inside.exists()
 
 
+def test_an_old_run_that_was_half_removed_does_not_come_back(tmp_path, monkeypatch):
+    a_run(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "discard_folder", lambda path: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            a_run(tmp_path, "new", overwrite=True)
+    assert (tmp_path / ".replaced" / "checkpoint").exists()
+    with pytest.raises(TrainingError, match="already holds a run"):
+        a_run(tmp_path)
+    assert set(contents(tmp_path).values()) == {"new"}
+    assert not (tmp_path / ".replaced").exists()
+
+
+def test_a_network_that_was_half_removed_is_not_taken_for_one(tmp_path, monkeypatch):
+    a_run(tmp_path)
+    save(make_network_folder(tmp_path) / "model")
+    assert network_model(tmp_path) == tmp_path / "network" / "model"
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "_remove", lambda path: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            remove_network(tmp_path)
+    with run_folder(tmp_path, resume=True):
+        assert network_model(tmp_path) == tmp_path / "model"
+        assert [path.name for path in (tmp_path / "network").iterdir()] == [".part-of-mixture"]
+
+
+@pytest.mark.parametrize("moment", ["mkdir", "touch", "rename"])
+def test_a_folder_that_was_half_made_is_no_strangers(tmp_path, monkeypatch, moment):
+    a_run(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os if moment == "rename" else Path, moment, lambda *given, **options: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            make_network_folder(tmp_path)
+    with run_folder(tmp_path, resume=True):
+        assert not list(tmp_path.glob(".network.*"))
+        save(make_network_folder(tmp_path) / "model")
+    (tmp_path / "test").mkdir()
+    assert (make_corpus_folder(tmp_path, "test") / ".part-of-run").exists()
+
+
 @pytest.mark.parametrize("name", ["thesis.part", ".mine.lock", ".mine.new", ".model.mine"])
 def test_names_that_look_alike_are_the_users(tmp_path, name):
     a_run(tmp_path)
@@ -291,6 +343,13 @@ def test_folders_that_cannot_be_used(tmp_path):
     fill(tmp_path, "file")
     with pytest.raises(TrainingError, match="is a file; choose another with -o"), run_folder(tmp_path / "file"):
         pass
+    for name, target in (("dangling", "gone"), ("loop", "loop")):
+        (tmp_path / name).symlink_to(target)
+        with (
+            pytest.raises(TrainingError, match=rf"is a link to {target}, where there is nothing"),
+            run_folder(tmp_path / name),
+        ):
+            pass
     with pytest.raises(UsageError, match="give only one of them"), run_folder(tmp_path, resume=True, overwrite=True):
         pass
     write_folder(tmp_path / "m", {"config.json": b"{}"})

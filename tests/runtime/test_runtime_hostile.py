@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from runtime_kit import SMALL, TOKENIZER, VOCABULARY, saved, weights
 
 from ostinato.bundle import Bundle, TensorFile, read_bundle, write_bundle
-from ostinato.errors import BundleError, OstinatoError
+from ostinato.errors import BundleError, OstinatoError, UsageError
 from ostinato.ngram import fit_ngram
 from ostinato.runtime import load
 from ostinato.text import build
@@ -170,3 +171,27 @@ def test_mixtures_that_lie(tmp_path, changes, message):
     write_bundle(tmp_path / "m", config=document, tokenizer=TOKENIZER, tensors={"a": np.zeros(1)}, card="")
     with pytest.raises(BundleError, match=message):
         load(tmp_path / "m")
+
+
+OLD = Path(__file__).parents[1] / "old"
+KINDS = ("lstm", "gru-words", "rnn-bytes", "window", "kneser-ney", "mixture")
+WRONG = (None, [0.5, 1], [True, False], ["a", "b"], [None, 1], [[0, 1]], 0, [], [-1, 0], [0, 2**40], [0, np.nan], [0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_model_refuses_wrong_ids_and_states_of_others_in_one_line(kind):
+    models = {name: load(read_bundle(OLD / name / "model")) for name in KINDS}
+    model, ids = models[kind], np.array([0, 1])
+    for wrong in WRONG:
+        with pytest.raises(UsageError):
+            model.step(wrong, model.initial_state(2))
+    for wrong in WRONG[:-1]:
+        if wrong != []:
+            with pytest.raises(UsageError):
+                model.score(wrong)
+    shape = getattr(model.initial_state(2), "shape", None)
+    others = [other.initial_state(2) for name, other in models.items() if name != kind]
+    for state in [None, 0, model.initial_state(1), *others]:
+        if shape is None or getattr(state, "shape", None) != shape:  # else it cannot be told from one of its own
+            with pytest.raises(UsageError):
+                model.step(ids, state)

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 from pathlib import Path
 
 from ostinato.cli.arguments import did_you_mean
@@ -43,7 +44,7 @@ def _path(args: argparse.Namespace) -> str:
     for name in _PATHS:
         given = getattr(args, name, None)
         for path in map(str, given if isinstance(given, list) else [given] if given else []):
-            if path == "-" or path in bundled or Path(path).exists():
+            if path == "-" or path in bundled or os.path.lexists(path):
                 continue
             folder = Path(path).parent
             try:

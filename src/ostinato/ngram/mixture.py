@@ -47,15 +47,20 @@ class Mixture:
         return tuple(part.initial_state(batch) for part in self.parts)
 
     def step(self, ids: Ids, state: State) -> tuple[Floats, State]:
-        """Read one token a row: ids (batch,). Returns log-probabilities (batch, V) float64 and the new state."""
-        total = np.zeros((len(ids), self.vocabulary_size))
+        """Read one token a row: ids (batch,). Returns log-probabilities (batch, V) float64 and the new state.
+
+        Raises UsageError for ids or states of another vocabulary, batch or model.
+        """
+        if not isinstance(state, tuple) or len(state) != len(self.parts):
+            raise UsageError(f"state must be a tuple of {len(self.parts)}, one per part, got a {type(state).__name__}")
+        total = np.zeros((1, self.vocabulary_size))
         states = []
         for part, weight, part_state in zip(self.parts, self.weights, state, strict=True):
             logits, new_state = part.step(ids, part_state)
-            total += weight * _softmax(logits)
+            total = total + weight * _softmax(logits)
             states.append(new_state)
         with np.errstate(divide="ignore"):
-            return np.log(total, out=total), tuple(states)
+            return np.log(total), tuple(states)
 
     def select(self, state: State, rows: npt.NDArray[np.intp]) -> State:
         """The state of the given rows, in that order."""

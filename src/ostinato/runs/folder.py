@@ -17,7 +17,7 @@ from typing import Any
 
 from ostinato.bundle import MANIFEST, RUN_LOCK, discard_folder, first_stranger, recover_folder, tidy_folder
 from ostinato.errors import OstinatoError, TrainingError, UsageError
-from ostinato.files import hold, is_unique, parse_json, read_regular, write_file
+from ostinato.files import hold, is_unique, parse_json, read_regular, sweep, unique, write_file
 from ostinato.settings import TOKENIZERS
 
 MARK = ".run.json"
@@ -34,7 +34,11 @@ _PART = ".part-of-mixture"
 """An empty file in `network/`: the network in it is the mixture's."""
 MARKS = (MARK, _COMPARISON, _OWN, _PART)
 """The hidden files that stay in the folders of a run that has ended."""
-_ASIDE, _WAS = ".replaced", ".was.json"
+_FOR_NETWORK = (
+    "keeps the network of its mixture there: move it away, choose another folder with -o, or leave the network alone "
+    "with --set model.mixture=none"
+)
+_ASIDE, _WAS, _NEW = ".replaced", ".was.json", ".new"
 _PROBE = ".writable."
 _SIGNS = (_COMPARISON, "model", "checkpoint", "metrics.jsonl")
 
@@ -150,8 +154,12 @@ def _tidy(out: Path) -> None:
         tidy_folder(out / name)
     for left in out.glob(f"{_PROBE}*"):
         left.unlink(missing_ok=True)
+    for name in (NETWORK, *_OTHERS):
+        for left in sweep(out / name, _NEW, everyone=True):
+            _remove(left)
     for name in {*_RUNS, *TOKENIZERS}.intersection(_own_folders(out)):
-        _tidy(out / name)
+        if (out / name).is_dir():
+            _tidy(out / name)
 
 
 def foreign(out: Path) -> str | None:
@@ -164,18 +172,15 @@ def foreign(out: Path) -> str | None:
     return _stranger(out)
 
 
-def find_network_folder(out: Path) -> Path | None:
-    """The folder of the network alone in the run folder `out`; None where there is none.
+def network_model(out: Path) -> Path:
+    """Where the model of the network alone lies in the run folder `out`: in a folder of its own beside a mixture (which
+    is not saved yet where the run was killed at that moment), else it is `model/`.
 
     Raises TrainingError where something lies there that no run with a mixture made.
     """
-    folder = out / NETWORK
-    if os.path.lexists(folder) and not (folder / _PART).is_file():
-        raise TrainingError(
-            f"{folder} was not made by a run, which keeps the network of its mixture there: move it away, choose "
-            "another folder with -o, or leave the network alone with --set model.mixture=none"
-        )
-    return folder if folder.exists() else None
+    _refuse_stranger(out / NETWORK, _PART, _FOR_NETWORK)
+    recover_folder(out / NETWORK / "model")
+    return (out / NETWORK if (out / NETWORK / "model").exists() else out) / "model"
 
 
 def make_corpus_folder(out: Path, name: str) -> Path:
@@ -183,34 +188,50 @@ def make_corpus_folder(out: Path, name: str) -> Path:
 
     Raises TrainingError where something lies there that no run made.
     """
-    folder = out / name
-    if os.path.lexists(folder) and not (folder / _OWN).is_file():
-        raise TrainingError(
-            f"{folder} was not made by a run, which keeps the ids of its {name} text there: move it away, or choose "
-            "another folder with -o"
-        )
-    return _marked(out, folder, _OWN)
+    return _marked(
+        out, name, _OWN, f"keeps the ids of its {name} text there: move it away, or choose another folder with -o"
+    )
 
 
 def make_network_folder(out: Path) -> Path:
-    """The same, made where there is none. Raises TrainingError as well where that cannot be."""
-    return _marked(out, find_network_folder(out) or out / NETWORK, _PART)
+    """The folder of the network alone in the run folder `out`, made where there is none.
+
+    Raises TrainingError where something lies there that no run with a mixture made, and where it cannot be made.
+    """
+    return _marked(out, NETWORK, _PART, _FOR_NETWORK)
 
 
-def _marked(out: Path, folder: Path, mark: str) -> Path:
-    """`folder` of the run in `out`, made where there is none, with the file that says that a run made it."""
-    try:
-        folder.mkdir(exist_ok=True)
-        (folder / mark).touch()
-    except OSError as error:
-        raise TrainingError(f"cannot write to the output folder {out}: {error.strerror or error}") from None
+def _marked(out: Path, name: str, mark: str, use: str) -> Path:
+    """The folder `name` of the run in `out`, made where there is none, with the file that says that a run made it."""
+    folder = out / name
+    _refuse_stranger(folder, mark, use)
+    if not (folder / mark).is_file():
+        fresh = unique(folder, _NEW)
+        try:
+            fresh.mkdir()
+            (fresh / mark).touch()
+            os.rename(fresh, folder)
+        except OSError as error:
+            _remove(fresh)
+            raise TrainingError(f"cannot write to the output folder {out}: {error.strerror or error}") from None
     return folder
+
+
+def _refuse_stranger(folder: Path, mark: str, use: str) -> None:
+    """Raise TrainingError where `folder` is there, holds something, and has no such mark."""
+    if (folder / mark).is_file() or not os.path.lexists(folder):
+        return
+    if folder.is_symlink() or not folder.is_dir() or any(folder.iterdir()):
+        raise TrainingError(f"{folder} was not made by a run, which {use}")
 
 
 def remove_network(out: Path) -> None:
     """Remove the network alone, where a run made it: `model/` is the network again."""
-    if (out / NETWORK / _PART).is_file():
-        _remove(out / NETWORK)
+    folder = out / NETWORK
+    if (folder / _PART).is_file():
+        with contextlib.suppress(OSError):  # at once: half a model would be taken for the network
+            os.rename(folder / "model", unique(folder / "model", _NEW))
+        _remove(folder)
 
 
 def _make(out: Path) -> None:
@@ -218,6 +239,10 @@ def _make(out: Path) -> None:
         raise UsageError("the name of the output folder is empty: give one with -o")
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out} is a file; choose another with -o")
+    if out.is_symlink() and not out.exists():
+        raise TrainingError(
+            f"{out} is a link to {os.readlink(out)}, where there is nothing: make that folder, or name another with -o"
+        )
     if (out / MANIFEST).is_file() and (out / "config.json").is_file():
         raise TrainingError(f"{out} is a saved model, not the folder of a run; choose another with -o")
     try:
@@ -439,7 +464,7 @@ def _remove(path: Path) -> None:
         elif (path / MANIFEST).is_file():
             discard_folder(path)
         else:
-            for name in (*_IN_CORPUS, *_FILES, *_COMPARED_FILES, *MARKS, _WAS, RUN_LOCK):
+            for name in (*_IN_CORPUS, *_FILES, *_COMPARED_FILES, RUN_LOCK):
                 (path / name).unlink(missing_ok=True)
             for name in _SAVED:
                 tidy_folder(path / name)
@@ -448,4 +473,6 @@ def _remove(path: Path) -> None:
                     _remove(entry)
                 elif _is_left_over(entry.name) and not entry.is_dir():
                     entry.unlink()
+            for name in (*MARKS, _WAS):  # as long as anything is there, they say what it is
+                (path / name).unlink(missing_ok=True)
             path.rmdir()

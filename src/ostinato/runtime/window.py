@@ -6,10 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.bundle import Bundle, WindowConfig, check_finite, check_tensors, model_config
-from ostinato.errors import UsageError
+from ostinato.kernels.gateway import Signature
 from ostinato.protocols import END_OF_DOCUMENT, Floats, Ids
 
 _TOKENS_AT_ONCE = 512
+_STEP = Signature(ids="int64[B] < V", state="int64[B,M?] < V")
+_SCORE = Signature(ids="int64[T?] < V")
 
 
 class WindowModel:
@@ -38,7 +40,8 @@ class WindowModel:
 
     def step(self, ids: Ids, state: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDArray[np.int64]]:
         """Read one token a row, (batch,): logits (batch, V) float32 and the new state. Raises UsageError."""
-        read = np.concatenate([state, self._checked(ids)[:, None]], axis=1)
+        ids, state = _STEP.take({"V": self.vocabulary_size, "M": self._context - 1}, ids, state)
+        read = np.concatenate([state, ids[:, None]], axis=1)
         return self._logits(read), read[:, 1:]
 
     def select(self, state: npt.NDArray[np.int64], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
@@ -50,7 +53,7 @@ class WindowModel:
 
     def score(self, ids: Ids) -> npt.NDArray[np.float64]:
         """log P(ids[t] | the n ids before it) in nats for every t, (T,) float64. Raises UsageError."""
-        targets = self._checked(ids)
+        (targets,) = _SCORE.take({"V": self.vocabulary_size}, ids)
         read = np.concatenate([np.full(self._context, END_OF_DOCUMENT, np.int64), targets])
         windows = np.lib.stride_tricks.sliding_window_view(read, self._context)
         scores = np.empty(len(targets))
@@ -69,14 +72,6 @@ class WindowModel:
             h = h @ self._projection
         logits: Floats = h @ self._head + self._head_bias
         return logits
-
-    def _checked(self, ids: Ids) -> npt.NDArray[np.int64]:
-        ids = np.asarray(ids)
-        if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
-            raise UsageError(f"ids must be integers of one dimension, got {ids.dtype} {ids.shape}")
-        if len(ids) and not 0 <= ids.min() <= ids.max() < self.vocabulary_size:
-            raise UsageError(f"ids must lie in 0 .. {self.vocabulary_size - 1}, got {ids.min()} .. {ids.max()}")
-        return ids.astype(np.int64)
 
 
 def load_window(bundle: Bundle) -> WindowModel:

@@ -32,7 +32,7 @@ from ostinato.protocols import Ids
 from ostinato.runs.counts import Counts, find_counts
 from ostinato.runs.defaults import CorpusSize, machine_speed, reason, resolve
 from ostinato.runs.fitting import fitted
-from ostinato.runs.folder import find_network_folder
+from ostinato.runs.folder import network_model
 from ostinato.runs.line_to_beat import Line, find_line, verdict
 from ostinato.runs.mixture import mixed_with_counts
 from ostinato.runs.network import Built, NetworkTask, Settled
@@ -135,8 +135,8 @@ class LanguageTask(NetworkTask):
         if run.start is None:
             start_output_bias(model.head.bias, counts, recipe.model.initialisation)
         # a resumed run whose model is a mixture goes on with the network beside it
-        beside = find_network_folder(run.out) if recipe.model.mixture != "none" else None
-        folder = (beside if beside is not None and run.resume else run.out) / "model"
+        beside = network_model(run.out) if recipe.model.mixture != "none" else None
+        folder = beside if beside is not None and run.resume else run.out / "model"
         origin = None
         if run.start is not None:
             model.load_tensors(carried_over(run.start, data.tokenizer, counts))
