@@ -108,8 +108,9 @@ runs/base-zh/config.json: runs/zh/config.json
 	  --set training.learning_rate=0.003 --epochs 0.75 --seed 2 -o runs/base-zh $(call going-on,runs/base-zh)
 
 # Spoilt bundles, tensors, tokenizers, recipes, forms, records, ARPA files, zips, encodings and arrays: so many seconds of
-# each, as in `SECONDS=600 make fuzz`. Whatever reaches the kernels runs under the sanitizers. FUZZ_TARGETS="bundle zip" tries
-# those alone; FUZZ_SEED=2 tries others. What is found lies in build/fuzz. `make -k` goes on after a finding.
+# the processor for each, as in `SECONDS=600 make fuzz`. Whatever reaches the kernels runs under the sanitizers.
+# FUZZ_TARGETS="bundle zip" tries those alone; FUZZ_SEED=2 tries others. What is found lies in build/fuzz. `make -k` goes on
+# after a finding.
 FUZZ_SECONDS ?= $(or $(SECONDS),60)
 FUZZ_TARGETS ?= tensors tokenizer recipe form records arpa zip encodings bundle arrays
 FUZZ := $(addprefix fuzz-,$(FUZZ_TARGETS))

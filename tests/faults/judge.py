@@ -124,6 +124,18 @@ class Trial:
             if not path.exists() or path.read_bytes() != content:
                 yield f"{name} has not come back"
 
+    def _stays(self, found: dict[str, str]) -> Iterable[str]:
+        """After a kill: the command without --resume and --overwrite leaves what is there, or the whole old run."""
+        line = [part for part in self.command.line(self.work) if part not in ("--resume", "--overwrite")]
+        held = any((self.work / "run" / name).exists() for name in ("model", "metrics.jsonl", "checkpoint"))
+        if "train" in line and held:
+            killed = self.folder / "killed"
+            copy(self.work, killed)
+            ended = run(line, self.work, NOTHING)
+            if not ended.code or digests(self.work, self.command.products) not in (found, self.old):
+                yield f"it changes without --resume and --overwrite: {ended.message}"
+            copy(killed, self.work)
+
     def kill(self, at: int) -> None:
         """Kill the command at an operation; what is there opens, and going on gives the same products, bit by bit."""
         self.report.cases += 1
@@ -131,6 +143,7 @@ class Trial:
         found = digests(self.work, self.command.products)
         wrong = [] if ended.code == -9 else [f"it was not killed but ended with {ended.code}: {ended.said}"]
         wrong += [f"{p} is not what it was: {found[p]}" for p in found if found[p] != self.states[at - 1][p]]
+        wrong += self._stays(found)
         line = self.command.line(self.work)
         if "train" in line:
             line = [part for part in line if part not in ("--resume", "--overwrite")]

@@ -129,9 +129,9 @@ def fuzz(
     cases: int = 0,
     seed: int = 0,
 ) -> Report:
-    """Give `read` what `make` makes, for so many seconds or cases; at most ten findings."""
-    report, deadline, number = Report(target), time.monotonic() + seconds, 0
-    while (number < cases or time.monotonic() < deadline) and len(report.findings) < 10:
+    """Give `read` what `make` makes, for so many seconds of the processor or cases; at most ten findings."""
+    report, deadline, number = Report(target), time.process_time() + seconds, 0
+    while (number < cases or time.process_time() < deadline) and len(report.findings) < 10:
         data = make(random.Random(f"{target} {seed} {number}"))
         number += 1
         started = time.process_time()
