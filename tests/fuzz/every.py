@@ -1,6 +1,6 @@
-"""`python tests/fuzz SECONDS [TARGET...]`: so many seconds of the processor for each target; exit code 1 where something
-was found.
+"""`python tests/fuzz SECONDS [TARGET...]`: each target for so many seconds of the processor.
 
+The exit code is 1 where something was found.
 `arrays` gives the kernels arrays that do not fit, by the property tests of `tests/kernels/test_gateway.py`; with
 OSTINATO_LIBRARY and the sanitizers preloaded (see `make sanitize`) it sees every access out of bounds.
 """
