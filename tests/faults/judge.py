@@ -152,6 +152,11 @@ class Trial:
                 line.append("--resume")
             elif any((self.work / "run" / name).exists() for name in ("model", "metrics.jsonl")):
                 line.append("--overwrite")
+        elif "base" in line:
+            if (self.work / "base-run" / "checkpoint").exists():
+                line.append("--resume")
+            elif any((self.work / name).exists() for name in ("base", "base-run")):
+                line.append("--overwrite")
         again = run(line, self.work, NOTHING)
         if again.code:
             wrong.append(f"it does not go on: {again.message} ({' '.join(line[-3:])})")

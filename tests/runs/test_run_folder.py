@@ -361,7 +361,7 @@ def _busy(out, ready, done):
     with run_folder(out, what="ostinato train"):
         save(out / "model")
         ready.set()
-        done.wait(30)
+        done.wait(600)
 
 
 @pytest.mark.parametrize("options", [{}, {"resume": True}, {"overwrite": True}, {"resume": None, "comparison": True}])
@@ -371,7 +371,7 @@ def test_a_second_run_is_told_who_is_at_work(tmp_path, options):
     process = context.Process(target=_busy, args=(tmp_path, ready, done))
     process.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(120)
         said = rf"process {process.pid} \(ostinato train\) is writing in .*: wait until it has ended"
         with pytest.raises(BusyError, match=said), run_folder(tmp_path, **options):
             pass

@@ -8,12 +8,11 @@ import secrets
 import shutil
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-_PART = ".part"
+_PART, _NEW, _OLD = ".part", ".new", ".old"
 _UNIQUE = re.compile(r"\..+\.\d+-[0-9a-f]+\.(part|new|old)", re.DOTALL)
 
 
@@ -111,18 +110,24 @@ def building(path: Path) -> Iterator[Path]:
     """Inside, make a file or folder at the path it gives: it takes the place of `path`, of whatever kind that is, when
     the block ends without an error.
 
-    Everything is flushed before, the folder around it afterwards; links are followed. Raises OSError: `path` is then as
-    it was, except after NotFlushedError.
+    Everything is flushed before, the folder around it afterwards; links are followed; what killed processes left of
+    such builds is removed. Raises OSError: `path` is then as it was, except after NotFlushedError.
     """
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    with contextlib.suppress(OSError):
+        for stale in sweep(target, _NEW):
+            if not os.path.lexists(target) and (stale / _OLD).exists():  # killed between two renames
+                os.rename(stale / _OLD, target)
+            shutil.rmtree(stale, ignore_errors=True)
+    aside = unique(target, _NEW)
+    aside.mkdir(mode=0o700)
     try:
         fresh = aside / target.name
         yield fresh
         for made in [fresh, *(fresh.rglob("*") if fresh.is_dir() else ())]:
             flush(made)
-        old = aside / ".old"
+        old = aside / _OLD
         if not target.is_dir():
             os.replace(fresh, target)
         elif not exchange(fresh, target):
