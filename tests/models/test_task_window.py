@@ -92,7 +92,7 @@ def test_settings_and_shapes_that_do_not_fit(tmp_path):
     twin = in_runtime(model, tmp_path)
     with pytest.raises(UsageError, match="ids must lie in 0"):
         twin.score(np.array([V]))
-    with pytest.raises(UsageError, match="ids must be integers of one dimension"):
+    with pytest.raises(UsageError, match="ids must be whole numbers of shape"):
         twin.step(np.zeros((1, 1)), twin.initial_state(1))
     tensors = model.save_tensors()
     with pytest.raises(BundleError, match=r"lacks head.bias"):
