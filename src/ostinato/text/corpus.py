@@ -159,7 +159,7 @@ def prepare(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DESCRIPTION).unlink(missing_ok=True)
-        processes = processes_for(survey.characters)
+        processes = processes_for(survey.characters, tokenizer)
         counts = _write_ids(folder, plan, documents, tokenizer, settings.direction == "backward", processes)
         if sum(count["characters"] for count in counts.values()) != survey.characters:
             raise TextError(f"{', '.join(texts.names)} changed while it was read: try again")

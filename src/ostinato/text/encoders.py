@@ -21,7 +21,7 @@ from ostinato.protocols import Ids
 from ostinato.text.tokenizers import BaseTokenizer, from_json
 
 LARGE = 1 << 26
-"""Characters from which on several processes encode: starting them takes half a second."""
+"""Characters from which on several processes encode: starting them takes a second or two."""
 MOST = 8
 """They get their pieces from one process, which has to read and cut the text: more would wait for it."""
 _PROGRAM = "from ostinato.text.encoders import work; work()"
@@ -32,8 +32,11 @@ def encode_pieces(tokenizer: BaseTokenizer, texts: Sequence[str], documents: boo
     return tokenizer.encode_documents(texts) if documents else tokenizer.encode(texts[0])
 
 
-def processes_for(characters: int) -> int:
-    """How many processes encode a text of so many characters; 1: this one alone."""
+def processes_for(characters: int, tokenizer: BaseTokenizer) -> int:
+    """How many processes encode a text of so many characters; 1: this one alone, which is also quicker where tokens are
+    looked up character by character, a hundred million and more per second."""
+    if not tokenizer.words:
+        return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, MOST) if characters >= LARGE else 1
 
@@ -88,7 +91,7 @@ class Encoders:
         try:
             if worker is not None:
                 to_it, from_it = _pipes(worker)
-                _send(to_it, json.dumps([documents, texts]).encode())
+                _send(to_it, json.dumps([documents, texts], ensure_ascii=False).encode("utf-8", "surrogatepass"))
                 answer = _receive(from_it)
                 if answer[:1] == b"+":
                     return np.frombuffer(answer, self._tokenizer.dtype, offset=2)
