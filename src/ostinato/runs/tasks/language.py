@@ -171,9 +171,9 @@ class LanguageTask(NetworkTask):
 
     def evaluation_steps(self, settled: Settled, built: Built) -> float:
         """A forward pass is a third of a step."""
-        assert isinstance(built, LanguageBuilt)
+        assert isinstance(built.data, LanguageData)
         t = settled.training
-        return len(built.writer.corpus.heldout.ids) / (3 * t.batch_size * t.window * t.accumulate)
+        return len(built.data.heldout_ids) / (3 * t.batch_size * t.window * t.accumulate)
 
     def finish(self, run: Run, settled: Settled, built: Built) -> Sequence[str]:
         """Mix the network with models of counts, where the recipe says so."""
