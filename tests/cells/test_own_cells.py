@@ -12,10 +12,20 @@ import torch
 
 import ostinato
 from ostinato.bundle import PROBE, read_bundle, write_bundle
-from ostinato.cells import BUILT_IN, CELLS, Cell, CellWeights, cell_file, load_cell_file, register, same_cell
+from ostinato.cells import (
+    BUILT_IN,
+    CELLS,
+    Cell,
+    CellWeights,
+    cell_file,
+    describe_cell,
+    load_cell_file,
+    register,
+    same_cell,
+)
 from ostinato.cells.trial import fingerprint
 from ostinato.cli.main import main
-from ostinato.errors import BundleError, SettingsError, UsageError
+from ostinato.errors import BundleError, SettingsError, TrainingError, UsageError
 from ostinato.kernels.claims import claims
 from ostinato.kernels.load import available
 from ostinato.layers import Recurrent
@@ -417,3 +427,28 @@ def test_a_notebook_registers_again():
     second = register(Cell("own-rnn", 2, ("h",), step))
     assert CELLS["own-rnn"] is second is not first
     assert cell_file("own-rnn") is None
+
+
+def test_a_process_of_a_team_that_has_another_cell_ends(monkeypatch):
+    from ostinato.cells import registry
+    from ostinato.runs.network import _as_told
+    from ostinato.settings import decide, load_recipe, to_mapping
+
+    model = {"hidden_size": 8, "embedding_size": 8, "dropout": 0.0, "weight_drop": 0.0, "mixture": "none"}
+    training = {
+        "batch_size": 4,
+        "window": 8,
+        "learning_rate": 0.1,
+        "weight_decay": 0.0,
+        "evaluate_every": 1.0,
+        "candidates": 0,
+    }
+    recipe = decide(load_recipe("concise-rnn"), model, training)
+    told = {"resolved": to_mapping(recipe), "precision": "fp32", "name": "concise-rnn", "fingerprint": "f",
+            "cell": describe_cell(recipe.model.cell)}  # fmt: skip
+    assert _as_told(None, told, "f", torch.device("cpu")).recipe == recipe
+    stock = CELLS[recipe.model.cell]
+    other = dataclasses.replace(stock, step=lambda *given: tuple(0.5 * part for part in stock.step(*given)))
+    monkeypatch.setitem(registry._cells, stock.name, other)
+    with pytest.raises(TrainingError, match="computes something else in this process than in the first one"):
+        _as_told(None, told, "f", torch.device("cpu"))
