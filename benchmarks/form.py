@@ -1,15 +1,21 @@
 """What form costs: likelihood and time of constrained couplets, beside free text and rejection sampling.
 
     python benchmarks/form.py MODEL [--texts 20] [--temperature 0.8] [--json]
+    python benchmarks/form.py MODEL --requests 200
 
 A couplet is written under a title of its own (the same for every method and constraint). Bits per character are those
 of the two lines, newlines included, under the model at temperature 1. Rejection sampling draws free next lines, 64 in a
 batch, until one has the form, at most 512 for a line; texts for which it gives up are counted and left out.
+
+With `--requests`, random forms with rhyme are asked for instead, and the rhymes of each text are looked at: lines of
+different letters that rhyme, function words that carry a rhyme, rhyme words that come twice, and whether the notes say
+so.
 """
 
 import argparse
 import json
 import math
+import random
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,11 +23,14 @@ from pathlib import Path
 import numpy as np
 
 from ostinato.api import Model
-from ostinato.errors import GenerationError
+from ostinato.errors import GenerationError, UsageError
 from ostinato.form import Form, compose
-from ostinato.form.form import Group, fault, outline
+from ostinato.form.bonds import Bonds
+from ostinato.form.checking import fault
+from ostinato.form.form import outline
 from ostinato.form.lexicon import language_of_vocabulary
-from ostinato.generation import Sampler, Stop, write
+from ostinato.generation import Sampler, Stop, WriteRequest, write
+from ostinato.text.sounds import LIGHT
 
 FORMS = {
     "zh": {
@@ -56,30 +65,29 @@ def rejection(model: Model, form: Form, title: str, sampler: Sampler, seed: int)
     language = language_of_vocabulary(model.tokenizer) or "zh"
     definite = outline(form, language)
     lines: list[str] = []
-    groups: dict[str, Group] = {}
+    bonds = Bonds(definite, {})
     drawn = 0
     for number, spec in enumerate(definite.lines):
-        group = groups.get(spec.rhyme, Group(spec.keys)) if spec.rhyme else None
+        bond = bonds.bond(number, dict(enumerate(lines)))
         include = form.include if number == 0 else ()
         found = None
         for batch in range(MOST_DRAWS // BATCH):
-            texts = write(
-                model.step_model, model.tokenizer, "".join(line + "\n" for line in lines), sampler=sampler,
-                stop=Stop(lines=number + 1), count=BATCH, seed=seed * 1000 + batch, heading=model.heading, title=title,
+            request = WriteRequest(
+                prompt="".join(line + "\n" for line in lines), sampler=sampler, stop=Stop(lines=number + 1),
+                count=BATCH, seed=seed * 1000 + batch, title=title if model.heading else None,
             )  # fmt: skip
+            texts = write(model.text_model, request)
             drawn += BATCH
             candidates = [text.text.split("\n")[number] for text in texts if text.text.count("\n") >= number]
             found = next(
                 (c for c in candidates
-                 if fault(c, spec, definite, group=group, include=include, others=lines) is None), None,
+                 if fault(c, spec, definite, bond=bond, include=include, others=lines) is None), None,
             )  # fmt: skip
             if found is not None:
                 break
         if found is None:
             return None
         lines.append(found)
-        if group is not None:
-            groups[spec.rhyme] = group.with_line(found, definite.sounds)
     return lines, drawn
 
 
@@ -112,6 +120,59 @@ def measure(
     }
 
 
+SCHEMES = ("AABB", "ABAB", "AABA", "ABBA", "XAXA", "AAXA", "AABCCB", "ABABCC", "ABCABC", "AAAA")
+
+
+def random_form(rng: random.Random, language: str) -> Form:
+    """Four or six lines that rhyme, half of them with more: a length, letters to begin with, a word."""
+    scheme = rng.choice(SCHEMES)
+    low = rng.randint(5, 8)
+    letters = {"zh": "春夏秋冬风花雪月我你", "en": "tashwiobmn"}[language]
+    return Form(
+        rhyme=scheme,
+        stanzas=rng.choice([1, 1, 2]),
+        length=rng.choice([None, low, f"{low}-{low + 3}"]),
+        acrostic="".join(rng.sample(letters, 4)) if rng.random() < 0.3 else "",
+        include=(rng.choice({"zh": ["桥", "雨", "月光"], "en": ["bridge", "light", "rain"]}[language]),)
+        if rng.random() < 0.3
+        else (),
+    )
+
+
+def requests(model: Model, count: int, sampler: Sampler) -> None:
+    """Write `count` random forms and report what their rhymes are like."""
+    language = language_of_vocabulary(model.tokenizer) or "zh"
+    rng, start = random.Random(1), time.perf_counter()
+    found = dict.fromkeys(("texts", "lines", "refused", "rhyme across letters", "function words", "repeated words"), 0)
+    unsaid = 0
+    for seed in range(count):
+        form = random_form(rng, language)
+        try:
+            (got,) = model.compose(form, sampler=sampler, seed=seed)
+        except (GenerationError, UsageError):
+            found["refused"] += 1
+            continue
+        definite = outline(form, language)
+        sounds = definite.sounds
+        words = [sounds.last_word(line) for line in got.lines]
+        carrying = [n for n, spec in enumerate(definite.lines) if definite.group_sizes.get(spec.rhyme, 0) > 1]
+        across = [
+            (i, j) for j, b in enumerate(definite.lines) for i, a in enumerate(definite.lines[:j])
+            if a.stanza == b.stanza and not (a.rhyme and a.rhyme == b.rhyme)
+            and sounds.every_key(got.lines[i]) & sounds.every_key(got.lines[j])
+        ]  # fmt: skip
+        light = [n for n in carrying if words[n] in LIGHT[language]]
+        twice = [n for n in carrying if words[n] in [words[m] for m in carrying if m < n]]
+        found["texts"] += 1
+        found["lines"] += len(got.lines)
+        found["rhyme across letters"] += len(across)
+        found["function words"] += len(light)
+        found["repeated words"] += len(twice)
+        unsaid += len(across) + len(light) + len(twice) > len(got.notes)
+    seconds = (time.perf_counter() - start) / max(1, found["lines"])
+    print(language, found, f"texts with more than their notes say: {unsaid}; {1000 * seconds:.0f} ms per line")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
@@ -119,17 +180,16 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=0.8)
     parser.add_argument("--methods", default="sample,particles 1,beam,rejection", help="which of them to run")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--requests", type=int, metavar="N")
     args = parser.parse_args()
     model, sampler = Model(args.model), Sampler(temperature=args.temperature)
+    if args.requests:
+        requests(model, args.requests, sampler)
+        return
     language = language_of_vocabulary(model.tokenizer) or "zh"
     words = model.known_words
-    titles = [
-        write(model.step_model, model.tokenizer, sampler=sampler, stop=Stop(tokens=1), seed=s, heading=model.heading)[
-            0
-        ].title
-        or ""
-        for s in range(args.texts)
-    ]
+    made_up = (WriteRequest(sampler=sampler, stop=Stop(tokens=1), seed=s) for s in range(args.texts))
+    titles = [write(model.text_model, request)[0].title or "" for request in made_up]
 
     def composed(form: Form, **options: object) -> Callable[[str, int], Sequence[str] | None]:
         def method(title: str, seed: int) -> Sequence[str] | None:

@@ -25,6 +25,7 @@ from ostinato.runtime import load
 from ostinato.settings import TextSettings
 from ostinato.text import prepare
 from ostinato.text.known_words import words_file
+from ostinato.text.sounds import LIGHT, Sounds
 from ostinato.text.tokenizers.character import ByteTokenizer, CharacterTokenizer
 from ostinato.text.tokenizers.whitespace import WhitespaceTokenizer
 from ostinato.text.tokenizers.word import WordTokenizer
@@ -326,6 +327,28 @@ def test_texts_have_their_form(verses):
         form.setdefault("lines", len(form.get("rhyme", "").split(",")[0]) or len(form.get("acrostic", "")))
         assert "error" not in answer, (form, answer)
         assert check(answer["body"], form, language) == [], answer["body"]
+
+
+def test_rhymes_are_as_their_letters_say(verses):
+    page, language = verses
+    loose = runpy.run_path(str(Path(__file__).parents[1] / "form" / "form_requests.py"))["loose_rhymes"]
+    asked = [{"form": {"rhyme": rhyme}, "seed": str(seed)} for seed in range(4) for rhyme in ("AABB", "ABAB", "XAXA")]
+    said = 0
+    for request, answer in zip(asked, answers(page, asked), strict=True):
+        lines = answer["body"].split("\n")
+        words = [Sounds().last_word(line) for line, letter in zip(lines, request["form"]["rhyme"], strict=True)
+                 if letter != "X"]  # fmt: skip
+        said += bool(answer["notes"])
+        assert answer["notes"] or not LIGHT[language] & set(words), answer
+        assert answer["notes"] or not loose(answer["body"], request["form"], language), answer
+    assert said <= 2
+
+
+def test_what_a_form_leaves_free_is_said(verses):
+    page, language = verses
+    letters = {"zh": "春夏", "en": "se"}[language]
+    (answer,) = answers(page, [{"form": {"lines": 4, "acrostic": letters}, "seed": "1"}])
+    assert answer["notes"] == [["acrosticFree", 3]]
 
 
 def test_a_prompt_begins_the_first_line(verses):

@@ -105,6 +105,24 @@ def check(text, form, language, rhymes=None):
     return wrong
 
 
+def loose_rhymes(text, form, language):
+    """The numbers of lines that rhyme with one of another letter, by any reading, or on a rhyme word from before."""
+    scheme, sound = form["rhyme"].split(",")[0], chinese_rhymes if language == "zh" else english_rhymes
+    found, seen, number = [], set(), 0
+    for stanza in text.split("\n\n"):
+        lines = stanza.split("\n")
+        letters = [scheme[i % len(scheme)] for i in range(len(lines))]
+        for j, line in enumerate(lines):
+            number += 1
+            parted = (lines[i] for i in range(j) if letters[i] != letters[j] or letters[j] == "X")
+            found += [number for other in parted if sound(other) & sound(line)]
+            word = re.findall(HAN, line)[-1] if language == "zh" else words(line)[-1]
+            if letters[j] != "X" and letters.count(letters[j]) > 1:
+                found += [number] * (word in seen)
+                seen.add(word)
+    return found
+
+
 def request(rng: random.Random, language):
     """Options of a random form, contradictory ones among them."""
     if rng.random() < 0.1:

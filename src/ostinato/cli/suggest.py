@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from ostinato.cli.form import add_arguments as add_form_arguments
-from ostinato.cli.form import form_of, speaking_of_options
+from ostinato.cli.form import form_of, say_notes, speaking_of_options
 from ostinato.encodings import decode
 from ostinato.errors import OstinatoError, TextError, UsageError
 from ostinato.terminal import activity, is_terminal, note, one_line, say
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         )
     with activity("loading the model"):
         proposer = Proposer.of(Model(args.model, precision=args.precision).text_model, request)
+    say_notes(proposer.notes, set())
 
     def propose(lines: list[str], time: int) -> list[str]:
         if wanted := proposer.wanted(lines):

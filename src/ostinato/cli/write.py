@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.form import add_arguments as add_form_arguments
-from ostinato.cli.form import form_of, note_free_lines, speaking_of_options
+from ostinato.cli.form import as_options, form_of, say_notes, speaking_of_options
 from ostinato.errors import UsageError
 from ostinato.files import path, replacing
 from ostinato.terminal import activity, is_terminal, note, one_line, quoted, say, say_json
@@ -113,8 +113,6 @@ def run(args: argparse.Namespace) -> int:
             _ = model.text_model
         if args.prompt and (remark := unfamiliar(model.tokenizer, args.prompt)):
             note(remark)
-        if form is not None:
-            note_free_lines(form, request.prompt, model.text_model)
         shown = args.count == 1 and not args.json and not args.out and not model.backward
         with _output(args.out) as put:
             if shown:
@@ -187,7 +185,7 @@ def _report(
     print_text: "Callable[[str], None] | None",
 ) -> int:
     """Print the texts (None: they were shown) or the JSON object, and the novelty report if it was asked for."""
-    entries = []
+    entries, said = [], set[str]()
     for number, text in enumerate(texts):
         entry: dict[str, Any] = {
             "text": text.text, "title": text.title, "tokens": text.tokens, "reason": text.reason
@@ -195,7 +193,10 @@ def _report(
         if args.novelty:
             novelty = model.novelty(text.text) if text.text else None
             entry["novelty"] = novelty.to_json() if novelty else None
+        if text.notes:
+            entry["notes"] = list(map(as_options, text.notes))
         entries.append(entry)
+        say_notes(text.notes, said, f"text {number + 1}: " if args.count > 1 else "")
         if args.json:
             continue
         if print_text is not None:

@@ -23,7 +23,7 @@ from ostinato.kernels.twin import quantize
 from ostinato.ngram import NgramModel, from_arrays
 from ostinato.text.known_words import WORDS_FILE, read_words
 from ostinato.text.openings import read_opening
-from ostinato.text.sounds import Sounds, language_of
+from ostinato.text.sounds import LIGHT, Sounds, language_of
 
 Array = npt.NDArray[Any]
 
@@ -173,14 +173,18 @@ def _form(bundle: Bundle) -> dict[str, Any] | None:
         rhymes = lexicon.rhymes()
     except MissingExtraError:
         return None
-    names = sorted(frozenset().union(*rhymes))
+    every = lexicon.every_key()
+    names = sorted(frozenset().union(*rhymes, *every))
     number = {name: at for at, name in enumerate(names)}
+    others = {row: sorted(number[key] for key in every[row] - own) for row, own in enumerate(rhymes)}
     return {
         "language": language,
         "marksFirst": lexicon.marks_first,
         "words": "\n".join(lexicon.texts),
         "units": lexicon.units.tolist(),
         "rhymes": [sorted(number[key] for key in keys) for keys in rhymes],
+        "others": {row: keys for row, keys in others.items() if keys},
+        "light": sorted(LIGHT[language]),
         "names": names if language == "zh" else [],
         "inside": list(lexicon.inside),
         "ending": list(lexicon.ending),

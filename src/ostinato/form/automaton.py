@@ -297,6 +297,7 @@ class Planner:
             lower.startswith(condition.starts.lower())
             and lower.endswith(condition.ends.lower())
             and sounds.last_word(word) not in condition.not_words
+            and not (condition.not_keys and condition.not_keys & sounds.every_key(word))
         )
 
     def _size(self, items: list[Item], choose: Choose) -> list[Item] | None:

@@ -1,5 +1,4 @@
-"""What a user asks of a text (lines, lengths, rhyme, acrostic, words), what that asks of each line, and whether a
-finished line has it.
+"""What a user asks of a text (lines, lengths, rhyme, acrostic, words), and what that asks of each line.
 
 A template is a text with blanks: `_` stands for one character in Chinese and one syllable in English, a run of them for
 that many, exactly four, `____`, for any length, `_{4}` for exactly four. Blank lines separate stanzas.
@@ -44,7 +43,8 @@ class Form:
     lines: lines per stanza (default: as many as the rhyme scheme, the lengths or the acrostic have, else 4); stanzas.
     length: of each line in characters (Chinese) or syllables (English): 7, "5-9", or one per line, "7,7,5,5", repeated.
     rhyme: a scheme such as "AABA" (X rhymes with nothing), a rhyme for every line such as "ang" or "night", or both,
-    "AABA,A=ang"; a stanza's letters are its own unless they are given so. scheme, tones: how Chinese rhymes.
+    "AABA,A=ang"; a stanza's letters are its own unless they are given so, and lines of different letters do not rhyme.
+    scheme, tones: how Chinese rhymes.
     acrostic, acrostic_end: what the first and the last characters of the lines spell; in English one letter per line.
     include, ban: words that must stand in the text, words and phrases that must not. repeat: lines may repeat.
     template: a text with blanks (see above); it sets the lines. language: zh or en (None: the model's).
@@ -87,7 +87,8 @@ class LineSpec:
     """What one line must be.
 
     low, high: its units. rhyme: the name of its rhyme group. keys: the rhyme it is given. start, end: how it begins and
-    ends. parts: its template, texts and blanks. stanza: which it belongs to.
+    ends. parts: its template, texts and blanks. stanza: which it belongs to. apart: whether it has a letter of a rhyme
+    scheme, X included, and so does not rhyme with lines of other letters.
     """
 
     low: int
@@ -98,6 +99,7 @@ class LineSpec:
     start: str = ""
     end: str = ""
     parts: tuple[str | Blank, ...] = ()
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ def outline(form: Form, language: Language, *, prompt: str = "") -> Outline:
             start=start[i] if i < len(start) else "",
             end=end[i] if i < len(end) else "",
             parts=template.lines[i] if template else (),
+            apart=bool(letter),
         )
         specs.append(_with_length(spec, sounds, language))
     if prompt:
@@ -155,18 +158,6 @@ def outline(form: Form, language: Language, *, prompt: str = "") -> Outline:
     for spec in specs:
         sizes[spec.rhyme] = sizes.get(spec.rhyme, 0) + bool(spec.rhyme)
     return Outline(tuple(specs), language, sounds, form.include, form.ban, form.repeat, sizes)
-
-
-def left_free(form: Form, language: Language, *, prompt: str = "") -> list[str]:
-    """A remark for each acrostic with fewer characters than the form has lines. Raises UsageError as `outline` does."""
-    total = len(outline(form, language, prompt=prompt).lines)
-    remarks = []
-    for name, text, verb in (("acrostic", form.acrostic, "begin"), ("acrostic_end", form.acrostic_end, "end")):
-        given = len(_spelled(text))
-        if 0 < given < total:
-            lines = f"line {total} {verb}s" if given + 1 == total else f"lines {given + 1} to {total} {verb}"
-            remarks.append(f"{name}= has {given} character{'s' * (given > 1)} for {total} lines: {lines} freely")
-    return remarks
 
 
 def refuse_two_beginnings(form: Form, prompt: str) -> None:
@@ -341,55 +332,3 @@ def _without_blanks(parts: list[str | Blank], line: str) -> list[str | Blank]:
             raise UsageError(f"a blank must be whole words: put a space after it in {line!r}")
         out.append(part)
     return out
-
-
-class Group:
-    """Lines that rhyme: the keys they share so far (None: any), and the words they end with, which all differ."""
-
-    def __init__(self, keys: frozenset[str] | None, words: frozenset[str] = frozenset()) -> None:
-        self.keys, self.words = keys, words
-
-    def accepts(self, line: str, sounds: Sounds) -> bool:
-        """Whether `line` rhymes with the group and ends with another word."""
-        keys = sounds.keys(line)
-        return bool(keys if self.keys is None else keys & self.keys) and sounds.last_word(line) not in self.words
-
-    def with_line(self, line: str, sounds: Sounds) -> "Group":
-        """The group after one more line."""
-        keys = sounds.keys(line)
-        return Group(keys if self.keys is None else keys & self.keys, self.words | {sounds.last_word(line)})
-
-
-def fault(
-    line: str, spec: LineSpec, outline: Outline, *, group: Group | None, include: tuple[str, ...], others: list[str]
-) -> str | None:
-    """The first thing that is wrong with `line`, in words; None if it is as it was asked to be.
-
-    `group` has the lines it must rhyme with, `include` the words it must have, `others` the other lines of the text.
-    """
-    sounds, lower = outline.sounds, line.lower()
-    units = sounds.units(line)
-    if not spec.low <= units <= spec.high:
-        wanted = str(spec.low) if spec.low == spec.high else f"{spec.low} to {spec.high}"
-        return f"a length of {wanted}"
-    if spec.start and not lower.startswith(spec.start.rstrip(" ").lower()):
-        return f"beginning with {spec.start!r}"
-    if spec.end and not _letters(lower).endswith(_letters(spec.end.lower())):
-        return f"ending with {spec.end!r}"
-    if group is not None and not group.accepts(line, sounds):
-        return "rhyme"
-    if any(word.lower() not in lower for word in include):
-        return f"the words {', '.join(include)}"
-    if any(word.lower() in lower for word in outline.ban):
-        return "banned words"
-    given = bool(spec.parts) and all(isinstance(part, str) for part in spec.parts)
-    if not (outline.repeat or given) and lower in (other.lower() for other in others):
-        return "lines that do not repeat"
-    return None
-
-
-def _letters(text: str) -> str:
-    """`text` without punctuation and blanks at its end."""
-    while text and not text[-1].isalnum():
-        text = text[:-1]
-    return text

@@ -40,7 +40,8 @@ class Condition:
     """What the word at one end of a line must be; the defaults ask for nothing.
 
     keys: it has one of these rhyme keys. partners: it has a rhyme key that at least so many words have. starts, ends:
-    its letters begin or end so (case does not matter). not_words: it is none of these, in lower case.
+    its letters begin or end so (case does not matter). not_words: it is none of these, in lower case. not_keys: none of
+    its readings has one of these rhyme keys.
     """
 
     keys: frozenset[str] | None = None
@@ -48,6 +49,7 @@ class Condition:
     starts: str = ""
     ends: str = ""
     not_words: frozenset[str] = frozenset()
+    not_keys: frozenset[str] = frozenset()
 
 
 class Lexicon:
@@ -147,6 +149,18 @@ class Lexicon:
         usual = [self.sounds.chinese.line_keys(word) for word in self._bare]
         return [usual[row] for row in self._row]
 
+    def every_key(self) -> list[frozenset[str]]:
+        """Rhyme keys of each word by any reading, N of them."""
+        return [self._every_key[row] for row in self._row]
+
+    @cached_property
+    def _every_key(self) -> list[frozenset[str]]:
+        """The same of each bare word."""
+        if self.language == "en":
+            return list(map(self.sounds.english.every_key, self._bare))
+        of = self.sounds.chinese.character_keys
+        return [keys | of(word[-1]) for word, keys in zip(self._bare, self._keys, strict=True)]
+
     @cached_property
     def _sizes(self) -> Counter[str]:
         """How many words have each rhyme key; in Chinese, characters."""
@@ -163,20 +177,43 @@ class Lexicon:
         """(N,) bool, the words that meet a condition."""
         rows: WordMask = np.ones(len(self._bare), np.bool_)
         if condition.keys is not None:
-            rows &= np.array([not condition.keys.isdisjoint(keys) for keys in self._keys], np.bool_)
+            rows &= self._with(condition.keys, self._rows_of_key)
         if condition.partners:
-            roomy = {key for key, size in self._sizes.items() if size >= condition.partners}
-            rows &= np.array([not roomy.isdisjoint(keys) for keys in self._keys], np.bool_)
+            rows &= self._with((k for k, size in self._sizes.items() if size >= condition.partners), self._rows_of_key)
+        if condition.not_keys:
+            rows &= ~self._with(condition.not_keys, self._rows_of_any_key)
         if condition.starts:
             rows &= np.array([word.startswith(condition.starts.lower()) for word in self._bare], np.bool_)
         if condition.ends:
             rows &= np.array([word.endswith(condition.ends.lower()) for word in self._bare], np.bool_)
         if condition.not_words:
-            last = slice(-1, None) if self.language == "zh" else slice(None)
-            rows &= np.array([word[last] not in condition.not_words for word in self._bare], np.bool_)
+            rows &= ~self._with(condition.not_words, self._rows_of_end)
         found: WordMask = rows[self._row]
         found.flags.writeable = False
         return found
+
+    def _with(self, names: Iterable[str], rows_of: dict[str, npt.NDArray[np.intp]]) -> WordMask:
+        """Which bare words have one of the names."""
+        rows: WordMask = np.zeros(len(self._bare), np.bool_)
+        for name in names:
+            if name in rows_of:
+                rows[rows_of[name]] = True
+        return rows
+
+    @cached_property
+    def _rows_of_key(self) -> dict[str, npt.NDArray[np.intp]]:
+        """The bare words that have a rhyme key."""
+        return _inverted(self._keys)
+
+    @cached_property
+    def _rows_of_any_key(self) -> dict[str, npt.NDArray[np.intp]]:
+        """The same, by any reading of the last word."""
+        return _inverted(self._every_key)
+
+    @cached_property
+    def _rows_of_end(self) -> dict[str, npt.NDArray[np.intp]]:
+        """The bare words that end with a word: in Chinese with a character, in English they are it."""
+        return _inverted([word[-1]] if self.language == "zh" else [word] for word in self._bare)
 
     def _without(self, ban: tuple[str, ...]) -> WordMask:
         """(N,) bool, the words that contain none of `ban`."""
@@ -248,6 +285,15 @@ class Lexicon:
         if self.backward:
             table = np.where(written, np.take_along_axis(table, np.maximum(lengths[:, None] - 1 - columns, 0), 1), 0)
         return table.astype(np.int32), lengths
+
+
+def _inverted(names: Iterable[Iterable[str]]) -> dict[str, npt.NDArray[np.intp]]:
+    """The rows that have each name."""
+    rows: dict[str, list[int]] = {}
+    for row, own in enumerate(names):
+        for name in own:
+            rows.setdefault(name, []).append(row)
+    return {name: np.array(own, np.intp) for name, own in rows.items()}
 
 
 def _sortable(table: npt.NDArray[np.int32]) -> npt.NDArray[np.bytes_]:

@@ -5,15 +5,11 @@ from dataclasses import replace
 from typing import cast
 
 from ostinato.errors import UsageError
-from ostinato.form.composing import (
-    PARTICLES,
-    Composing,
-    check_particles,
-    language_written,
-    lexicon_of,
-    open_cursor,
-)
-from ostinato.form.form import Form, Group, outline
+from ostinato.form.bonds import Bond
+from ostinato.form.checking import left_free
+from ostinato.form.composing import check_particles, language_written, lexicon_of, open_cursor
+from ostinato.form.form import Form, outline
+from ostinato.form.line_writer import PARTICLES, LineWriter
 from ostinato.form.search import Candidate, Draws
 from ostinato.generation.context import open_context
 from ostinato.generation.request import Search, TextModel, WriteRequest
@@ -22,6 +18,8 @@ from ostinato.protocols import StepModel, Tokenizer
 
 _DRAWS = 8
 """How often lines are drawn for the words that are still wanted."""
+_TRIES = 3
+"""How often lines are searched for; the last time, the rules of rhyme that nobody asked for give way."""
 
 
 class Proposer:
@@ -71,6 +69,11 @@ class Proposer:
         self._lexicon = lexicon_of(model, form, language)
         self._model, self._request, self._particles = model, request, particles
 
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of the form: the lines that an acrostic leaves free."""
+        return left_free(self._form, self._outline)
+
     def __call__(self, lines: Sequence[str], *, count: int = 5, row: int = 0) -> list[str]:
         """Up to `count` different lines that may follow `lines`; none if the template is complete.
 
@@ -86,10 +89,10 @@ class Proposer:
         number = len(written) % len(self._outline.lines)
         request, step_model = self._request, self._model.step_model
         draws = Draws(request.seed, row)
-        composing = Composing(
+        composing = LineWriter(
             step_model, self._lexicon, self._outline, request.sampler, draws, request.search, self._particles
         )
-        group = self._group(composing, number, written)
+        bonds = self._bonds(composing, number, written)
         cursor = open_cursor(step_model, self._read(lines))
         chosen: list[str] = []
         includes = self._includes(composing, number, lines)
@@ -99,9 +102,10 @@ class Proposer:
             share = -(-(count - len(chosen)) // (len(includes) - place))
             found: list[tuple[str, Candidate]] = []
             best: list[tuple[str, Candidate]] = []
-            for _ in range(3):
+            for attempt in range(_TRIES):
+                bond = bonds[-1] if attempt == _TRIES - 1 and not found else bonds[0]
                 found += composing.candidates(
-                    number, cursor, group, [*written, *chosen], include, max(self._particles, 4 * count)
+                    number, cursor, bond, [*written, *chosen], include, max(self._particles, 4 * count)
                 )
                 best = composing.distinct(found, share)
                 if len(best) == share:
@@ -128,7 +132,7 @@ class Proposer:
         text = "\n".join(self._written(lines)).lower()
         return tuple(word for word in self._form.include if word.lower() not in text)
 
-    def _includes(self, composing: Composing, number: int, lines: Sequence[str]) -> list[tuple[str, ...]]:
+    def _includes(self, composing: LineWriter, number: int, lines: Sequence[str]) -> list[tuple[str, ...]]:
         """What words candidates for line `number` have, one or two choices, with words first.
 
         No words are the second choice wherever later lines have room for them.
@@ -163,16 +167,10 @@ class Proposer:
             lines = [line for line in lines if line.strip()]
         return open_context(self._model, self._lexicon.as_read(lines), title).read
 
-    def _group(self, composing: Composing, number: int, written: list[str]) -> Group | None:
-        """The lines that line `number` must rhyme with, those left out that do not rhyme themselves."""
-        specs = self._outline.lines
-        if not specs[number].rhyme:
-            return None
-        group = composing.new_group(specs[number])
-        for spec, line in zip(specs[:number], written[len(written) - number :], strict=True):
-            if spec.rhyme == specs[number].rhyme and (group.keys is None or group.accepts(line, self._lexicon.sounds)):
-                group = group.with_line(line, self._lexicon.sounds)
-        return group
+    def _bonds(self, composing: LineWriter, number: int, written: list[str]) -> list[Bond]:
+        """What the lines of the form that are written ask of the rhyme of line `number`; see `LineWriter.bonds`."""
+        lines = dict(enumerate(written[len(written) - number :] if number else ()))
+        return composing.bonds(number, lines)
 
 
 def next_lines(

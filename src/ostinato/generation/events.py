@@ -28,7 +28,7 @@ class Written:
     text: the prompt and what was written after it. title: the title it was written under, None where the model's
     texts have none. reason: why it ended. tokens: how many tokens were drawn for it, its title's included. ids: those
     tokens, in the order drawn. read: how many tokens the model had read before the first of them. rest: as `Piece.ids`,
-    since the last piece.
+    since the last piece. notes: what is to be said of a text in form, see `form.Composed`.
     """
 
     row: int
@@ -39,6 +39,7 @@ class Written:
     ids: tuple[int, ...] = field(default=(), compare=False, repr=False)
     read: int = field(default=0, compare=False, repr=False)
     rest: tuple[int, ...] = field(default=(), compare=False, repr=False)
+    notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.text

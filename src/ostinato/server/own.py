@@ -74,6 +74,7 @@ _WRITTEN = record(
         "title": or_null(text("its title")),
         "tokens": integer("tokens drawn", 0, 1 << 53),
         "reason": text("why it ended"),
+        "notes": several(text("what is to be said of a text in form")),
     },
     required=("index", "text", "title", "tokens", "reason"),
 )
@@ -184,7 +185,10 @@ def request_of(body: dict[str, Any]) -> WriteRequest:
 
 
 def _written(index: int, one: Written) -> dict[str, Any]:
-    return {"index": index, "text": one.text, "title": one.title, "tokens": one.tokens, "reason": one.reason}
+    return {
+        "index": index, "text": one.text, "title": one.title, "tokens": one.tokens, "reason": one.reason,
+        **({"notes": list(one.notes)} if one.notes else {}),
+    }  # fmt: skip
 
 
 async def write(call: Call) -> Response:

@@ -99,7 +99,7 @@ class WritingRoutes:
                     log_text(call, one.text)
                     part += event(
                         {"index": number_, "text": one.text, "title": one.title, "drawn": one.tokens,
-                         "reason": one.reason}
+                         "reason": one.reason, **({"notes": list(one.notes)} if one.notes else {})}
                     )  # fmt: skip
             yield part
             part = b""
@@ -223,6 +223,7 @@ def _suggest(served: Served, body: dict[str, Any]) -> dict[str, Any]:
         "ends_stanza": proposer.ends_stanza(lines),
         "wanted": list(proposer.wanted(lines)),
         "complete": proposer.complete(lines),
+        "notes": proposer.notes,
     }
 
 

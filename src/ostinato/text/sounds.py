@@ -11,10 +11,12 @@ from functools import cached_property
 from typing import Literal
 
 from ostinato.errors import UsageError
-from ostinato.text.sounds_en import WORD, EnglishSounds
-from ostinato.text.sounds_zh import HAN, ChineseSounds
+from ostinato.text.sounds_en import FUNCTION_WORDS, WORD, EnglishSounds
+from ostinato.text.sounds_zh import HAN, PARTICLES, ChineseSounds
 
 Language = Literal["zh", "en"]
+LIGHT: dict[Language, frozenset[str]] = {"zh": PARTICLES, "en": FUNCTION_WORDS}
+"""Last words, as `Sounds.last_word` has them, that carry no rhyme if it can be helped."""
 _UNIT = re.compile(f"{HAN.pattern}|{WORD.pattern}|\\S")
 
 
@@ -53,6 +55,13 @@ class Sounds:
         if WORD.match(words[-1]):
             return self.english.pronounce(words[-1]).keys
         return self.chinese.line_keys(line) if HAN.match(words[-1]) else frozenset()
+
+    def every_key(self, line: str) -> frozenset[str]:
+        """Rhyme keys of all readings of a line's last word: lines that share none do not rhyme at all."""
+        word = self.last_word(line)
+        if WORD.match(word):
+            return self.english.every_key(word)
+        return self.keys(line) | self.chinese.character_keys(word) if HAN.match(word) else frozenset()
 
     def last_word(self, line: str) -> str:
         """The word a line rhymes by, in lower case; "" if it has none."""

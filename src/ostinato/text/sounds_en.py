@@ -2,6 +2,8 @@
 
 Two words rhyme if they sound the same from the last stressed vowel on. A key is that part of the pronunciation without
 its stress digits: `night` is `AY T`. Words of several pronunciations have several keys; syllables count by the first.
+A pronunciation without any stress is a weak form (`to` as `T AH`, `good` as `G IH D`), and rhymes only where a word has
+no other.
 """
 
 import re
@@ -13,6 +15,12 @@ from functools import cached_property, lru_cache
 from ostinato.errors import needs
 
 WORD = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ]+(?:['’][A-Za-zÀ-ÖØ-öø-ÿ]+)*['’]?")
+FUNCTION_WORDS = frozenset({
+    "the", "a", "an", "of", "to", "and", "or", "but", "nor", "for", "from", "with", "at", "as", "if", "than",
+    "this", "is", "was", "were", "have", "has", "had", "does", "would", "should", "shall", "could", "must", "i",
+    "they", "my", "your", "his", "its", "our", "their", "who",
+})  # fmt: skip
+"""Words that carry no rhyme if it can be helped; decision 207 says how they were found."""
 _LETTERS_THAT_RHYME = 6
 _FEWEST_RHYMING_LETTERS = 2
 _NO_DIGITS = str.maketrans("", "", "012")
@@ -44,7 +52,7 @@ class EnglishSounds:
             phones = self.words.get(plain[:-1] + "g")
             phones = phones and [re.sub("NG$", "N", p) for p in phones]
         if phones:
-            return Pronunciation(frozenset(map(rhyming_part, phones)), _syllables(phones[0]))
+            return Pronunciation(_keys(phones), _syllables(phones[0]))
         return self._guess(re.sub("[^a-z]", "", plain))
 
     def word_syllables(self, word: str) -> int:
@@ -54,6 +62,11 @@ class EnglishSounds:
 
     def word_keys(self, word: str) -> frozenset[str]:
         """Rhyme keys of one word."""
+        phones = self.words.get(word.lower())
+        return _keys(phones) if phones else self.pronounce(word).keys
+
+    def every_key(self, word: str) -> frozenset[str]:
+        """Rhyme keys of all pronunciations of a word, weak forms among them."""
         phones = self.words.get(word.lower())
         return frozenset(map(rhyming_part, phones)) if phones else self.pronounce(word).keys
 
@@ -94,6 +107,12 @@ class EnglishSounds:
                 best = min(counted, key=lambda key: (-counted[key], key))
                 return Pronunciation(frozenset([best]), _spelled_syllables(letters), guess=True)
         return Pronunciation(frozenset(), _spelled_syllables(letters), guess=True)
+
+
+def _keys(pronunciations: list[str]) -> frozenset[str]:
+    """Rhyme keys of a word, without its weak forms where it has others."""
+    stressed = [phones for phones in pronunciations if "1" in phones or "2" in phones]
+    return frozenset(map(rhyming_part, stressed or pronunciations))
 
 
 def rhyming_part(phones: str) -> str:

@@ -24,6 +24,8 @@ SCHEMES = {
     },
 }  # fmt: skip
 HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+PARTICLES = frozenset("的了着得呢")
+"""Characters that carry no rhyme if it can be helped; decision 207 says how they were found."""
 _LONGEST_PHRASE = 8
 _HAN_RUN = re.compile(f"{HAN.pattern}+")
 # finals as they are written after an initial, without one, or in full

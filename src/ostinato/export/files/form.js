@@ -1,7 +1,7 @@
 // Writing in form: lines of a given length that rhyme, begin with given letters and have no banned words. Line by line, each
 // the best of several that were drawn under a mask; where none can be, lines before it are taken back.
 
-const CANDIDATES = 8, STARTS = 3, SPARE_TRIES = 16, TOKENS_A_UNIT = 8, TOKENS_BESIDE = 20;
+const CANDIDATES = 8, STARTS = 3, SPARE_TRIES = 16, PATIENCE = 5, TOKENS_A_UNIT = 8, TOKENS_BESIDE = 20;
 const USUAL_LENGTH = { zh: [3, 14], en: [3, 16] }, LONGEST_LINE = 60, MOST_LINES = 200;
 
 // What is asked of each line. form: lines, length ("7", "5-9", "7,7,5,5"), rhyme ("AABA", "AABA,A=word"), acrostic, ban (words).
@@ -23,13 +23,14 @@ function outline(form, lexicon, first) {
   const specs = [...Array(lines).keys()].map((n) => {
     const [low, high] = lengths.length ? lengths[n % lengths.length] : USUAL_LENGTH[lexicon.language];
     const letter = scheme[n % scheme.length] || "", start = (letters[n] || "").toLowerCase();
-    return { low, high, group: letter === "X" ? "" : letter, start, given: n === 0 ? first : "" };
+    return { low, high, letter, group: letter === "X" ? "" : letter, start, given: n === 0 ? first : "" };
   });
   if (first && specs[0].start && !first.toLowerCase().startsWith(specs[0].start)) throw new UsageError("acrosticWrong");
   if (lexicon.units(first) > specs[0].high) throw new UsageError("promptLong");
   const sizes = {};
   for (const { group } of specs) sizes[group] = (sizes[group] || 0) + 1;
-  return { specs, given, sizes, ban };
+  const free = letters.length && letters.length < lines ? letters.length : 0; // lines from there on begin freely
+  return { specs, given, sizes, ban, free };
 }
 
 function rhymeOf(text, lexicon) {
@@ -76,7 +77,7 @@ class Composition {
       const failures = specs.map(() => 0);
       this.steps = [];
       for (let tries = SPARE_TRIES + 3 * specs.length; tries > 0; --tries) {
-        const at = this.steps.length, step = yield* this.#line(at ? this.steps[at - 1].cursor : opened, at, failures[at]);
+        const at = this.steps.length, step = yield* this.#line(at ? this.steps[at - 1].cursor : opened, at, failures[at], start === STARTS - 1);
         if (step) this.steps.push(step);
         else if (++failures[at] % 2 === 0) this.steps.length = Math.max(0, at - failures[at] / 2);
         if (this.steps.length === specs.length) return;
@@ -85,9 +86,10 @@ class Composition {
     throw new UsageError("formFailed");
   }
 
-  // One try for line `at`; a second one has twice the candidates.
-  *#line(cursor, at, failed) {
-    const { model } = this.writer, group = this.#group(at), line = this.#automaton(at, group), found = [];
+  // One try for line `at`; a second one has twice the candidates. loose: only what was asked for is asked of rhymes.
+  *#line(cursor, at, failed, loose) {
+    const { model } = this.writer, bonds = this.#bonds(at), found = [];
+    const line = this.#automaton(at, loose ? bonds[bonds.length - 1] : bonds[Math.min(Math.floor(failed / PATIENCE), bonds.length - 1)]);
     if (!line) return null;
     const state = model.copy(cursor.state);
     cursor.unread.forEach((id) => model.step(id, state));
@@ -106,31 +108,49 @@ class Composition {
 
   #number() { return uniform(this.key, this.drawn++); }
 
-  // The rhymes that the lines before leave to line `at`, and the ends they took; null where it need not rhyme.
-  #group(at) {
-    const { specs, given } = this.outline, { group } = specs[at];
-    if (!group) return null;
+  // What the lines before ask of the rhyme of line `at`: the strictest that some word meets, and what is left as rules give way.
+  #bonds(at) {
+    const { specs, given, sizes } = this.outline, { group, letter } = specs[at], { lexicon } = this;
     let rhymes = given[group] || null;
-    const not = new Set();
-    this.steps.slice(0, at).forEach((step, n) => {
-      if (specs[n].group !== group) return;
-      rhymes = new Set(step.word.rhymes.filter((key) => !rhymes || rhymes.has(key)));
-      not.add(this.lexicon.last(step.word));
-    });
-    return { rhymes, not, partners: rhymes ? 0 : this.outline.sizes[group] };
+    const not = new Set(), foreign = new Set();
+    for (const [n, step] of this.steps.slice(0, at).entries()) {
+      if (group && specs[n].group === group) {
+        rhymes = new Set(step.word.rhymes.filter((key) => !rhymes || rhymes.has(key)));
+        not.add(lexicon.last(step.word));
+      } else if (specs[n].letter) for (const key of step.word.every) foreign.add(key);
+    }
+    for (const other of specs.slice(at)) if (other.group && other.group !== group) for (const key of given[other.group] || []) foreign.add(key);
+    for (const key of rhymes || []) foreign.delete(key);
+    const own = group ? { rhymes, not, partners: rhymes ? 0 : sizes[group] } : {}, apart = letter ? { foreign } : {};
+    const bonds = [...(group && carries(this.outline, group) ? [{ ...own, ...apart, heavy: true }] : []), { ...own, ...apart }, own];
+    const met = bonds.findIndex((bond) => lexicon.matching(bond).some(Boolean));
+    return bonds.slice(met < 0 ? bonds.length - 1 : met);
   }
 
-  #automaton(at, group) {
+  // What is to be said of the text: [name, numbers and words] for the page's words.
+  notes() {
+    const { specs, free } = this.outline, { lexicon, steps } = this, notes = free ? [["acrosticFree", free + 1]] : [];
+    for (const [n, { word }] of steps.entries()) {
+      if (specs[n].group && carries(this.outline, specs[n].group) && word.light) notes.push(["lightRhyme", n + 1, lexicon.last(word)]);
+      for (let m = n + 1; m < steps.length; ++m) {
+        const parted = specs[n].letter && specs[m].letter && !(specs[n].group && specs[n].group === specs[m].group);
+        if (parted && word.every.some((key) => steps[m].word.every.includes(key))) notes.push(["rhymeAcross", n + 1, m + 1]);
+      }
+    }
+    return notes;
+  }
+
+  #automaton(at, bond) {
     const { lexicon, outline: { specs, ban }, writer: { tokenizer } } = this, spec = specs[at];
     let given = spec.given, head = lexicon.matching({});
     if (!given && spec.start) {
       head = lexicon.matching({ starts: spec.start });
       if (!head.some(Boolean)) [given, head] = [spec.start, lexicon.matching({})];
     }
-    const tail = group ? lexicon.matching(group) : lexicon.matching({});
+    const { group } = spec, tail = lexicon.matching(bond);
     const banned = Uint8Array.from(lexicon.words, (word) => (ban.some((one) => word.bare.includes(one)) ? 1 : 0));
     const units = lexicon.units(given), low = Math.max(spec.low - units, group ? 1 : 0), high = spec.high - units;
-    if (high < low || (group && !tail.some((fits, n) => fits && !banned[n]))) return null;
+    if (high < low || (high > 0 && !tail.some((fits, n) => fits && !banned[n]))) return null;
     return new FormLine(lexicon, { given: given ? tokenizer.encode(given.replace(/ +$/, "")) : [], low, high, head, tail, banned }, this.newline);
   }
 
@@ -153,7 +173,7 @@ class Composition {
       logits = model.logits;
     }
     const text = strip(this.writer.tokenizer.decode(ids.slice(0, ids.length - this.newline.length)));
-    return { ids, weight, text, word: track.word || { rhymes: [], bare: "" }, cursor: { state, unread: ids.slice(-1) } };
+    return { ids, weight, text, word: track.word || { rhymes: [], every: [], bare: "" }, cursor: { state, unread: ids.slice(-1) } };
   }
 
   #fine({ text }) {
@@ -161,6 +181,9 @@ class Composition {
     return !this.outline.ban.some((word) => lower.includes(word)) && !this.steps.some((step) => step.text.toLowerCase() === lower);
   }
 }
+
+// Whether the lines of a letter rhyme with each other, or with a sound that was asked for.
+const carries = ({ sizes, given }, group) => sizes[group] > 1 || Boolean(given[group]);
 
 // Log of the share that some ids have of the probability, at a temperature.
 function massOf(logits, ids, temperature) {
@@ -199,5 +222,5 @@ Writer.prototype.writeForm = function* (request) {
       yield { text: `${step.text}${n + 1 < lines.length ? "\n" : ""}` };
     }
   }
-  yield { done: true, reason: "form", tokens: ids.length, title, body: earlier + lines.join("\n") };
+  yield { done: true, reason: "form", tokens: ids.length, title, body: earlier + lines.join("\n"), notes: composition.notes() };
 };

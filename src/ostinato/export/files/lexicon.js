@@ -11,11 +11,13 @@ class Lexicon {
     this.inside = form.inside;
     this.ending = form.ending;
     this.names = form.names;
+    const light = new Set(form.light);
     const word = (text, n) => ({
       text, bare: text.replace(/^ /, "").replace(ATTACHED, "").toLowerCase(), ids: this.#ids(tokenizer, text),
-      units: form.units[n], rhymes: form.rhymes[n], blank: text[0] === " ",
+      units: form.units[n], rhymes: form.rhymes[n], blank: text[0] === " ", every: [...form.rhymes[n], ...(form.others[n] || [])],
     });
     this.words = form.words ? form.words.split("\n").map(word) : [];
+    for (const one of this.words) one.light = light.has(this.last(one));
     this.words.sort((a, b) => {
       for (let i = 0; ; ++i) if (a.ids[i] !== b.ids[i]) return (a.ids[i] ?? -1) - (b.ids[i] ?? -1);
         else if (a.ids[i] === undefined) return 0;
@@ -54,12 +56,14 @@ class Lexicon {
   // What two lines that rhyme may not share.
   last(word) { return this.language === "zh" ? [...word.bare].pop() : word.bare; }
 
-  // Of each word, 1 where it meets a condition: rhymes (a set), partners (it has a rhyme of so many words), starts, not (a set).
-  matching({ rhymes = null, partners = 0, starts = "", not = null }) {
+  // Of each word, 1 where it meets a condition: rhymes (a set), partners (it has a rhyme of so many words), starts, not (a set), heavy
+  // (it is no function word), foreign (none of its readings has one of these rhymes).
+  matching({ rhymes = null, partners = 0, starts = "", not = null, heavy = false, foreign = null }) {
     const roomy = partners ? new Set([...this.#sizes()].filter(([, size]) => size >= partners).map(([key]) => key)) : null;
     const meets = (word) =>
       (!rhymes || word.rhymes.some((key) => rhymes.has(key))) && (!roomy || word.rhymes.some((key) => roomy.has(key))) &&
-      word.bare.startsWith(starts) && !(not && not.has(this.last(word)));
+      word.bare.startsWith(starts) && !(not && not.has(this.last(word))) && !(heavy && word.light) &&
+      !(foreign && word.every.some((key) => foreign.has(key)));
     return Uint8Array.from(this.words, (word) => (meets(word) ? 1 : 0));
   }
 

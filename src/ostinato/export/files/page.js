@@ -104,6 +104,7 @@ class Page {
       texts.textContent = "";
       this.#hide();
       this.say(this.words.writing);
+      const notes = new Set();
       let tokens = 0, spent = 0, slice = performance.now();
       for (let row = 0; row < count && !this.halted; ++row) {
         const shown = new Shown(this, texts);
@@ -111,6 +112,7 @@ class Page {
           if (event.tick) this.say(this.words.line(event.lines + 1));
           else shown.take(event);
           if (event.id !== undefined) ++tokens;
+          for (const [name, ...values] of event.notes || []) notes.add(this.words[name](...values));
           if (performance.now() - slice < SLICE) continue;
           spent += performance.now() - slice;
           await pause();
@@ -121,7 +123,7 @@ class Page {
       }
       spent += performance.now() - slice;
       const result = this.words.tokensOf(tokens.toLocaleString(), Math.round((1000 * tokens) / Math.max(spent, 1)).toLocaleString(), request.seed);
-      this.say(this.halted ? `${this.words.halted} ${result}` : result);
+      this.say([...(this.halted ? [this.words.halted] : []), result, ...notes].join(" "));
       for (const button of buttons) button.disabled = false;
     } catch (error) {
       this.say(this.words[error.message] || String(error.message), true);

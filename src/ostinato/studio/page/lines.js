@@ -24,6 +24,7 @@ export function lineByLine(model, options) {
       });
       fill(proposals,
         found.wanted.length > 0 && h("p", { class: "help" }, t("still wanted", { words: found.wanted.join(" ") })),
+        ...found.notes.map((one) => h("p", { class: "help" }, one)),
         found.complete ? h("p", {}, t("form complete")) : found.lines.map((line) => proposal(line, found.ends_stanza)));
     } catch (error) {
       proposals.replaceChildren();

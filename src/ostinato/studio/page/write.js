@@ -123,13 +123,13 @@ class Written {
     } else if (event.text !== undefined) this.finish(event);
   }
 
-  async finish({ text, title, tokens, reason }) {
+  async finish({ text, title, tokens, reason, notes = [] }) {
     this.text = text;
     if (title) {
       this.title.textContent = title;
       this.title.hidden = false;
     }
-    this.end = `${tokens} ${t("tokens")}, ${t("ended by")}: ${reason}${this.seed === null ? "" : `, ${t("seed")} ${this.seed}`}`;
+    this.end = `${tokens} ${t("tokens")}, ${t("ended by")}: ${reason}${this.seed === null ? "" : `, ${t("seed")} ${this.seed}`}${notes.map((one) => `. ${one}`).join("")}`;
     this.foot.textContent = this.end;
     this.buttons.append(
       button(t("copy"), async () => (await navigator.clipboard.writeText(this.text), say(t("copied"))), { class: "small" }),

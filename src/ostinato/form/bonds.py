@@ -1,0 +1,132 @@
+"""What the lines of a text ask of each other's rhyme.
+
+Lines of one letter rhyme and end with different words. Lines of different letters of a stanza do not rhyme, X with none
+at all. Function words carry no rhyme, and no rhyme word comes twice in a text. The last three give way where a form
+cannot be met otherwise; `checking.remarks` then says so.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from ostinato.form.form import Outline
+from ostinato.form.lexicon import Condition
+from ostinato.text.sounds import LIGHT, Sounds
+
+MEMORY = 48
+"""A rhyme word does not come again within so many lines."""
+_NOTHING: frozenset[str] = frozenset()
+_LIGHT = frozenset().union(*LIGHT.values())
+
+
+@dataclass(frozen=True)
+class Bond:
+    """What the last word of one line must be.
+
+    rhymes: whether it is in a group of lines that rhyme. keys: what they share so far (None: any rhyme that `partners`
+    words have). words: what they end with. elsewhere: the rhyme words of other groups, and the function words. foreign:
+    rhyme keys of the lines that it must not rhyme with.
+    """
+
+    rhymes: bool = False
+    keys: frozenset[str] | None = None
+    partners: int = 0
+    words: frozenset[str] = _NOTHING
+    elsewhere: frozenset[str] = _NOTHING
+    light: frozenset[str] = _NOTHING
+    foreign: frozenset[str] = _NOTHING
+
+    @property
+    def condition(self) -> Condition:
+        """The same, to look words up by."""
+        partners = 0 if self.keys is not None else self.partners
+        return Condition(self.keys, partners, not_words=self._not_words, not_keys=self.foreign)
+
+    @property
+    def _not_words(self) -> frozenset[str]:
+        return self.words | self.elsewhere | self.light
+
+    def accepts(self, line: str, sounds: Sounds) -> bool:
+        """Whether a line may end as it does."""
+        if self.rhymes:
+            keys = sounds.keys(line)
+            if not (keys if self.keys is None else keys & self.keys) or sounds.last_word(line) in self._not_words:
+                return False
+        return not (self.foreign and self.foreign & sounds.every_key(line))
+
+    def looser(self) -> Iterator["Bond"]:
+        """The bond itself, and what is left of it as one rule after another gives way."""
+        yield self
+        bond = self
+        for rule in ("elsewhere", "light", "foreign"):
+            if getattr(bond, rule):
+                bond = replace(bond, **{rule: _NOTHING})
+                yield bond
+
+
+class Bonds:
+    """The bonds of an outline. given: for groups of lines, the rhymes that the form leaves them."""
+
+    def __init__(self, outline: Outline, given: Mapping[str, frozenset[str]]) -> None:
+        self._outline, self._given = outline, given
+        self._rhyming = [number for number, spec in enumerate(outline.lines) if spec.rhyme]
+        self._stanzas: dict[int, list[int]] = {}
+        for number, spec in enumerate(outline.lines):
+            if spec.apart:
+                self._stanzas.setdefault(spec.stanza, []).append(number)
+
+    def carries(self, number: int) -> bool:
+        """Whether the line rhymes with another, or with a sound that was asked for."""
+        spec = self._outline.lines[number]
+        return bool(spec.rhyme) and (self._outline.group_sizes[spec.rhyme] > 1 or spec.keys is not None)
+
+    def bond(self, number: int, lines: Mapping[int, str]) -> Bond:
+        """Of line `number`, beside the lines that are written, by their numbers.
+
+        Lines of its group that do not rhyme themselves are passed over: a user may have written them.
+        """
+        spec = self._outline.lines[number]
+        given_end = bool(spec.parts) and isinstance(spec.parts[-1], str)
+        if not spec.rhyme:
+            return Bond() if given_end or not spec.apart else Bond(foreign=self._foreign(number, lines, _NOTHING))
+        sounds, keys, words = self._outline.sounds, self._asked(number), set[str]()
+        for other in self._rhyming:
+            if other in lines and other != number and self._outline.lines[other].rhyme == spec.rhyme:
+                own, word = sounds.keys(lines[other]), sounds.last_word(lines[other])
+                shared = own if keys is None else own & keys
+                if shared and word not in words:
+                    keys = shared
+                    words.add(word)
+        bond = Bond(True, keys, self._outline.group_sizes[spec.rhyme], frozenset(words))
+        if given_end:
+            return bond
+        return replace(
+            bond,
+            elsewhere=_NOTHING if self._outline.repeat else self._elsewhere(number, lines),
+            light=_LIGHT if self.carries(number) else _NOTHING,
+            foreign=self._foreign(number, lines, keys or _NOTHING),
+        )
+
+    def _asked(self, number: int) -> frozenset[str] | None:
+        """The rhymes that the form leaves a line's group, before it has a line."""
+        spec = self._outline.lines[number]
+        return self._given.get(spec.rhyme, spec.keys)
+
+    def _elsewhere(self, number: int, lines: Mapping[int, str]) -> frozenset[str]:
+        near = (n for n in self._rhyming if n in lines and 0 < abs(n - number) <= MEMORY and self.carries(n))
+        return frozenset(self._outline.sounds.last_word(lines[n]) for n in near)
+
+    def _foreign(self, number: int, lines: Mapping[int, str], own: frozenset[str]) -> frozenset[str]:
+        """The rhyme keys of the stanza's lines of other letters, but for those that the line must have."""
+        spec = self._outline.lines[number]
+        if not spec.apart:
+            return _NOTHING
+        keys = set[str]()
+        for other in self._stanzas[spec.stanza]:
+            group = self._outline.lines[other].rhyme
+            if other == number or (group and group == spec.rhyme):
+                continue
+            if other in lines:
+                keys |= self._outline.sounds.every_key(lines[other])
+            elif group:
+                keys |= self._asked(other) or _NOTHING
+        return frozenset(keys - own)
