@@ -23,8 +23,8 @@ class Bond:
     """What the last word of one line must be.
 
     rhymes: whether it is in a group of lines that rhyme. keys: what they share so far (None: any rhyme that `partners`
-    words have). words: what they end with. elsewhere: the rhyme words of other groups, and the function words. foreign:
-    rhyme keys of the lines that it must not rhyme with.
+    words have). words: what they end with. elsewhere: the rhyme words of other groups. light: the function words.
+    foreign: rhyme keys of the lines that it must not rhyme with.
     """
 
     rhymes: bool = False
@@ -55,12 +55,9 @@ class Bond:
 
     def looser(self) -> Iterator["Bond"]:
         """The bond itself, and what is left of it as one rule after another gives way."""
-        yield self
-        bond = self
-        for rule in ("elsewhere", "light", "foreign"):
-            if getattr(bond, rule):
-                bond = replace(bond, **{rule: _NOTHING})
-                yield bond
+        words = replace(self, elsewhere=_NOTHING)
+        light = replace(words, light=_NOTHING)
+        yield from dict.fromkeys((self, words, light, replace(light, foreign=_NOTHING)))
 
 
 class Bonds:

@@ -200,7 +200,7 @@ def _next(served: Served, given: str, title: str | None, k: int) -> dict[str, An
     model = served.text_model
     if title is None or not model.heading:
         check_length(ids := model.encode(given))
-        read: Sequence[int] = (0, *ids)
+        read: Sequence[int] = (0, *(ids or model.opening.after))
     else:
         read = open_context(model, given, title).read
     z = Reader(served.model.step_model, read).logits.astype(np.float64)

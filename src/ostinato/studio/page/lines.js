@@ -4,6 +4,7 @@ import { button, fill, h, say } from "./dom.js";
 import { post } from "./client.js";
 import { keepButton } from "./kept.js";
 import { trouble } from "./show.js";
+import { said } from "./said.js";
 import { t } from "./words.js";
 
 export function lineByLine(model, options) {
@@ -24,7 +25,7 @@ export function lineByLine(model, options) {
       });
       fill(proposals,
         found.wanted.length > 0 && h("p", { class: "help" }, t("still wanted", { words: found.wanted.join(" ") })),
-        ...found.notes.map((one) => h("p", { class: "help" }, one)),
+        ...found.notes.map((one) => h("p", { class: "help" }, said(one))),
         found.complete ? h("p", {}, t("form complete")) : found.lines.map((line) => proposal(line, found.ends_stanza)));
     } catch (error) {
       proposals.replaceChildren();

@@ -125,6 +125,11 @@ const SAID = [
   ["a blank has 1 to 60 characters or syllables, got {given} in {line}", "一个空是 1 到 60 个字或音节：{line} 里的 {given} 不行"],
   ["the model could not write this form: {reason} could not be met in {tries} tries; ask for less, or raise the temperature", "模型写不出这个格式：试了 {tries} 次都满足不了 {reason}；请放宽要求，或提高温度"],
 
+  ["line {n} rhymes on the function word {word}: nothing else was found for this form", "第 {n} 行以虚词 {word} 押韵：没有找到别的写法"],
+  ["lines {n} and {m} rhyme, though their letters differ: nothing else was found for this form", "第 {n} 行与第 {m} 行字母不同却押了韵：没有找到别的写法"],
+  ["lines {n} and {m} rhyme on the same word, {word}: nothing else was found for this form", "第 {n} 行与第 {m} 行用了同一个韵脚 {word}：没有找到别的写法"],
+  ["{name}= has {n} character{rest} lines: {which} freely", "{name} 只有 {n} 个字，少于行数：其余各行不限"],
+
   // texts
   ["the text is empty: it holds nothing but white space", "文本是空的：只有空白"],
   ["{name} is empty", "{name} 是空的"],

@@ -10,6 +10,7 @@ import { lineByLine } from "./lines.js";
 import { modelOf } from "./model.js";
 import { go } from "./main.js";
 import { heat, Tokens } from "./tokens.js";
+import { said } from "./said.js";
 import { t } from "./words.js";
 
 export function view(main, [name]) {
@@ -129,7 +130,7 @@ class Written {
       this.title.textContent = title;
       this.title.hidden = false;
     }
-    this.end = `${tokens} ${t("tokens")}, ${t("ended by")}: ${reason}${this.seed === null ? "" : `, ${t("seed")} ${this.seed}`}${notes.map((one) => `. ${one}`).join("")}`;
+    this.end = `${tokens} ${t("tokens")}, ${t("ended by")}: ${reason}${this.seed === null ? "" : `, ${t("seed")} ${this.seed}`}${notes.map((one) => `. ${said(one)}`).join("")}`;
     this.foot.textContent = this.end;
     this.buttons.append(
       button(t("copy"), async () => (await navigator.clipboard.writeText(this.text), say(t("copied"))), { class: "small" }),
