@@ -115,17 +115,27 @@ class LineWriter:
     def _write_line(
         self, opened: Cursor, steps: list[Step], include: tuple[str, ...], failed: int, *, loose: bool
     ) -> Step | None:
-        """One try to write the next line; a second one has twice the candidates."""
+        """One try to write the next line; a second one has twice the candidates.
+
+        The line is drawn as if only what was asked for were asked of its rhyme, so that a text that keeps the other
+        rules anyway is the same with them. A line that breaks one is passed over for another candidate.
+        """
         number = self._order[len(steps)]
         cursor = self._cursor(opened, steps, self._outline.lines[number])
-        lines = {place: step.line for place, step in zip(self._order, steps, strict=False)}
-        bonds = self.bonds(number, lines)
+        bonds = self.bonds(number, {place: step.line for place, step in zip(self._order, steps, strict=False)})
         bond = bonds[-1] if loose else bonds[min(failed // PATIENCE, len(bonds) - 1)]
-        others = [step.line for step in steps]
-        found = self.candidates(number, cursor, bond, others, include, self._particles * (2 if failed else 1))
+        others, count = [step.line for step in steps], self._particles * (2 if failed else 1)
+        masked = bond if failed % 2 else bonds[-1]
+        found = self.candidates(number, cursor, masked, others, include, count)
         if not found:
             return None
         line, chosen = found[self._choose([candidate for _, candidate in found])]
+        if not bond.accepts(line, self._outline.sounds):
+            found = [(line, candidate) for line, candidate in found if bond.accepts(line, self._outline.sounds)]
+            if not found:
+                self._note(number, "rhyme")
+                return None
+            line, chosen = found[self._choose([candidate for _, candidate in found])]
         return Step(line, chosen)
 
     def bonds(self, number: int, lines: Mapping[int, str]) -> list[Bond]:

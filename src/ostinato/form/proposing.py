@@ -103,10 +103,12 @@ class Proposer:
             found: list[tuple[str, Candidate]] = []
             best: list[tuple[str, Candidate]] = []
             for attempt in range(_TRIES):
-                bond = bonds[-1] if attempt == _TRIES - 1 and not found else bonds[0]
-                found += composing.candidates(
-                    number, cursor, bond, [*written, *chosen], include, max(self._particles, 4 * count)
-                )
+                last = attempt == _TRIES - 1 and not found
+                drawn = composing.candidates(
+                    number, cursor, bonds[-1] if last or not attempt else bonds[0], [*written, *chosen], include,
+                    max(self._particles, 4 * count),
+                )  # fmt: skip
+                found += [one for one in drawn if last or bonds[0].accepts(one[0], self._outline.sounds)]
                 best = composing.distinct(found, share)
                 if len(best) == share:
                     break
