@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from ostinato.runs import expected
 from ostinato.runs import run as running
 from ostinato.runs.expected import expected_time
@@ -42,6 +44,13 @@ def test_it_is_said_before_the_first_step(verses, tmp_path, monkeypatch):
         r"expected time: \d+:\d\d \(60 steps\); less if 3 evaluations in a row bring no improvement; "
         r"--minutes M ends it sooner", line,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe", ["words", "scratch-rnn", "concise-rnn", "ptb", "wikitext-2"])
+def test_every_long_recipe_says_it(verses, tmp_path, monkeypatch, recipe):
+    monkeypatch.setattr(expected, "_SHORT", 0.0)
+    monkeypatch.setattr(expected, "_SECONDS", 0.0)
+    assert len(run(verses, tmp_path, "model.hidden_size=8", recipe=recipe, steps=50)) == 1
 
 
 def test_nothing_is_said_of_a_short_run(verses, tmp_path):
