@@ -127,12 +127,12 @@ def test_a_save_does_not_wait_for_ever(tmp_path, monkeypatch):
 
     def slowly(target):
         ready.set()
-        done.wait(30)
+        done.wait(600)
         target.write_bytes(b"")
 
     process = FORK.Process(target=write_folder, args=(tmp_path / "m", {"a": slowly}))
     process.start()
-    assert ready.wait(30)
+    assert ready.wait(120)
     with pytest.raises(BusyError, match=rf"process {process.pid} \(saving\) is writing in .*/m"):
         write(tmp_path / "m", 2)
     assert value_of(tmp_path / "m") == 1
