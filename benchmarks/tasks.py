@@ -1,8 +1,8 @@
 """What the task models reach on real data: `python benchmarks/tasks.py NAME...` prints and saves a JSON object each.
 
-NAME is noise, vowels, translation, plain-translation, next-line, series, honest-forecasts, segmentation, books or
-hello. Data are read from --data (cmn-eng.txt, books, JapaneseVowels_*.ts, airline.csv, sunspots.csv); `translation`
-needs sacrebleu.
+NAME is noise, vowels, translation, plain-translation, next-line, series, honest-forecasts, forecast-methods,
+segmentation, books or hello. Data are read from --data (cmn-eng.txt, books, JapaneseVowels_*.ts, airline.csv,
+sunspots.csv); `translation` needs sacrebleu.
 """
 
 import argparse
@@ -18,9 +18,11 @@ import torch
 
 from ostinato import runs
 from ostinato.bundle import read_bundle
+from ostinato.models.smoothing import LAST_VALUE, forecasts
 from ostinato.runs import divide, load_task_model
+from ostinato.runs.backtest import backtest, trial_origins
 from ostinato.runs.record_data import Part
-from ostinato.settings import Recipe, apply_overrides
+from ostinato.settings import Recipe, TaskSettings, apply_overrides
 from ostinato.text.records import Records, read_labelled, read_next_lines, read_pairs, read_series
 
 
@@ -176,6 +178,41 @@ def honest_forecasts(data: Path, out: Path) -> dict[str, Any]:
     return {name: _promised(out, *case) for name, case in cases.items()}
 
 
+def forecast_methods(data: Path, out: Path) -> dict[str, Any]:
+    """As `honest_forecasts`, in seconds, for the methods without a network: default settings, 200 series of each
+    synthetic kind."""
+    airline, sunspots = (read_series([str(data / f"{n}.csv")]).inputs[0] for n in ("airline", "sunspots"))
+    cases = {
+        "airline, last 36": ([airline], 36),
+        "sunspots, last 60": ([sunspots], 60),
+        "random walk, last 24": ([_walk(seed) for seed in range(1, 201)], 24),
+        "trend with noise, last 24": ([_trend(seed) for seed in range(1, 201)], 24),
+    }
+    task, result = TaskSettings(name="forecast"), {}
+    for name, (made, final) in cases.items():
+        rows = np.array([_kept(values, final, task) for values in made])
+        promised, error, last = rows.mean(0).tolist()
+        gains = rows[:, 2] - rows[:, 1]
+        result[name] = {"promised": promised, "error": error, "last_value": last, "ratio": error / promised,
+                        "standard_error_of_gain": float(gains.std() / math.sqrt(len(gains)))}  # fmt: skip
+    return result
+
+
+def _kept(values: Any, final: int, task: TaskSettings) -> tuple[float, float, float]:
+    """What is promised without the final part, and the errors there of what is chosen and of the last value."""
+    known = values[:-final]
+    trials = trial_origins(len(known), task, lambda length: max(task.horizon, round(0.1 * length)))
+    never = [np.full(task.horizon, np.inf)]
+    found = backtest(known, task, trials, lambda _: lambda histories: never * len(histories))
+    origins = list(range(len(known), len(values) - task.horizon + 1))
+    targets = np.stack([values[o : o + task.horizon] for o in origins])
+    error, last = (
+        float(np.abs(forecasts(method, values, origins, task.horizon, season=found.season)[0] - targets).mean())
+        for method in (found.chosen, LAST_VALUE)
+    )
+    return found.figure["mean_absolute_error"] or math.nan, error, last
+
+
 def _walk(seed: int) -> Any:
     return np.cumsum(np.random.default_rng(seed).normal(size=100))
 
@@ -287,6 +324,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in args.names:
         found = globals()[name.replace("-", "_")](args.data, args.out / name)
+        args.out.mkdir(parents=True, exist_ok=True)
         text = json.dumps({name: found}, ensure_ascii=False, indent=1)
         (args.out / f"{name}.json").write_text(text + "\n", "utf-8")
         print(text)

@@ -25,8 +25,9 @@ def run(args: argparse.Namespace, out: Path) -> int:
         say(text_of(made.table))
     if made.mixed:
         note(
-            f"held-out figures are those of the mixture of network and n-grams, {NETWORK_SPLIT!r} those of the network "
-            "alone; to train bare networks: --set model.mixture=none and another folder"
+            "held-out figures are those of what was saved, such as the mixture of network and n-grams, "
+            f"{NETWORK_SPLIT!r} those of the network alone; to save bare networks: --set model.mixture=none (of a "
+            "task: task.saved=network) and another folder"
         )
     if not args.json:
         pictures = ", sweep.svg and .png (losses)" if made.drawn else ""
