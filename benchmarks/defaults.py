@@ -155,7 +155,11 @@ def trained(path: Path, kept: str, out: Path, budget: Sequence[str], threads: in
     model, network = (json.loads((out / where / "config.json").read_text()) for where in _folders(out))
     evaluation = model["evaluation"]
     own = evaluation.get("held-out, network", evaluation["held-out"])
-    parts = {name.removeprefix("held-out, "): one["bits_per_character"] for name, one in evaluation.items()}
+    parts = {
+        name.removeprefix("held-out, "): one["bits_per_character"]
+        for name, one in evaluation.items()
+        if name.startswith("held-out, ")
+    }
     shape, said = network["model"], done.stderr + done.stdout
     steps = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()][-1]["step"]
     return {
