@@ -20,6 +20,9 @@ enum Isa : int32_t { kPortable = 0, kAvx2, kAvx512, kVnni, kAmx, kNeon, kDotprod
 // Whether this CPU and operating system can run `isa`, and this library holds code for it.
 bool supports(Isa isa);
 
+// Whether this CPU multiplies bfloat16 numbers with AVX-512, which is no level of its own: some CPUs with kVnni do.
+bool has_bfloat();
+
 // The best instruction set that `supports` is true for.
 Isa best_isa();
 

@@ -1,7 +1,7 @@
 // Which instruction sets this CPU has, this operating system saves, and this library was built for.
 #include "api.h"
 
-#if defined(__x86_64__) && !defined(_MSC_VER)
+#if defined(__x86_64__)  // GCC and Clang, on Windows as well
 #define OSTINATO_X86 1
 #include <cpuid.h>
 #if defined(__linux__)
@@ -122,6 +122,14 @@ bool built(Isa isa) {
 bool supports(Isa isa) {
   static const Isa found = detect();
   return isa <= found && built(isa);
+}
+
+bool has_bfloat() {
+#if defined(OSTINATO_X86)
+  return supports(kVnni) && cpuid(7, 1).a >> 5 & 1;  // AVX512_BF16 (leaf 7.1 eax 5)
+#else
+  return false;
+#endif
 }
 
 Isa best_isa() {

@@ -1,7 +1,9 @@
 #include "pool.h"
 
+#if !defined(_WIN32)
 #include <time.h>
 #include <unistd.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -27,11 +29,25 @@ constexpr microseconds kDebt{1'000}, kCredit{5'000};
 constexpr microseconds kFirstRest{10'000}, kLongestRest{1'000'000};
 constexpr int kSpins = 16;                    // looks at memory between two looks at the clock
 
-// Time that the calling thread has run on a core.
+// Time that the calling thread has run on a core. Windows counts it in steps of 16 ms, which say nothing here: there a thread
+// counts as on its core at all times.
 Clock::duration time_on_core() {
+#if defined(_WIN32)
+  return Clock::now().time_since_epoch();
+#else
   timespec t;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+  return std::chrono::duration_cast<Clock::duration>(std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec));
+#endif
+}
+
+// The process as far as threads are concerned: a fork makes another.
+long this_process() {
+#if defined(_WIN32)
+  return 1;
+#else
+  return getpid();
+#endif
 }
 
 inline void pause() {
@@ -72,8 +88,8 @@ class Pool {
       session_.unlock();
       return false;
     }
-    if (owner_ != getpid()) {  // first use, or first use after a fork, which leaves the helpers behind
-      owner_ = getpid();
+    if (owner_ != this_process()) {  // first use, or first use after a fork, which leaves the helpers behind
+      owner_ = this_process();
       helpers_ = 0;
       sleepers_ = new Sleepers;
     }
@@ -251,7 +267,7 @@ class Pool {
   microseconds rest_ = kFirstRest;
   Clock::time_point rest_until_{};
   int helpers_ = 0;
-  pid_t owner_ = 0;
+  long owner_ = 0;
 };
 
 }  // namespace

@@ -9,10 +9,6 @@ namespace {
 
 enum Precision : int32_t { kFloat = 0, kBfloat = 1 };
 
-#if defined(__x86_64__) && !defined(_MSC_VER)
-bool has_bfloat() { return __builtin_cpu_supports("avx512bf16"); }
-#endif
-
 // The kernels of `precision` at instruction set `isa` or the best below it; null where there are none.
 const Table* table(int32_t precision, int32_t isa) {
   [[maybe_unused]] auto may = [&](Isa wanted) { return isa >= wanted && supports(wanted); };
@@ -20,7 +16,7 @@ const Table* table(int32_t precision, int32_t isa) {
 #if defined(OSTINATO_HAVE_AMX)
     if (may(kAmx)) return &kBfloatAmx;
 #endif
-#if defined(OSTINATO_HAVE_VNNI) && defined(__x86_64__) && !defined(_MSC_VER)
+#if defined(OSTINATO_HAVE_BF16)
     if (may(kVnni) && has_bfloat()) return &kBfloatVnni;
 #endif
     return nullptr;

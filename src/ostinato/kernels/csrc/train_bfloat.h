@@ -86,9 +86,12 @@ struct BfloatEngine {
     }
   }
 
-  // Records are left operands already.
-  static constexpr bool kPacksRecords = false;
-  static void pack_record(Bfloat*, Range, const Bfloat*, int64_t, int64_t, int64_t) {}
+  // The record of a layer's gates lies in rows, as a left operand, which is read in pairs of tiles.
+  static constexpr bool kRightRecords = false;
+  static int64_t gates_size(int64_t rows, int64_t gates) { return round_up(rows, kTiles * kRows) * stride(gates); }
+  static void put_gates(Bfloat* record, int64_t, int64_t gates, int64_t row, int64_t column, const Block& b) {
+    put_record(record, stride(gates), row, column, b);
+  }
 
   static void pack_record_transposed(Bfloat* left, Range tiles, const Bfloat* record, int64_t stride_, int64_t, int64_t k) {
     for (int64_t tile = tiles.begin; tile < tiles.end; ++tile)

@@ -78,30 +78,58 @@ struct FloatEngine {
         }
     }
   }
-  // The record as a left operand: pack_record its rows, pack_record_transposed its columns.
-  static constexpr bool kPacksRecords = true;
-  static void pack_record(float* left, Range tiles, const float* record, int64_t stride, int64_t m, int64_t k) {
-    pack_left(left, tiles, k, [=](int64_t i) { return i < m ? record + i * stride : nullptr; });
+  // The record of a layer's gates lies in panels of 16 columns, as a right operand. pack_gates makes a left one of it, of m rows
+  // and depth k, a multiple of 16.
+  static constexpr bool kRightRecords = true;
+  static int64_t gates_size(int64_t rows, int64_t gates) { return rows * gates; }
+  static void put_gates(float* record, int64_t rows, int64_t, int64_t row, int64_t column, const Block& b) {
+    store_block(record + column * rows + row * kBlock, b);
   }
-  static void pack_record_transposed(float* left, Range tiles, const float* record, int64_t stride, int64_t m, int64_t k) {
+  static void pack_gates(float* left, Range tiles, const float* record, int64_t m, int64_t k) {
+    for (int64_t column = 0; column < k; column += kBlock)
+      for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
+        const float* from = record + column * m + tile * kRows * kBlock;
+        const int64_t rows = m - tile * kRows;
+        put_columns(left + tile * kRows * k + column * kRows, kRows, kBlock,
+                    [=](int64_t r) { return r < rows ? load_block(from + r * kBlock) : Block{}; });
+      }
+  }
+
+  // left[m][k] = row(k)[m]; rows of the matrix that are null count as zeros.
+  template <class Row>
+  static void pack_left_columns(float* left, Range tiles, int64_t m, int64_t k, Row row) {
     // By strips of rows: rows lie far apart, so that all tiles take their share of a line while it is in the cache.
-    for (int64_t first = 0; first < k; first += kStrip)
+    const float* from[kStrip];
+    for (int64_t first = 0; first < k; first += kStrip) {
+      const int64_t count = least(kStrip, k - first);
+      for (int64_t i = 0; i < count; ++i) from[i] = row(first + i);
       for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
         const int64_t rows = least(kRows, m - tile * kRows);
-        const float* from = record + first * stride + tile * kRows;
         float* to = left + tile * kRows * k + first * kRows;
-        for (int64_t i = first; i < least(first + kStrip, k); ++i, to += kRows, from += stride) {
-          if (rows == kRows) memcpy(to, from, kRows * sizeof(float));
+        for (int64_t i = 0; i < count; ++i, to += kRows) {
+          if (from[i] && rows == kRows) memcpy(to, from[i] + tile * kRows, kRows * sizeof(float));
           else
-            for (int r = 0; r < kRows; ++r) to[r] = r < rows ? from[r] : 0.0f;
+            for (int r = 0; r < kRows; ++r) to[r] = from[i] && r < rows ? from[i][tile * kRows + r] : 0.0f;
         }
       }
+    }
   }
 
   // left[m][k] = from[k][m], rows of `from` `stride` floats apart.
   static void pack_left_transposed(float* left, Range tiles, const float* from, int64_t stride, int64_t m, int64_t k) {
-    pack_record_transposed(left, tiles, from, stride, m, k);
+    pack_left_columns(left, tiles, m, k, [=](int64_t i) { return from + i * stride; });
   }
+
+  // to[u][r] = c[r][u] for 16 columns u and `rows` <= 16 rows r that lie `stride` floats apart; to[u] may be null.
+  static void turn(const float* c, int64_t stride, int64_t rows, float* const (&to)[kBlock]) {
+    alignas(64) float turned[kBlock * kBlock];
+    put_columns(turned, rows, kBlock, [=](int64_t r) { return load_block(c + r * stride); });
+    for (int u = 0; u < kBlock; ++u) {
+      if (to[u] && rows == kBlock) store_block(to[u], load_block(turned + u * kBlock));
+      else if (to[u]) memcpy(to[u], turned + u * rows, size_t(rows) * sizeof(float));
+    }
+  }
+
   // A tile of d (`words` x 16·wide, 16·kWide floats a row) into d as left operand, depth `n`, and as right one, depth `k`.
   static void put_strip(float* left, float* right, int64_t word, int64_t words, int64_t k, int64_t panel_, int wide, int64_t n, const float* d) {
     for (int64_t p = panel_; p < panel_ + wide; ++p, d += kBlock) {

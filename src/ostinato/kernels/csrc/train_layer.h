@@ -89,19 +89,19 @@ struct CellLayer {
   Backward backward_memory(void* start) const {
     Arena arena(start);
     Backward b;
-    // 32 rows: the bfloat16 engine uses a record as a left operand, which it reads in pairs of tiles of 16 rows.
-    const int64_t gates = s.panel_width(), record = round_up(s.rows, 32) * E::record_stride(gates);
+    const int64_t gates = s.panel_width(), record = E::gates_size(s.rows, gates);
+    const int64_t left = E::kRightRecords ? 0 : E::left_size(gates, s.rows);
     const bool gru = kCell == kGru;
     b.w_ih = arena.take<Element>(call.w_ih ? ceil_div(s.I, kBlock) * E::panel(gates) : 0);
     b.w_hh = arena.take<Element>(s.blocks * E::panel(gates));
     for (auto& state : b.state) state = arena.take<Element>(step.size(gates));
     b.record = arena.take<Element>(record);
     b.record_h = gru ? arena.take<Element>(record) : b.record;
-    b.left = arena.take<Element>(E::left_size(gates, s.rows));
-    b.left_h = gru ? arena.take<Element>(E::left_size(gates, s.rows)) : b.left;
-    b.x = arena.take<Element>(call.w_ih ? ceil_div(s.I, kBlock) * E::panel(s.rows) : 0);
-    b.h = arena.take<Element>(s.blocks * E::panel(s.rows));
-    b.dx_left = arena.take<Element>(call.w_ih ? E::left_size(s.rows, gates) : 0);
+    b.left = arena.take<Element>(left);
+    b.left_h = gru ? arena.take<Element>(left) : b.left;
+    b.x = arena.take<Element>(call.w_ih ? E::kRightRecords ? E::left_size(s.I, s.rows) : ceil_div(s.I, kBlock) * E::panel(s.rows) : 0);
+    b.h = arena.take<Element>(E::kRightRecords ? E::left_size(s.H, s.rows) : s.blocks * E::panel(s.rows));
+    b.dx_left = arena.take<Element>(call.w_ih && E::kRightRecords ? E::left_size(s.rows, gates) : 0);
     b.dc = arena.take<float>(s.B * s.width());
     b.dh = arena.take<float>(s.B * s.width());
     b.db = arena.take<float>(s.gate_width());
@@ -295,7 +295,7 @@ struct CellLayer {
   void backward_on(Team& team, const Backward& m) const {
     clear_state(m.state, s.panel_width());
     team.share(s.blocks, [&](int64_t block) { prepare_backward(block, m); });
-    if (E::record_stride(s.panel_width()) > s.panel_width()) team.share_ranges(s.rows, 64, [&](Range rows) { clear_record(rows, m); });
+    if (!E::kRightRecords && E::record_stride(s.panel_width()) > s.panel_width()) team.share_ranges(s.rows, 64, [&](Range rows) { clear_record(rows, m); });
     for (int64_t i = s.T - 1; i >= -1; --i)
       team.share_ranges(s.blocks, blocks_at_once(E::kPanels), [&](Range blocks) {
         const Tiles<E> on(step.rows);
@@ -372,8 +372,8 @@ struct CellLayer {
           for (int v = 0; v < kBlock / kWidth; ++v) bias[k][v] += d[k].part[v];
         for (int64_t k = 0; k < s.G; ++k) {
           recurrent[k][r] = kCell == kGru && k == 2 ? d[3] : d[k];
-          E::put_record(m.record, E::record_stride(gates), row, column + k * kBlock, d[k]);
-          if (kCell == kGru) E::put_record(m.record_h, E::record_stride(gates), row, column + k * kBlock, recurrent[k][r]);
+          E::put_gates(m.record, s.rows, gates, row, column + k * kBlock, d[k]);
+          if (kCell == kGru) E::put_gates(m.record_h, s.rows, gates, row, column + k * kBlock, recurrent[k][r]);
           if (!call.w_ih && call.dx) store_block(call.dx + row * s.G * s.H + k * s.H + block * kBlock, d[k], s.units(block));
         }
       }
@@ -420,45 +420,70 @@ struct CellLayer {
     }
   }
 
+  // The products over all time steps. Each number is a sum over the rows in their order, whichever operand they are.
   void weight_gradients(Team& team, const Backward& m) const {
-    const int64_t gates = s.panel_width(), stride = E::record_stride(gates), inputs = ceil_div(s.I, kBlock);
-    const bool gru = kCell == kGru;
+    const int64_t gates = s.panel_width(), inputs = ceil_div(s.I, kBlock);
     bias_gradients(m);
-    team.share_ranges(s.blocks, 4, [&](Range blocks) {
-      E::pack_right(m.h, blocks, s.rows, s.H, [&](int64_t row) {
-        const int64_t t = row / s.B;
-        return h_before(s.reverse ? s.T - 1 - t : t, row % s.B);
-      });
-    });
-    team.share_ranges(ceil_div(gates, E::kRows), most(kBlock / E::kRows * 4, 2), [&](Range tiles) {
-      E::pack_record_transposed(m.left, tiles, m.record, stride, gates, s.rows);
-      if (gru) E::pack_record_transposed(m.left_h, tiles, m.record_h, stride, gates, s.rows);
-    });
-    auto rows_of = [&](float* to, int64_t columns) {
-      return [=, &m](int64_t row, int64_t rows, int64_t panel, int wide, const float* c) {
-        for (int64_t r = 0; r < rows; ++r) {
-          const int64_t at = m.gate_rows[row + r];
-          if (at >= 0) copy(to + at * columns, c + r * kColumns<E>, panel, wide, columns);
-        }
-      };
+    auto h = [&](int64_t row) {
+      const int64_t t = row / s.B;
+      return h_before(s.reverse ? s.T - 1 - t : t, row % s.B);
     };
-    product<E>(team, m.left_h, gates, m.h, s.blocks, s.rows, rows_of(call.dw_hh, s.H));
-    if (!call.w_ih) return;
-    team.share_ranges(inputs, 4, [&](Range panels) {
-      E::pack_right(m.x, panels, s.rows, s.I, [&](int64_t row) { return call.x + row * s.I; });
-    });
-    product<E>(team, m.left, gates, m.x, inputs, s.rows, rows_of(call.dw_ih, s.I));
-    if (!call.dx) return;
+    auto x = [&](int64_t row) { return call.x + row * s.I; };
+    if constexpr (E::kRightRecords) {
+      columns_by_gates(team, m.h, s.H, h, m.record_h, m, call.dw_hh);
+      if (call.w_ih) columns_by_gates(team, m.x, s.I, x, m.record, m, call.dw_ih);
+    } else {
+      team.share_ranges(ceil_div(gates, E::kRows), 2, [&](Range tiles) {
+        E::pack_record_transposed(m.left, tiles, m.record, E::record_stride(gates), gates, s.rows);
+        if (kCell == kGru) E::pack_record_transposed(m.left_h, tiles, m.record_h, E::record_stride(gates), gates, s.rows);
+      });
+      gates_by_columns(team, m.left_h, m.h, s.H, h, m, call.dw_hh);
+      if (call.w_ih) gates_by_columns(team, m.left, m.x, s.I, x, m, call.dw_ih);
+    }
+    if (!call.w_ih || !call.dx) return;
     team.share_ranges(inputs, 4, [&](Range panels) {
       E::pack_right(m.w_ih, panels, gates, s.I, [&](int64_t i) { return gate(call.w_ih, m.gate_rows[i], s.I); });
     });
     const Element* left = m.record;
-    if (E::kPacksRecords) {
+    if constexpr (E::kRightRecords) {
       left = m.dx_left;
-      team.share_ranges(ceil_div(s.rows, E::kRows), 8, [&](Range tiles) { E::pack_record(m.dx_left, tiles, m.record, stride, s.rows, gates); });
+      team.share_ranges(ceil_div(s.rows, E::kRows), 32, [&](Range tiles) { E::pack_gates(m.dx_left, tiles, m.record, s.rows, gates); });
     }
     product<E>(team, left, s.rows, m.w_ih, inputs, gates, [&](int64_t row, int64_t rows, int64_t panel, int wide, const float* c) {
       for (int64_t r = 0; r < rows; ++r) copy(call.dx + (row + r) * s.I, c + r * kColumns<E>, panel, wide, s.I);
+    });
+  }
+
+  // to (G·H, columns) = d^T · matrix, by way of its transpose: the record of d is a right operand as it lies. `row` are the
+  // matrix's rows, `packed` is room for it.
+  template <class Row>
+  void columns_by_gates(Team& team, Element* packed, int64_t columns, const Row& row, const Element* record, const Backward& m, float* to) const {
+    team.share_ranges(ceil_div(columns, E::kRows), most(kBlock / E::kRows * 4, 2), [&](Range tiles) {
+      E::pack_left_columns(packed, tiles, columns, s.rows, row);
+    });
+    product<E>(team, packed, columns, record, s.panel_width() / kBlock, s.rows, [&](int64_t first, int64_t rows, int64_t panel, int wide, const float* c) {
+      for (int p = 0; p < wide; ++p)
+        for (int64_t r = 0; r < rows; r += kBlock) {
+          float* each[kBlock];
+          for (int u = 0; u < kBlock; ++u) {
+            const int64_t at = m.gate_rows[(panel + p) * kBlock + u];
+            each[u] = at < 0 ? nullptr : to + at * columns + first + r;
+          }
+          E::turn(c + r * kColumns<E> + p * kBlock, kColumns<E>, least(kBlock, rows - r), each);
+        }
+    });
+  }
+
+  // The same with d as a left operand.
+  template <class Row>
+  void gates_by_columns(Team& team, const Element* d, Element* packed, int64_t columns, const Row& row, const Backward& m, float* to) const {
+    const int64_t panels = ceil_div(columns, kBlock);
+    team.share_ranges(panels, 4, [&](Range some) { E::pack_right(packed, some, s.rows, columns, row); });
+    product<E>(team, d, s.panel_width(), packed, panels, s.rows, [&](int64_t first, int64_t rows, int64_t panel, int wide, const float* c) {
+      for (int64_t r = 0; r < rows; ++r) {
+        const int64_t at = m.gate_rows[first + r];
+        if (at >= 0) copy(to + at * columns, c + r * kColumns<E>, panel, wide, columns);
+      }
     });
   }
 

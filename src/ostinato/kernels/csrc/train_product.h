@@ -25,9 +25,11 @@
 //   put(left, first, rows, k, column, values)   write 16 columns of one tile into a left operand
 //   pack_left, pack_left_transposed, pack_right, pack_right_transposed
 //                      pack an operand from float32 rows; row(i) may be null for rows of zeros
-//   Records            keep the gates' gradients of all time steps for the products after the loop: record_stride(columns),
-//                      put_record and get_record (16 columns of one row); pack_record and pack_record_transposed make left
-//                      operands of it. Without kPacksRecords a record already is a left operand: pack_record does nothing.
+//   record_stride(columns), put_record, get_record   what a head keeps, in rows: 16 columns of one row at a time
+//   gates_size(rows, gates), put_gates   the record of the gates' gradients of all time steps, for the products after the loop.
+//                      With kRightRecords it is a right operand whose columns are the gates, pack_gates makes a left one of it,
+//                      pack_left_columns a left operand of a matrix's columns, and turn transposes sums; without, it is a left
+//                      operand whose rows are the time steps, and pack_record_transposed makes one of its columns.
 //   put_strip          the head's gradient strip as a left and as a right operand at once
 #pragma once
 #include "train_team.h"
@@ -76,13 +78,15 @@ void product(const typename E::Element* left, int64_t m, Range tiles, const type
   if (ready.rows) use(ready.row, ready.rows, ready.panel, ready.panels, scratch[turn ^ 1]);
 }
 
-// The same for a whole matrix, by a team: slices of both operands that stay in a core's L2 cache.
+// The same for a whole matrix, by a team: slices of both operands that stay in a core's L2 cache. The smaller operand is gone
+// through again and again, the larger one once.
 template <class E, class Use>
 void product(Team& team, const typename E::Element* left, int64_t m, const typename E::Element* right, int64_t panels, int64_t k, const Use& use) {
   const int64_t tiles = ceil_div(m, E::kRows), tall = E::slice_tiles(k), wide = E::slice_panels(k);
-  const int64_t across = ceil_div(panels, wide);
-  team.share(ceil_div(tiles, tall) * across, [&](int64_t slice) {
-    const int64_t t = slice / across * tall, p = slice % across * wide;
+  const int64_t down = ceil_div(tiles, tall), across = ceil_div(panels, wide);
+  const bool by_rows = m >= panels * kBlock;
+  team.share(down * across, [&](int64_t slice) {
+    const int64_t t = (by_rows ? slice / across : slice % down) * tall, p = (by_rows ? slice % across : slice / down) * wide;
     product<E>(left, m, {t, least(t + tall, tiles)}, right, {p, least(p + wide, panels)}, k, use);
   });
 }

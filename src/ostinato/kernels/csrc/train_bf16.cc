@@ -1,5 +1,4 @@
-// Training kernels: bfloat16 on AVX512-BF16, which some CPUs of this level have (train.cc asks).
-#pragma GCC target("avx512bf16")
+// Training kernels: bfloat16 on AVX512-BF16, which some CPUs with VNNI have (`has_bfloat` asks).
 #include "train_bfloat.h"
 #include "train_table.h"
 
