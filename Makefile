@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/ostinato/kernels/csrc/*)
 DEMO := runs/demo
 
-.PHONY: arm docs axe base demo demo-begins tests test check format lint types imports bench soak test-browser fuzz $(FUZZ) wheel sanitize sanitized wasm clean help
+.PHONY: arm cross docs axe base demo demo-begins tests test check format lint types imports bench soak test-browser fuzz $(FUZZ) wheel sanitize sanitized wasm clean help
 
 help:
 	@echo "make demo    install into $(VENV), train on the bundled lyrics for two minutes, then write new ones"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench   side by side with other libraries"
 	@echo "make sanitize   the C++ kernels' tests under sanitizers"
 	@echo "make arm     the kernels for ARM64, cross-compiled, and their tests under qemu (skipped where its tools are absent)"
+	@echo "make cross   the kernels for Windows, macOS and musl, cross-compiled by Zig: whether they build, and what they export"
 	@echo "make wasm       the exported page's kernels, built again and compared with those that are shipped (clang 14, lld)"
 	@echo "make faults  every file operation of whole commands fails, or is the last one"
 	@echo "make soak    ten minutes each of processes that train, save, load and overwrite in one folder"
@@ -140,6 +141,10 @@ sanitize: sanitized
 # The ARM64 library and its tests under qemu-user; what the tools are: tests/on_arm.sh.
 arm: $(VENV)/.dev
 	PYTHON=$(BIN)/python tests/on_arm.sh
+
+# The kernels for other systems, built and not run: tests/cross.sh. It needs Zig: pip install ziglang. TARGETS="aarch64-macos" picks.
+cross: | $(BIN)/python
+	PYTHON=$(BIN)/python tests/cross.sh $(TARGETS)
 
 # The kernels of `ostinato export --to html`. Another clang may give other bytes: put build/kernels.wasm in place and test it.
 PAGE := src/ostinato/export/files

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from ostinato.errors import UsageError
+from ostinato.layers import native
 from ostinato.models import autocast, resolve_device, resolve_precision
 
 CPU = torch.device("cpu")
@@ -45,7 +46,16 @@ def test_denormals_are_flushed_in_all_threads():
 )
 def test_auto_precision_is_what_was_measured_to_be_faster(monkeypatch, cell, hidden_size, chosen):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    monkeypatch.setattr(native, "train_kernels", lambda precision: "kernels")
     assert resolve_precision("auto", CPU, cell=cell, hidden_size=hidden_size) == chosen
+
+
+@pytest.mark.parametrize(("kernels", "chosen"), [(("fp32",), "fp32"), (("fp32", "bf16"), "bf16"), ((), "bf16")])
+def test_auto_precision_is_not_one_that_would_leave_the_layers_to_torch(monkeypatch, kernels, chosen):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    monkeypatch.setattr(native, "train_kernels", lambda precision: "kernels" if precision in kernels else None)
+    assert resolve_precision("auto", CPU, hidden_size=512) == chosen
+    assert resolve_precision("bf16", CPU, hidden_size=512) == "bf16"
 
 
 def test_auto_precision_needs_the_instructions(monkeypatch):

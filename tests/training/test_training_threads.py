@@ -27,7 +27,7 @@ class Changing(Watcher):
         threads._limit = 1 + position.step % 3
 
 
-def model(cell, precision="fp32"):
+def model(cell):
     """Large enough that every kernel cuts it into several slices."""
     torch.manual_seed(0)
     settings = ModelSettings(cell=cell, layers=2, hidden_size=150, embedding_size=37, dropout=0.2, weight_drop=0.1,
@@ -37,17 +37,21 @@ def model(cell, precision="fp32"):
 
 def trained(folder, cell, count, *, watcher=None, steps=8, **settings):
     folder.mkdir(exist_ok=True)
-    run = trainer(folder, model=model(cell), watcher=watcher or Watcher(), steps=steps, batch_size=20, **settings)
+    given = {"steps": steps, "batch_size": 20, **settings}
+    run = trainer(folder, model=model(cell), watcher=watcher or Watcher(), **given)
     run.threads = count
     run.train()
     return run
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_weights_are_the_same_bits_for_any_number_of_threads(tmp_path, cell):
-    alone = trained(tmp_path / "1", cell, 1)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_weights_are_the_same_bits_for_any_number_of_threads(tmp_path, cell, precision):
+    if train_kernels(precision) is None:
+        pytest.skip(f"no kernels for {precision} here")
+    alone = trained(tmp_path / "1", cell, 1, precision=precision)
     for name, count, watcher in (("2", 2, None), ("3", 3, None), ("changing", 2, Changing())):
-        other = trained(tmp_path / name, cell, count, watcher=watcher)
+        other = trained(tmp_path / name, cell, count, watcher=watcher, precision=precision)
         assert np.array_equal(weights(alone.model), weights(other.model)), name
         assert other.position.best_loss == alone.position.best_loss
 

@@ -63,6 +63,11 @@ def is_faster(x: Tensor) -> bool:
     return kernels_for(x, ()) is not None and choose_isa().isa != "portable"
 
 
+def not_left_to_torch(precision: str) -> bool:
+    """False where our kernels train, but not in `precision` ("fp32", "bf16"): torch's layers would have to."""
+    return train_kernels(precision) is not None or train_kernels("fp32") is None
+
+
 def instruction_set() -> str:
     """The set whose kernels train on this CPU; "numpy" where there are none."""
     return choose_isa().isa

@@ -8,6 +8,7 @@ import torch
 
 from ostinato.cells import BUILT_IN
 from ostinato.errors import UsageError
+from ostinato.layers import native
 from ostinato.settings import PRECISIONS
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -50,7 +51,11 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_precision(name: str, device: torch.device, *, hidden_size: int, cell: str = "lstm") -> str:
-    """`fp32` or `bf16`; `auto` is the faster one to train with. Raises UsageError for bf16 on a device without it."""
+    """`fp32` or `bf16`; `auto` is the faster one to train with. Raises UsageError for bf16 on a device without it.
+
+    On a CPU `auto` is bf16 only where our kernels have it, or are not here at all: their float32 goes before torch's
+    bf16 (docs/decisions/128).
+    """
     if name not in PRECISIONS:
         raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {name!r}")
     if name == "bf16" and not _has_bf16(device):
@@ -58,7 +63,8 @@ def resolve_precision(name: str, device: torch.device, *, hidden_size: int, cell
     if name != "auto":
         return name
     if device.type == "cpu":
-        return "bf16" if _cpu_multiplies_bf16() and _bf16_pays_on_cpu(cell, hidden_size) else "fp32"
+        faster = _cpu_multiplies_bf16() and _bf16_pays_on_cpu(cell, hidden_size)
+        return "bf16" if faster and native.not_left_to_torch("bf16") else "fp32"
     return "bf16" if _has_bf16(device) else "fp32"
 
 

@@ -363,7 +363,7 @@ struct CellLayer {
     for (int64_t k = 0; k < s.slots; ++k)
       for (int v = 0; v < kBlock / kWidth; ++v) bias[k][v] = load(m.db + (block * s.slots + k) * kBlock + v * kWidth);
     for (int64_t tile = 0; tile < step.n; ++tile) {
-      Block recurrent[s.G][kBlock];
+      Block recurrent[Shape<kCell>::G][kBlock];
       for (int64_t r = 0; r < step.rows_in(tile); ++r) {
         const int64_t b = step.first(tile) + r, row = t * s.B + b;
         Block d[4];
