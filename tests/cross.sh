@@ -20,7 +20,17 @@ export ZIG_GLOBAL_CACHE_DIR=${ZIG_GLOBAL_CACHE_DIR:-$out/cache} ZIG_LOCAL_CACHE_
 # build TARGET SYSTEM PROCESSOR: into build/cross/TARGET
 build() {
   local target=$1 compiler=$out/$1.compiler
-  printf '#!/bin/sh\nexec %s c++ -target %s "$@"\n' "${zig[*]}" "$target" > "$compiler" && chmod +x "$compiler"
+  # Zig knows macOS's dynamic libraries, not its bundles, which hold the same.
+  cat > "$compiler" <<END
+#!/bin/sh
+for each; do
+  shift
+  [ "\$each" = -bundle ] && each=-dynamiclib
+  set -- "\$@" "\$each"
+done
+exec ${zig[*]} c++ -target $target "\$@"
+END
+  chmod +x "$compiler"
   # Static try-outs: linking each would build Zig's C++ library anew for every set of flags.
   cmake -S . -B "$out/$target" -DCMAKE_SYSTEM_NAME="$2" -DCMAKE_SYSTEM_PROCESSOR="$3" -DCMAKE_CXX_COMPILER="$compiler" \
     -DCMAKE_BUILD_TYPE=Release -DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY -DCMAKE_INSTALL_NAME_TOOL=true \
