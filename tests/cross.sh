@@ -33,7 +33,7 @@ END
   chmod +x "$compiler"
   # Static try-outs: linking each would build Zig's C++ library anew for every set of flags.
   cmake -S . -B "$out/$target" -DCMAKE_SYSTEM_NAME="$2" -DCMAKE_SYSTEM_PROCESSOR="$3" -DCMAKE_CXX_COMPILER="$compiler" \
-    -DCMAKE_BUILD_TYPE=Release -DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY -DCMAKE_INSTALL_NAME_TOOL=true \
+    -DCMAKE_BUILD_TYPE=Release -DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY --no-warn-unused-cli -DCMAKE_INSTALL_NAME_TOOL=true \
     -DOSTINATO_OUTPUT="$out/$target/library" > "$out/$target.log"
   cmake --build "$out/$target" --parallel "$(nproc)" >> "$out/$target.log" 2>&1 || { grep -m 20 error "$out/$target.log"; return 1; }
 }
@@ -55,7 +55,8 @@ for target in "${targets[@]}"; do
   build "$target" $system "${target%%-*}" || { echo "$target: does not build ($out/$target.log)"; status=1; continue; }
   library=$(ls "$out/$target/library"/libostinato.*[a-z] | grep -E '\.(dll|so|dylib)$')
   names=$(exported "$library")
-  foreign=$(echo "$names" | grep -vE '^(ostinato_.*|_init|_fini|)$' || true)
+  # For macOS Zig links its own C++ library, which shows its allocation (__Z...); the real one is a part of the system.
+  foreign=$(echo "$names" | grep -vE '^(ostinato_.*|_init|_fini|__Z.*|___dso_handle|__mh_dylib_header|)$' || true)
   [ -z "$foreign" ] || { echo "$target exports more than the C interface: $(echo "$foreign" | head -5 | tr '\n' ' ')"; status=1; }
   echo "$target: built, $(echo "$names" | grep -c '^ostinato_' || true) functions exported"
 done
