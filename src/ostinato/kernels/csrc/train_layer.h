@@ -204,7 +204,6 @@ struct CellLayer {
     for (int64_t block = blocks.begin; block < blocks.end; ++block)
       for (int64_t tile = 0; tile < step.n; tile += E::kGroup) {
         const int tall = int(least(E::kGroup, step.n - tile));
-        fetch_forward(i, block, step.first(tile), least(step.first(tile + tall), s.B), gates);
         E::group(f.state[i & 1] + step.first(tile) * E::stride(s.H), tall, int(step.full_in(tile, tall)), step.rows, f.w_hh + block * s.G * E::panel(s.H), int(s.G), s.H,
                  scratch[turn], s.G * kBlock);
         turn ^= 1;
@@ -213,12 +212,6 @@ struct CellLayer {
         ready_tile = tile;
       }
     if (ready_block >= 0) units_forward(i, ready_block, ready_tile, scratch[turn ^ 1], f, gates);
-  }
-
-  // Asks for what units_forward will read while the products run: a step's part of it lies in many places, far apart.
-  void fetch_forward(int64_t i, int64_t block, int64_t first, int64_t last, const float* gates) const {
-    fetch(gates + s.gate_at(s.time(i) * s.B + first, block), (last - first) * s.slots * kBlock);
-    if (kCell == kLstm) fetch(call.cells + s.cell_at(i, first, block), (last - first) * kBlock);
   }
 
   void units_forward(int64_t i, int64_t block, int64_t tile, const float* c, const Forward& f, float* gates) const {
@@ -306,7 +299,6 @@ struct CellLayer {
     for (int64_t i = s.T - 1; i >= -1; --i)
       team.share_ranges(s.blocks, blocks_at_once(E::kPanels), [&](Range blocks) {
         const Tiles<E> on(step.rows);
-        for (int64_t block = blocks.begin; i >= 0 && block < blocks.end; ++block) fetch_backward(i, block);
         if (i < s.T - 1) through_weights(i + 1, blocks, m);
         for (int64_t block = blocks.begin; block < blocks.end; ++block) {
           if (i >= 0) block_backward(i, block, m);
@@ -324,17 +316,6 @@ struct CellLayer {
       if constexpr (kCell == kLstm) store_block(m.dc + s.state_at(b, block), load_row(call.dc_last, b, block));
     }
     for (int64_t i = block * s.slots * kBlock; i < (block + 1) * s.slots * kBlock; ++i) m.db[i] = 0.0f;
-  }
-
-  // Asks for what block_backward will read while the products run.
-  void fetch_backward(int64_t i, int64_t block) const {
-    const int64_t row = s.time(i) * s.B;
-    if (keeps_gates()) fetch(call.gates + s.gate_at(row, block), s.B * s.slots * kBlock);
-    if (kCell == kLstm) fetch(call.cells + s.cell_at(i, 0, block), 2 * s.B * kBlock);
-    for (int64_t b = 0; b < s.B; ++b) {
-      if (call.dy) fetch(call.dy + (row + b) * call.dy_stride + block * kBlock, 1);
-      if (kCell < kGru) fetch(call.y + (row + b) * s.H + block * kBlock, 1);
-    }
   }
 
   // One block's gradients of the first state.
@@ -537,10 +518,6 @@ struct CellLayer {
       memset(m.record + row * stride + gates, 0, size_t(stride - gates) * sizeof(Element));
       memset(m.record_h + row * stride + gates, 0, size_t(stride - gates) * sizeof(Element));
     }
-  }
-  // Asks the caches for `count` floats.
-  static void fetch(const float* p, int64_t count) {
-    for (int64_t i = 0; i < count; i += 16) __builtin_prefetch(p + i, 0, 2);
   }
   static void add_store(float* to, const float* c, const Block& bias) {
     for (int v = 0; v < kBlock / kWidth; ++v) store(to + v * kWidth, load(c + v * kWidth) + bias.part[v]);
