@@ -40,7 +40,7 @@ END
 
 # What the library exports, one name per line; nothing where no tool reads it.
 exported() {
-  if [ "${1##*.}" = dll ]; then objdump -p "$1" 2>/dev/null | sed -n '/Ordinal\/Name Pointer/,$p' | awk '/\]/ {print $NF}'
+  if [ "${1##*.}" = dll ]; then objdump -p "$1" 2>/dev/null | sed -n '/Ordinal\/Name Pointer/,/^$/p' | awk '/^[[:space:]]*\[ *[0-9]/ {print $NF}'
   else { llvm-nm -D --defined-only "$1" 2>/dev/null || llvm-nm -g --defined-only "$1" 2>/dev/null || true; } | awk '{print $NF}' | sed 's/^_ostinato/ostinato/'
   fi
 }
