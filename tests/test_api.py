@@ -38,6 +38,26 @@ def test_write(model):
         model.write("风", temperature=-1)
 
 
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (lambda m: m.write("风", temprature=0.1), "temprature is no option of write: did you mean temperature\\?"),
+        (lambda m: m.stream("风", nonsense=3), "nonsense is no option of write$"),
+        (lambda m: m.write("风", lines="2"), "lines must be a whole number, got '2'"),
+        (lambda m: m.write("风", count="2"), "count must be a whole number, got '2'"),
+        (lambda m: m.write("风", temperature="hot"), "temperature must be a number, got 'hot'"),
+        (lambda m: m.write(None, lines=1), "prompt must be a text or a list of texts, got None"),
+        (lambda m: m.write(["风", 5], lines=1), "prompt must be a text, got 5"),
+        (lambda m: m.score(3), "text must be a text or a list of texts, got 3"),
+        (lambda m: m.score(["风", 3]), "text must be a text, got 3"),
+        (lambda m: m.logprobs(3), "text must be a text, got 3"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_one_line(model, call, line):
+    with pytest.raises(ostinato.UsageError, match=line):
+        call(model)
+
+
 def test_streamed_pieces_are_what_write_returns(model):
     pieces = list(model.stream("风", lines=3, seed=7))
     assert "".join(pieces) == model.write("风", lines=3, seed=7)

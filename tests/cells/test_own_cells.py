@@ -177,7 +177,9 @@ def test_a_run_does_not_go_on_with_an_edited_cell(verses, tmp_path, capsys):
     assert (out / "model" / "model.safetensors").read_bytes() == before
     file.write_text(f"# as it was, with a remark\n{EDITED}", "utf-8")
     assert main(resume) == 0
-    assert "halved.py (cell halved) was edited since this run began; it computes the same" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "halved.py (cell halved) was edited since this run began; it computes the same" in said
+    assert said.rstrip().endswith(f"write with it: ostinato write {out} --cell-file {file}")
     file.write_text(EDITED, "utf-8")  # the file of before is loaded again, not taken for one that was loaded
     assert main([*resume, "--steps", "9"]) == 0
 

@@ -249,10 +249,10 @@ def test_a_full_disk_while_saving_is_one_clear_error(verses, tmp_path, monkeypat
 
     train(verses, tmp_path, "training.evaluate_every=0.2")
 
-    def full(tensors, path):
+    def full(path):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    monkeypatch.setattr("ostinato.training.checkpoint.tensor_writer", lambda tensors: full)
     with pytest.raises(BundleError, match="No space left on device; what was there before is untouched"):
         train(verses, tmp_path, "training.evaluate_every=0.2", steps=40, resume=True)
     monkeypatch.undo()

@@ -158,7 +158,7 @@ class Model:
         """
         if options.get("seed") is None:
             options["seed"] = new_seed()
-        prompts = [prompt] if isinstance(prompt, str) else prompt
+        prompts = [prompt] if isinstance(prompt, str) else _texts("prompt", prompt)
         texts = 1 if count is None else count
         requests = [WriteRequest.of(one, count=texts, **options) for one in prompts]
         if options.get("form") is None:
@@ -293,6 +293,8 @@ class Model:
         return np.append(ids, ids.dtype.type(END_OF_DOCUMENT))
 
     def _read(self, text: str) -> Ids:
+        if not isinstance(text, str):
+            raise UsageError(f"text must be a text, got {text!r}")
         ids = self.tokenizer.encode(text)
         return ids[::-1] if self.backward else ids
 
@@ -303,10 +305,11 @@ class Model:
     def score(self, text: str | list[str]) -> Evaluation | list[Evaluation]:
         """How well the model predicts `text` as one document; several texts at once give a list, in one batch.
 
-        Raises TextError for an empty text.
+        Raises TextError for an empty text, UsageError for what is no text.
         """
         if isinstance(text, str):
             return evaluate(self.step_model, self.ids(text), len(text), split="given")
+        text = _texts("text", text)
         return evaluate_many(self.step_model, list(map(self.ids, text)), list(map(len, text)), split="given")
 
     def logprobs(self, text: str) -> list[TokenProbability]:
@@ -371,6 +374,13 @@ class Model:
             write_folder(Path(path), {name: content.tobytes() for name, content in b.files.items()})
         else:  # a part of another
             write_bundle(Path(path), config=b.config, tokenizer=b.tokenizer, tensors=b.tensors, card=b.card)
+
+
+def _texts(name: str, given: list[str]) -> list[str]:
+    """Several texts. Raises UsageError for what is neither a text nor a list."""
+    if not isinstance(given, list | tuple):
+        raise UsageError(f"{name} must be a text or a list of texts, got {given!r}")
+    return list(given)
 
 
 def _reopened(path: str, precision: str, threads: int | None) -> Model:

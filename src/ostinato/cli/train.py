@@ -146,10 +146,11 @@ def run(args: argparse.Namespace) -> int:
     else:
         say(result.summary())
         use = "write with it: ostinato write" if find_task(recipe).writes else "use it: ostinato predict"
-        note(f"{use} {quoted(out)}")
+        cells = "".join(f" --cell-file {quoted(file)}" for file in args.cell_file)
+        note(f"{use} {quoted(out)}{cells}")
         if result.reason == "interrupted":
             texts = " ".join(map(quoted, args.text))
-            note(f"go on: ostinato train {texts} -o {quoted(out)} --resume")
+            note(f"go on: ostinato train {texts} -o {quoted(out)} --resume{cells}")
     return 128 + result.signal if result.signal else 0
 
 

@@ -1,5 +1,6 @@
 """One piece of writing that is asked for, and the model that is to write it."""
 
+import difflib
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from ostinato.errors import UsageError
 from ostinato.generation.random import check_seed
 from ostinato.generation.sampling import Sampler
-from ostinato.generation.stopping import Stop
+from ostinato.generation.stopping import Stop, check_whole
 from ostinato.protocols import END_OF_DOCUMENT, StepModel, Tokenizer
 from ostinato.text.openings import Opening
 
@@ -85,8 +86,8 @@ class WriteRequest:
         if not isinstance(self.prompt, str):
             raise UsageError(f"prompt must be a text, got {self.prompt!r}")
         for name, value in (("count", self.count), ("max_copy", self.max_copy)):
-            if value is not None and (isinstance(value, bool) or value != int(value) or value < 1):
-                raise UsageError(f"{name} must be 1 or more, got {value}")
+            if value is not None:
+                check_whole(name, value)
         check_seed(self.seed)
         if self.title is not None and "\n" in self.title:
             raise UsageError(f"a title is one line, got {self.title!r}")
@@ -105,7 +106,13 @@ class WriteRequest:
 
     @classmethod
     def of(cls, prompt: str = "", *, count: int = 1, **options: Unpack[WriteOptions]) -> "WriteRequest":
-        """A request from loose values, as `Model.write` and the command line take them; seed None draws one."""
+        """A request from loose values, as `Model.write` and the command line take them; seed None draws one.
+
+        Raises UsageError for a name that is no option.
+        """
+        for name in options.keys() - WriteOptions.__annotations__.keys():
+            close = difflib.get_close_matches(name, WriteOptions.__annotations__, n=1)
+            raise UsageError(f"{name} is no option of write" + (f": did you mean {close[0]}?" if close else ""))
         stop = options.get("stop", ())
         seed = options.get("seed")
         return cls(

@@ -12,7 +12,8 @@ another language does the same arithmetic, down to the last bit of `exp`. Every 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +47,10 @@ class Sampler:
     frequency_penalty: float = 0.0
 
     def __post_init__(self) -> None:
+        for given in fields(self):
+            value = getattr(self, given.name)
+            if given.name != "bias" and (isinstance(value, bool) or not isinstance(value, Real)):
+                raise UsageError(f"{given.name} must be a number, got {value!r}")
         _check("temperature", self.temperature, self.temperature >= 0, "0 or more")
         _check("top_k", self.top_k, self.top_k >= 0 and self.top_k == int(self.top_k), "a whole number, 0 or more")
         _check("top_p", self.top_p, 0 < self.top_p <= 1, "above 0 and at most 1")

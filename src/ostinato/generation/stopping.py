@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from ostinato.errors import UsageError
 from ostinato.protocols import END_OF_DOCUMENT, Tokenizer
 from ostinato.text.utf8 import TextStream
@@ -14,6 +16,14 @@ TOKENS_A_LINE = 200
 """Hard bound on the tokens drawn for each line that was asked for."""
 TOKENS_A_DOCUMENT = 4096
 """Hard bound on the tokens drawn where neither lines nor tokens were asked for."""
+
+
+def check_whole(name: str, value: int) -> None:
+    """Raises UsageError for what is no whole number of 1 or more."""
+    if not isinstance(value, int | np.integer):
+        raise UsageError(f"{name} must be a whole number, got {value!r}")
+    if isinstance(value, bool) or value < 1:
+        raise UsageError(f"{name} must be 1 or more, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +41,8 @@ class Stop:
 
     def __post_init__(self) -> None:
         for name, value in (("tokens", self.tokens), ("lines", self.lines)):
-            if value is not None and value < 1:
-                raise UsageError(f"{name} must be 1 or more, got {value}")
+            if value is not None:
+                check_whole(name, value)
         if "" in self.texts:
             raise UsageError("the stop string is empty: give at least one character")
 
