@@ -46,7 +46,27 @@ def test_the_last_value_is_saved_of_a_random_walk(walked):
     assert load_task_model(bundle).predict([walk()])[0].tolist() == [walk()[-1]] * 4
     assert "model: last value, in the place of a network (lstm, 1 × 4" in bundle.card
     assert "| earlier forecasts | mean_absolute_error |" in bundle.card
-    assert any(note.startswith("saved: last value") for note in result.notes)
+    (note,) = (note for note in result.notes if note.startswith("saved: last value"))
+    errors = [result.evaluation[f"earlier forecasts, {m}"]["mean_absolute_error"] for m in ("last value", "network")]
+    better = errors[1] < errors[0]
+    assert ("better by less than chance would explain" in note) == better
+    assert ("earlier forecasts are as good or better" in note) != better
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (21.42, "since the network's earlier forecasts are better by less than chance would explain (mean absolute "
+         "error 21.42, against 21.83)"),
+        (22.74, "whose earlier forecasts are as good or better (mean absolute error 21.83, the network's 22.74); "
+         "held-out figures do not decide, since they chose the network's weights"),
+        (None, "whose earlier forecasts are as good or better (mean absolute error 21.83, the network's infinite); "
+         "held-out figures do not decide, since they chose the network's weights"),
+    ],
+)  # fmt: skip
+def test_the_reason_is_the_one_that_decided(network, reason):
+    errors = {"last season": {"mean_absolute_error": 21.83}, "network": {"mean_absolute_error": network}}
+    assert forecast.TASK.preferred("last season", {"backtest": {"errors": errors}}) == reason
 
 
 def test_every_method_stands_beside_it_on_the_same_origins(walked):
@@ -144,6 +164,7 @@ def test_a_series_too_short_to_test_a_network_gets_a_method_without_one(tmp_path
     assert bundle.config["task"]["method"] == "last value"
     assert "The series is too short to test a network on it" in bundle.card
     assert "earlier forecasts, network" not in result.evaluation
+    assert any("since the series is too short to test a network on it" in note for note in result.notes)
 
 
 def test_a_trial_that_diverges_loses(tmp_path, monkeypatch):

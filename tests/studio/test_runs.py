@@ -189,6 +189,14 @@ def test_settings_are_those_of_the_dataclasses(studio):
 def test_the_command_refuses_what_it_cannot_use(tmp_path, capsys):
     (tmp_path / "file").write_text("a file")
     assert main(["studio", str(tmp_path / "file"), "--no-open"]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith(f"{tmp_path / 'file'} is a file, and the studio needs a folder: name another\n")
+    assert len(said.splitlines()) == 1
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "texts").write_text("a file")
+    assert main(["studio", str(tmp_path / "half"), "--no-open"]) == 2
+    assert "texts is a file, and the studio needs a folder: move it away" in capsys.readouterr().err
+    assert main(["studio", str(tmp_path / "file" / "below"), "--no-open"]) == 2
     assert "cannot use the folder" in capsys.readouterr().err
     assert main(["studio", str(tmp_path / "dir"), "--no-open", "--port", "70000"]) == 2
     assert main(["studio", str(tmp_path / "dir"), "--no-open", "--max-upload", "0"]) == 2

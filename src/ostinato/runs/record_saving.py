@@ -132,8 +132,8 @@ class RecordWriter(ModelWriter):
         if method == NETWORK:
             return ()
         return (
-            f"saved: {method}, which does as well or better here; --set task.saved=network saves the network all the "
-            "same",
+            f"saved: {method}, {self.task.preferred(method, self.described)}; --set task.saved=network saves the "
+            "network all the same",
         )
 
     def probe(self) -> Probe:

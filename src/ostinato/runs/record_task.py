@@ -135,6 +135,10 @@ class RecordTask(NetworkTask):
         """What the card says of its figures."""
         return "The saved weights are those that did best on the held-out records."
 
+    def preferred(self, method: str, described: Mapping[str, Any]) -> str:
+        """Why `method` was saved in the place of the network: a clause after its name."""
+        return "which does as well or better here"
+
     def read(self, run: Run) -> Records:
         """The records in the files, or those that were given."""
         if isinstance(run.sources, Records):

@@ -1,9 +1,10 @@
 """What a JSON body may hold: one description that checks bodies and is shown in the OpenAPI document.
 
 A schema is JSON Schema, as far as it is needed here. Fields that a schema does not name are passed over, and null is
-as good as leaving a field out, as OpenAI's API has it.
+as good as leaving a field out, as OpenAI's API has it. `closed` makes a schema that refuses unknown fields.
 """
 
+import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -51,6 +52,20 @@ def record(properties: Mapping[str, Schema], required: Sequence[str] = (), help_
         found["required"] = list(required)
     if help_:
         found["description"] = help_
+    return found
+
+
+def closed(schema: Schema) -> Schema:
+    """The same with unknown fields refused, also those of the objects in it, unless an object says what else it may
+    have."""
+    found = dict(schema)
+    if "properties" in schema:
+        found["properties"] = {name: closed(inner) for name, inner in schema["properties"].items()}
+        found.setdefault("additionalProperties", False)
+    if "items" in schema:
+        found["items"] = closed(schema["items"])
+    if "anyOf" in schema:
+        found["anyOf"] = [closed(inner) for inner in schema["anyOf"]]
     return found
 
 
@@ -140,6 +155,9 @@ def _check_size(value: list[Any], schema: Schema, name: str) -> None:
 
 def _record(value: dict[str, Any], schema: Schema, name: str) -> dict[str, Any]:
     found = {}
+    others = schema.get("additionalProperties")
+    if others is False:
+        _refuse_unknown(value, schema["properties"], name)
     for key, inner in schema.get("properties", {}).items():
         given = value.get(key)
         where = f"{name}.{key}" if name else key
@@ -149,16 +167,28 @@ def _record(value: dict[str, Any], schema: Schema, name: str) -> dict[str, Any]:
             raise Problem(400, f"{where} is missing", param=_top(where))
         elif "default" in inner:
             found[key] = inner["default"]
-    others = schema.get("additionalProperties")
     if isinstance(others, dict):
         found |= {key: check(item, others, f"{name}[{key!r}]") for key, item in value.items()}
     return found
 
 
+def _refuse_unknown(value: dict[str, Any], known: Mapping[str, Schema], name: str) -> None:
+    unknown = next((key for key in value if key not in known), None)
+    if unknown is None:
+        return
+    close = difflib.get_close_matches(unknown[:80], list(known), n=1, cutoff=0.6)
+    what = f"unknown field {_shortened(unknown)}" + (f" of {name}" if name else "")
+    hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(known)}"
+    raise Problem(400, f"{what}: {hint}", param=_top(name) or unknown[:60])
+
+
 def _wrong(name: str, allowed: str, value: Any) -> Problem:
+    return Problem(400, f"{name or 'the body'} must be {allowed}, got {_shortened(value)}", param=_top(name))
+
+
+def _shortened(value: Any) -> str:
     given = json.dumps(value, ensure_ascii=False, default=str)
-    given = given if len(given) <= 60 else given[:60] + "…"
-    return Problem(400, f"{name or 'the body'} must be {allowed}, got {given}", param=_top(name))
+    return given if len(given) <= 60 else given[:60] + "…"
 
 
 def _top(name: str) -> str | None:

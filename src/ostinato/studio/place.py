@@ -92,6 +92,9 @@ class Place:
                 if folder.is_symlink():
                     raise UsageError(f"{folder} is a link, and the studio follows none: move it away")
         except OSError as error:
+            if isinstance(error, FileExistsError) and Path(error.filename).is_file():
+                to_do = "name another" if Path(error.filename) == root else "move it away"
+                raise UsageError(f"{error.filename} is a file, and the studio needs a folder: {to_do}") from None
             raise UsageError(f"the studio cannot use the folder {root}: {error.strerror or error}") from None
 
     def run(self, name: str) -> Path:

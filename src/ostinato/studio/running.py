@@ -9,8 +9,10 @@ from starlette.types import ASGIApp
 
 from ostinato.errors import OstinatoError, UsageError
 from ostinato.server.app import ENDPOINTS, assemble
+from ostinato.server.endpoint import Endpoint
 from ostinato.server.options import Options
 from ostinato.server.running import listen, run_app
+from ostinato.server.schema import closed
 from ostinato.studio.comparisons import Comparisons
 from ostinato.studio.describing import Describing
 from ostinato.studio.events import Events
@@ -47,9 +49,14 @@ def build(place: Place, guard: Guard, options: Options, upload_bytes: int) -> tu
         list_endpoint("texts", texts.list), list_endpoint("runs", runs.list),
         list_endpoint("comparisons", comparisons.list), list_endpoint("writings", writings.list),
     )  # fmt: skip
-    studio = tuple(endpoint for part in parts for endpoint in part.endpoints())
+    studio = tuple(_strict(endpoint) for part in parts for endpoint in part.endpoints())
     app = assemble(library, (*ENDPOINTS, *lists, *studio), lambda line: None, guard.may_ask)
     return Headers(app), library
+
+
+def _strict(endpoint: Endpoint) -> Endpoint:
+    """The same with unknown fields refused: a misspelt `minutes` must not begin a full training."""
+    return endpoint if endpoint.body is None else dataclasses.replace(endpoint, body=closed(endpoint.body))
 
 
 def studio(folder: Path, *, port: int | None = None, upload_bytes: int = 256_000_000, open_page: bool = True) -> int:

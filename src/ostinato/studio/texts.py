@@ -15,7 +15,7 @@ from ostinato.errors import TextError
 from ostinato.files import parse_json, write_file
 from ostinato.server.endpoint import Call, Endpoint, Json
 from ostinato.server.problems import Problem
-from ostinato.server.schema import check, record, text
+from ostinato.server.schema import check, closed, record, text
 from ostinato.settings import TextSettings, from_mapping
 from ostinato.studio.place import Place, check_name, clean_name, listed, read_own, remove, size_of
 from ostinato.text import CORPORA
@@ -29,7 +29,7 @@ _FILES = 5_000
 """Files of a folder."""
 _SAMPLES, _ENCODINGS = 5, 50
 _ANY = {"type": "object"}
-_PASTE = record({"name": text("its name"), "text": text("the text")}, required=("name", "text"))
+_PASTE = closed(record({"name": text("its name"), "text": text("the text")}, required=("name", "text")))
 
 
 class Texts:

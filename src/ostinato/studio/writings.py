@@ -66,7 +66,7 @@ class Writings:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Where they are."""
         one = "/studio/api/writings/{name}"
-        body = record({"text": text("the text")}, required=("text",))
+        body = record({"text": text("the text")}, required=("text",)) | {"additionalProperties": True}  # kept whole
         return (
             Endpoint("GET", one, self.show, "A kept text", _ANY),
             Endpoint("PUT", one, self.keep, "Keep a text", _ANY, body),

@@ -186,6 +186,25 @@ class ForecastTask(RecordTask):
             f"{trusted}{network}The network's weights are those that did best on the held-out records."
         )
 
+    def preferred(self, method: str, described: Mapping[str, Any]) -> str:
+        """By the earlier forecasts, the only figures that decide: on the held-out values the network may look better,
+        since they chose its weights."""
+        errors = described["backtest"]["errors"]
+        if NETWORK not in errors:
+            return "since the series is too short to test a network on it"
+        found = (errors[m]["mean_absolute_error"] for m in (method, NETWORK))
+        own, network = (math.inf if error is None else error for error in found)
+        if network < own:
+            return (
+                f"since the network's earlier forecasts are better by less than chance would explain (mean absolute "
+                f"error {network:.4g}, against {own:.4g})"
+            )
+        other = "infinite" if math.isinf(network) else f"{network:.4g}"
+        return (
+            f"whose earlier forecasts are as good or better (mean absolute error {own:.4g}, the network's {other}); "
+            "held-out figures do not decide, since they chose the network's weights"
+        )
+
     def baseline(self, model: Any, data: TaskData) -> dict[str, dict[str, float]]:
         """The last season again."""
         naive = [model.network.naive(series) for series in data.heldout.inputs]

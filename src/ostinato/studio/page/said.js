@@ -83,6 +83,10 @@ const SAID = [
   ["the body is no JSON: {why}", "请求内容不是 JSON：{why}"],
   ["the body may have {most} bytes, got {given}", "请求内容最多 {most} 字节，现有 {given}"],
   ["{name} is missing", "缺少 {name}"],
+  ["unknown field {given} of {name}: did you mean {known}?", "{name} 没有 {given} 这个字段：是不是 {known}？"],
+  ["unknown field {given} of {name}: the fields are {known}", "{name} 没有 {given} 这个字段，可以用的有：{known}"],
+  ["unknown field {given}: did you mean {known}?", "没有 {given} 这个字段：是不是 {known}？"],
+  ["unknown field {given}: the fields are {known}", "没有 {given} 这个字段，可以用的有：{known}"],
   ["{name} must have at least {low} entries, got {given}", "{name} 至少要有 {low} 项，现有 {given} 项"],
   ["{name} must have at most {high} entries, got {given}", "{name} 最多 {high} 项，现有 {given} 项"],
 
