@@ -1,21 +1,33 @@
 """One step of a cell with fixed numbers: whether it runs at all, and whether it computes what it computed before."""
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 from ostinato.cells.arrays import Array
 from ostinato.cells.weights import CellWeights
-
-if TYPE_CHECKING:
-    from ostinato.cells.registry import Cell
 
 B, N, H = 2, 3, 4
 """Rows, inputs and units of a trial."""
 _TOLERANCE = 1e-6
 
 
-def trial_steps(cell: "Cell") -> Iterator[tuple[Array, ...]]:
+class TriedCell(Protocol):
+    """What a trial needs of a `registry.Cell`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def gates(self) -> int: ...
+    @property
+    def parts(self) -> tuple[str, ...]: ...
+    @property
+    def vectors(self) -> tuple[str, ...]: ...
+    @property
+    def step(self) -> Callable[..., tuple[Array, ...]]: ...
+
+
+def trial_steps(cell: TriedCell) -> Iterator[tuple[Array, ...]]:
     """What the cell's step returns for an input of vectors, (B, N) in float64, and for one of one-hot rows, (B,).
 
     Raises whatever the step raises.
@@ -31,7 +43,7 @@ def trial_steps(cell: "Cell") -> Iterator[tuple[Array, ...]]:
         yield cell.step(x, state, weights, *vectors)
 
 
-def fingerprint(cell: "Cell") -> dict[str, Any]:
+def fingerprint(cell: TriedCell) -> dict[str, Any]:
     """What tells the cell from any other, as JSON: its name, its shape, and what it computes in a trial."""
     import numpy as np
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,6 @@ from ostinato.settings import ResolvedRecipe
 from ostinato.terminal import activity
 from ostinato.text.records import Records
 from ostinato.training.observers import Row
-
-if TYPE_CHECKING:
-    from ostinato.runs.record_task import RecordTask
 
 KIND = "task"
 """The kind of these bundles; which task it is stands in config["task"]["name"]."""
@@ -58,11 +55,22 @@ def chose_between(before: str, rival: str, described: Mapping[str, Any]) -> str:
     )
 
 
+class CardTask(Protocol):
+    """What is asked of a task for its card: `record_task.RecordTask` says what each is."""
+
+    title: ClassVar[str]
+
+    def baseline(self, model: Any, data: TaskData) -> dict[str, dict[str, float]]: ...
+    def measured(self, described: Mapping[str, Any]) -> dict[str, dict[str, Any]]: ...
+    def explained(self, described: Mapping[str, Any]) -> str: ...
+    def preferred(self, method: str, described: Mapping[str, Any]) -> str: ...
+
+
 class RecordWriter(ModelWriter):
     """Saves the best model of a task, with its classes. described: what the checkpoint says of the run."""
 
     def __init__(
-        self, folder: Path, task: "RecordTask", model: TaskModel[Any], recipe: ResolvedRecipe, records: Records,
+        self, folder: Path, task: CardTask, model: TaskModel[Any], recipe: ResolvedRecipe, records: Records,
         data: TaskData, features: int, test: Part | None = None, rival: Rival | None = None,
         described: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
