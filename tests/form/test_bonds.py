@@ -13,10 +13,10 @@ from form_requests import loose_rhymes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ostinato.errors import GenerationError
+from ostinato.errors import GenerationError, UsageError
 from ostinato.form import Form, Proposer, compose
 from ostinato.form.bonds import MEMORY, Bond, Bonds
-from ostinato.form.checking import left_free, remarks
+from ostinato.form.checking import asked, left_free, remarks
 from ostinato.form.form import outline
 from ostinato.ngram import fit_ngram
 from ostinato.settings import TextSettings
@@ -77,17 +77,131 @@ def letter_of(options, got, line):
     return scheme[got.lines.index(line) % len(scheme)]
 
 
-def test_what_a_form_leaves_no_choice_of_is_said(written):
+@pytest.fixture(scope="module")
+def few_words(tmp_path_factory):
+    """A model that knows hardly a character, all but one of them function words."""
+    text = tmp_path_factory.mktemp("few") / "few.txt"
+    text.write_text("的了着的\n了的着了\n着了的的\n花了的了\n" * 20, "utf-8")
+    corpus = prepare([str(text)], TextSettings(tokenizer="character", heldout=0), text.parent)
+    return fit_ngram(np.asarray(corpus.train.ids), corpus.tokenizer.vocabulary_size, order=2), corpus.tokenizer
+
+
+def test_what_a_form_leaves_no_choice_of_is_said(few_words):
+    got = compose(*few_words, Form(rhyme="AAB", length=3, acrostic_end="的"), seed=1)
+    assert [note for note in got.notes if "function word" in note] == [
+        f"line 2 rhymes on the function word {got.lines[1][-1]!r}: nothing else was found for this form"
+    ]
+    got = compose(*few_words, Form(rhyme="ABCDE", length=3, acrostic_end="的花"), seed=1)
+    assert any("rhyme, though their letters differ: nothing else was found for this form" in n for n in got.notes)
+
+
+GIVEN = [
+    {"template": "__长\n__长\n", "rhyme": "AA"},
+    {"template": "__的\n__着\n__的\n__的\n", "rhyme": "AABA"},
+    {"template": "__花\n__家\n", "rhyme": "XX"},
+    {"lines": 2, "rhyme": "AA", "acrostic_end": "长长"},
+    {"lines": 2, "rhyme": "AA", "acrostic_end": "的的"},
+    {"lines": 4, "length": 7, "rhyme": "AABA", "acrostic_end": "的的的的"},
+    {"lines": 4, "length": 5, "rhyme": "AABB", "acrostic_end": "花花家家"},
+    {"rhyme": "AAXX", "length": 5, "acrostic_end": "的着花家"},
+    {"rhyme": "AA", "stanzas": 2, "length": "3-9", "acrostic_end": "光光光光"},
+    {"rhyme": "AA,A=ang", "length": 4, "acrostic_end": "光光"},
+    {"template": "__ to\n____ to\n", "rhyme": "AA"},
+    {"template": "__ night\n____ light\n____ who\n____ night\n", "rhyme": "AABA"},
+    {"template": "__ night\n____ the\n____ light\n", "rhyme": "XXX"},
+]
+
+
+@pytest.mark.parametrize("options", GIVEN, ids=str)
+@pytest.mark.parametrize("search", ["sample", "beam"])
+def test_ends_that_the_user_gave_are_neither_refused_nor_spoken_of(written, options, search):
     language, model, tokenizer = written
-    if language == "en":
-        form = Form(template="I gave it ____ to\nI said ____ who\n", rhyme="AA")
-        options = {"title": ""}
-    else:
-        form, options = Form(rhyme="AAXX", length=5, acrostic_end="的着花家"), {}
-    got = compose(model, tokenizer, form, seed=1, heading="# ", **options)
-    assert sum("function word" in note for note in got.notes) == 2
-    if language == "zh":
-        assert "lines 3 and 4 rhyme, though their letters differ: nothing else was found for this form" in got.notes
+    if ("night" in str(options) or " to" in str(options)) != (language == "en"):
+        return
+    got = compose(model, tokenizer, Form(**options), seed=2, heading="# ", title="", particles=8, search=search)
+    assert got.notes == ()
+    definite = outline(Form(**options), language)
+    for number, line in enumerate(got.lines):
+        end = definite.given_end(number)
+        assert not end or SOUNDS.last_word(line) == SOUNDS.last_word(end)
+    assert got.tries < 3 * len(got.lines) + 8
+
+
+def test_a_prompt_that_is_the_whole_first_line_is_given(written):
+    language, model, tokenizer = written
+    prompt = "我的" if language == "zh" else "I gave it to"
+    form = Form(rhyme="AA", length=2 if language == "zh" else 4)
+    got = compose(model, tokenizer, form, prompt, seed=2, heading="# ", title="", particles=12)
+    assert got.lines[0] == prompt
+    assert not any("line 1 " in note for note in got.notes)
+
+
+def test_a_rhyme_is_found_beside_a_given_end_that_is_still_to_come(written):
+    language, model, tokenizer = written
+    template = "____\n__光\n____\n" if language == "zh" else "____\n____ light\n____\n"
+    for seed in range(6):
+        got = compose(
+            model, tokenizer, Form(template=template, rhyme="AAA"), seed=seed, heading="# ", title="", particles=12
+        )
+        assert len({SOUNDS.last_word(line) for line in got.lines}) == 3
+    definite = outline(Form(template=template, rhyme="AAA"), language)
+    end = SOUNDS.last_word(definite.given_end(1))
+    bond = Bonds(definite, {}).bond(0, {})
+    assert [end in one.ahead for one in bond.looser()] == [True] * len(list(bond.looser()))
+    assert not bond.accepts(f"a {end}" if language == "en" else f"月{end}", SOUNDS)
+
+
+def test_a_free_line_that_had_to_repeat_a_given_end_is_said():
+    definite = outline(Form(rhyme="AAX", stanzas=2, acrostic_end="花"), "zh")
+    lines = ["的花", "回家", "月光", "一花", "在家", "上山"]
+    assert remarks(definite, lines) == [
+        "lines 1 and 4 rhyme on the same word, '花': nothing else was found for this form",
+        "lines 2 and 5 rhyme on the same word, '家': nothing else was found for this form",
+    ]
+    both = outline(Form(rhyme="AAX", stanzas=2, acrostic_end="花家光花家山"), "zh")
+    assert remarks(both, lines) == []
+
+
+def test_given_ends_that_do_not_rhyme_are_refused_at_once(written):
+    language, model, tokenizer = written
+    form = (
+        Form(rhyme="AABA", length=7, acrostic_end="天长地久")
+        if language == "zh"
+        else Form(template="____ night\n____ sea\n", rhyme="AA")
+    )
+    with pytest.raises(UsageError, match="the end given for line 2 does not rhyme with its group's"):
+        compose(model, tokenizer, form)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"rhyme": "AAA", "acrostic_end": "光花花"}, "contradictory form"),
+        ({"rhyme": "AA", "acrostic_end": "花"}, r": rhyme \(line 2\) could not be met in \d+ tries"),
+        ({"rhyme": "AA", "acrostic_end": "花", "length": 2}, r": rhyme and length together \(line 2\) could"),
+        (
+            {"rhyme": "AA", "acrostic": "花花", "acrostic_end": "花"},
+            r": rhyme and the beginning '花' together \(line 2\)",
+        ),
+        ({"template": "____花\n____\n", "rhyme": "AA"}, r": rhyme and the template together \(line 2\)"),
+    ],
+    ids=str,
+)
+def test_what_was_asked_for_is_named_where_nothing_is_found(few_words, options, reason):
+    with pytest.raises((GenerationError, UsageError), match=reason) as caught:
+        compose(*few_words, Form(**options), particles=4)
+    assert "length" not in str(caught.value) or "length" in options
+
+
+def test_all_that_was_asked_of_a_line_is_named():
+    definite = outline(Form(rhyme="AA", length=4, acrostic="月花", acrostic_end="光光", ban=("雨",)), "zh")
+    assert asked(definite, 1, ("山",), rhymes=True) == (
+        "rhyme, length, the beginning '花', the end '光', the word 山 and the banned words together"
+    )
+    assert asked(outline(Form(lines=2), "zh"), 0) == "a line of known words"
+    english = outline(Form(rhyme="AA", acrostic_end="tt"), "en")
+    assert asked(english, 0, rhymes=True, length=False) == "rhyme and the end 't' together"
+    assert english.given_end(0) == ""
 
 
 def test_two_letters_that_were_given_the_same_sound_may_rhyme():

@@ -141,7 +141,7 @@ def test_a_model_that_may_not_copy_writes_in_form_without_copies(zh, tmp_path):
 
 
 def test_what_cannot_be_written_is_refused_with_the_reason(zh):
-    with pytest.raises(GenerationError, match=r"rhyme and length together \(line \d\) could not be met in"):
+    with pytest.raises(GenerationError, match=r"rhyme, length and the beginning '心' together \(line 2\) could"):
         write(zh, lines=3, length=1, rhyme="AAA", acrostic_end="光", acrostic="光心人")
     with pytest.raises(UsageError, match="contradictory form: no line has room for '月光光月光光'"):
         write(zh, lines=2, length=5, include=("月光光月光光",))

@@ -2,7 +2,8 @@
 
 Lines of one letter rhyme and end with different words. Lines of different letters of a stanza do not rhyme, X with none
 at all. Function words carry no rhyme, and no rhyme word comes twice in a text. The last three give way where a form
-cannot be met otherwise; `checking.remarks` then says so.
+cannot be met otherwise; `checking.remarks` then says so. An end that the user gave must rhyme as asked, and is free of
+the other rules; lines that are still to be written keep clear of it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,14 +24,16 @@ class Bond:
     """What the last word of one line must be.
 
     rhymes: whether it is in a group of lines that rhyme. keys: what they share so far (None: any rhyme that `partners`
-    words have). words: what they end with. elsewhere: the rhyme words of other groups. light: the function words.
-    foreign: rhyme keys of the lines that it must not rhyme with.
+    words have). words: what they end with. ahead: what those of them that are still to come are given to end with.
+    elsewhere: the rhyme words of other groups. light: the function words. foreign: rhyme keys of the lines that it must
+    not rhyme with.
     """
 
     rhymes: bool = False
     keys: frozenset[str] | None = None
     partners: int = 0
     words: frozenset[str] = _NOTHING
+    ahead: frozenset[str] = _NOTHING
     elsewhere: frozenset[str] = _NOTHING
     light: frozenset[str] = _NOTHING
     foreign: frozenset[str] = _NOTHING
@@ -43,7 +46,7 @@ class Bond:
 
     @property
     def _not_words(self) -> frozenset[str]:
-        return self.words | self.elsewhere | self.light
+        return self.words | self.ahead | self.elsewhere | self.light
 
     def accepts(self, line: str, sounds: Sounds) -> bool:
         """Whether a line may end as it does."""
@@ -82,22 +85,28 @@ class Bonds:
         Lines of its group that do not rhyme themselves are passed over: a user may have written them.
         """
         spec = self._outline.lines[number]
-        given_end = bool(spec.parts) and isinstance(spec.parts[-1], str)
+        given_end = bool(self._outline.given_end(number))
         if not spec.rhyme:
             return Bond() if given_end or not spec.apart else Bond(foreign=self._foreign(number, lines, _NOTHING))
-        sounds, keys, words = self._outline.sounds, self._asked(number), set[str]()
+        sounds, keys, words, ahead = self._outline.sounds, self._asked(number), set[str](), set[str]()
         for other in self._rhyming:
-            if other in lines and other != number and self._outline.lines[other].rhyme == spec.rhyme:
+            if other == number or self._outline.lines[other].rhyme != spec.rhyme:
+                continue
+            if other in lines:
                 own, word = sounds.keys(lines[other]), sounds.last_word(lines[other])
                 shared = own if keys is None else own & keys
                 if shared and word not in words:
                     keys = shared
                     words.add(word)
-        bond = Bond(True, keys, self._outline.group_sizes[spec.rhyme], frozenset(words))
+            elif given := self._outline.given_end(other):
+                ahead.add(sounds.last_word(given))
+        bond = Bond(True, keys, self._outline.group_sizes[spec.rhyme])
         if given_end:
             return bond
         return replace(
             bond,
+            words=frozenset(words),
+            ahead=frozenset(ahead),
             elsewhere=_NOTHING if self._outline.repeat else self._elsewhere(number, lines),
             light=_LIGHT if self.carries(number) else _NOTHING,
             foreign=self._foreign(number, lines, keys or _NOTHING),
@@ -109,8 +118,10 @@ class Bonds:
         return self._given.get(spec.rhyme, spec.keys)
 
     def _elsewhere(self, number: int, lines: Mapping[int, str]) -> frozenset[str]:
-        near = (n for n in self._rhyming if n in lines and 0 < abs(n - number) <= MEMORY and self.carries(n))
-        return frozenset(self._outline.sounds.last_word(lines[n]) for n in near)
+        """The rhyme words of near lines, written or given."""
+        near = (n for n in self._rhyming if 0 < abs(n - number) <= MEMORY and self.carries(n))
+        ends = (lines.get(n) or self._outline.given_end(n) for n in near)
+        return frozenset(self._outline.sounds.last_word(end) for end in ends if end)
 
     def _foreign(self, number: int, lines: Mapping[int, str], own: frozenset[str]) -> frozenset[str]:
         """The rhyme keys of the stanza's lines of other letters, but for those that the line must have."""
@@ -126,4 +137,6 @@ class Bonds:
                 keys |= self._outline.sounds.every_key(lines[other])
             elif group:
                 keys |= self._asked(other) or _NOTHING
+            else:
+                keys |= self._outline.sounds.every_key(self._outline.given_end(other))
         return frozenset(keys - own)

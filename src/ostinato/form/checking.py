@@ -37,6 +37,27 @@ def fault(
     return None
 
 
+def asked(
+    outline: Outline, number: int, include: tuple[str, ...] = (), *, rhymes: bool = False, length: bool = True
+) -> str:
+    """What was asked of a line and could not be met, in words: "rhyme and length together".
+
+    include: the words it must have. rhymes, length: whether these are part of it.
+    """
+    spec = outline.lines[number]
+    things = ["rhyme"] * rhymes + ["length"] * (length and spec.measured) + ["the template"] * bool(spec.parts)
+    if spec.start and not spec.parts:
+        things.append(f"the beginning {spec.start!r}")
+    end = outline.given_end(number) or spec.end
+    if end and end != spec.start:
+        things.append(f"the end {end!r}")
+    things += [f"the word{'s' * (len(include) > 1)} {', '.join(include)}"] * bool(include)
+    things += ["the banned words"] * bool(outline.ban)
+    if len(things) < 2:
+        return things[0] if things else "a line of known words"
+    return f"{', '.join(things[:-1])} and {things[-1]} together"
+
+
 def _letters(text: str) -> str:
     """`text` without punctuation and blanks at its end."""
     while text and not text[-1].isalnum():
@@ -57,7 +78,10 @@ def left_free(form: Form, outline: Outline) -> list[str]:
 
 
 def remarks(outline: Outline, lines: Sequence[str]) -> list[str]:
-    """Where the rhymes of a finished text are not as they should be, since nothing else met the form."""
+    """Where the rhymes of a finished text are not as they should be, since nothing else met the form.
+
+    Nothing is said of ends that the user gave.
+    """
     return [*_light_rhymes(outline, lines), *_rhymes_across(outline, lines), *_repeated(outline, lines)]
 
 
@@ -65,20 +89,22 @@ def _light_rhymes(outline: Outline, lines: Sequence[str]) -> Iterator[str]:
     bonds = Bonds(outline, {})
     for number, line in enumerate(lines):
         word = outline.sounds.last_word(line)
-        if bonds.carries(number) and any(word in words for words in LIGHT.values()):
+        if bonds.carries(number) and not outline.given_end(number) and any(word in words for words in LIGHT.values()):
             yield f"line {number + 1} rhymes on the function word {word!r}: {_WHY}"
 
 
 def _rhymes_across(outline: Outline, lines: Sequence[str]) -> Iterator[str]:
     every_key = outline.sounds.every_key
+    sounds_asked = [
+        (spec.keys or frozenset()) | every_key(outline.given_end(number)) for number, spec in enumerate(outline.lines)
+    ]
     for i, (one, line) in enumerate(zip(outline.lines, lines, strict=True)):
         for j in range(i + 1, len(lines)):
             other = outline.lines[j]
             if other.stanza != one.stanza:
                 break
             parted = one.apart and other.apart and not (one.rhyme and one.rhyme == other.rhyme)
-            asked = one.keys is not None and other.keys is not None and one.keys & other.keys
-            if parted and not asked and every_key(line) & every_key(lines[j]):
+            if parted and not sounds_asked[i] & sounds_asked[j] and every_key(line) & every_key(lines[j]):
                 yield f"lines {i + 1} and {j + 1} rhyme, though their letters differ: {_WHY}"
 
 
@@ -89,6 +115,7 @@ def _repeated(outline: Outline, lines: Sequence[str]) -> Iterator[str]:
     for number, line in enumerate(lines):
         word = outline.sounds.last_word(line)
         if bonds.carries(number):
-            if word in seen and number - seen[word] <= MEMORY:
+            given = word in seen and outline.given_end(seen[word]) and outline.given_end(number)
+            if word in seen and not given and number - seen[word] <= MEMORY:
                 yield f"lines {seen[word] + 1} and {number + 1} rhyme on the same word, {word!r}: {_WHY}"
             seen[word] = number

@@ -88,7 +88,7 @@ class LineSpec:
 
     low, high: its units. rhyme: the name of its rhyme group. keys: the rhyme it is given. start, end: how it begins and
     ends. parts: its template, texts and blanks. stanza: which it belongs to. apart: whether it has a letter of a rhyme
-    scheme, X included, and so does not rhyme with lines of other letters.
+    scheme, X included, and so does not rhyme with lines of other letters. measured: whether a length was asked for.
     """
 
     low: int
@@ -100,6 +100,7 @@ class LineSpec:
     end: str = ""
     parts: tuple[str | Blank, ...] = ()
     apart: bool = False
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,17 @@ class Outline:
     ban: tuple[str, ...]
     repeat: bool
     group_sizes: dict[str, int] = field(default_factory=dict)
+
+    def given_end(self, number: int) -> str:
+        """What a line ends with because the user gave it: text whose last word is the line's; "" where the word is to
+        be found, also if it must have a certain last letter."""
+        spec = self.lines[number]
+        if spec.parts and isinstance(spec.parts[-1], str):
+            return spec.parts[-1]
+        if spec.end and (self.language == "zh" or not (spec.end.isascii() and spec.end.isalpha())):
+            return spec.end
+        fixed_start = not spec.parts and (self.language == "zh" or len(spec.start) > 1)
+        return spec.start if fixed_start and spec.start and self.sounds.units(spec.start) >= spec.high else ""
 
 
 def outline(form: Form, language: Language, *, prompt: str = "") -> Outline:
@@ -148,6 +160,7 @@ def outline(form: Form, language: Language, *, prompt: str = "") -> Outline:
             end=end[i] if i < len(end) else "",
             parts=template.lines[i] if template else (),
             apart=bool(letter),
+            measured=bool(lengths),
         )
         specs.append(_with_length(spec, sounds, language))
     if prompt:

@@ -9,7 +9,7 @@ import numpy as np
 from ostinato.errors import GenerationError, UsageError
 from ostinato.form.automaton import Line, Planner, Segments
 from ostinato.form.bonds import Bond, Bonds
-from ostinato.form.checking import fault
+from ostinato.form.checking import asked, fault
 from ostinato.form.form import LineSpec, Outline
 from ostinato.form.lexicon import Condition, Lexicon
 from ostinato.form.search import (
@@ -125,7 +125,7 @@ class LineWriter:
         bonds = self.bonds(number, {place: step.line for place, step in zip(self._order, steps, strict=False)})
         bond = bonds[-1] if loose else bonds[min(failed // PATIENCE, len(bonds) - 1)]
         others, count = [step.line for step in steps], self._particles * (2 if failed else 1)
-        masked = bond if failed % 2 else bonds[-1]
+        masked = bond if failed % 2 else replace(bonds[-1], ahead=frozenset())
         found = self.candidates(number, cursor, masked, others, include, count)
         if not found:
             return None
@@ -133,7 +133,7 @@ class LineWriter:
         if not bond.accepts(line, self._outline.sounds):
             found = [(line, candidate) for line, candidate in found if bond.accepts(line, self._outline.sounds)]
             if not found:
-                self._note(number, "rhyme")
+                self._note(number, asked(self._outline, number, rhymes=True, length=False))
                 return None
             line, chosen = found[self._choose([candidate for _, candidate in found])]
         return Step(line, chosen)
@@ -167,7 +167,7 @@ class LineWriter:
         spec = self._outline.lines[number]
         lines = self._automata(spec, include, bond, count)
         if not lines:
-            self._note(number, f"a length of {spec.low} to {spec.high} with the words it must contain")
+            self._note(number, asked(self._outline, number, include))
             return []
         limit = TOKENS_A_UNIT * spec.high + TOKENS_A_LINE
         if self._search == "beam":
@@ -175,7 +175,7 @@ class LineWriter:
         else:
             candidates = sample_lines(self._model, cursor, lines, self._sampler, self._draws, limit)
         if not candidates:
-            self._note(number, "rhyme and length together" if bond.rhymes else "words of that length and beginning")
+            self._note(number, asked(self._outline, number, include, rhymes=bond.rhymes))
         found = []
         for candidate in candidates:
             line = self._lexicon.line(candidate.ids)
@@ -183,7 +183,9 @@ class LineWriter:
             if wrong is None:
                 found.append((line, candidate))
             else:
-                self._note(number, wrong)
+                self._note(
+                    number, asked(self._outline, number, rhymes=True, length=False) if wrong == "rhyme" else wrong
+                )
         return found
 
     def distinct(self, found: list[tuple[str, Candidate]], count: int) -> list[tuple[str, Candidate]]:
