@@ -1,6 +1,6 @@
 """The exception tree: every failure that a user can cause or meet is one of these, with one clear line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 _EXTRAS = {
@@ -87,3 +87,11 @@ def needs(extra: str, purpose: str) -> Iterator[None]:
         if package not in _EXTRAS[extra]:
             raise
         raise MissingExtraError(f"{purpose} needs {package}: pip install 'ostinato[{extra}]'") from None
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """`: did you mean ...?` if one of `known` is close to what was given, else ""."""
+    import difflib
+
+    close = difflib.get_close_matches(given[:80], list(known), n=1, cutoff=0.6)
+    return f": did you mean {close[0]}?" if close else ""

@@ -1,14 +1,13 @@
 """Reading the command line: positional arguments may stand before, between and after options, and after `--`."""
 
 import argparse
-import difflib
 import itertools
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from ostinato.errors import UsageError
+from ostinato.errors import UsageError, did_you_mean
 from ostinato.terminal import note, one_line, say
 
 _LARGEST = 2**63 - 1
@@ -18,12 +17,6 @@ _MOST = {
 }  # fmt: skip
 """Larger numbers are taken for typing errors."""
 _NUMBER = re.compile(r"-\d+$|-\d*\.\d+$")
-
-
-def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """`: did you mean ...?` if one of `known` is close to what was given, else ""."""
-    close = difflib.get_close_matches(given[:80], list(known), n=1, cutoff=0.6)
-    return f": did you mean {close[0]}?" if close else ""
 
 
 class Parser(argparse.ArgumentParser):

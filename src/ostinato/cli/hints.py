@@ -5,7 +5,7 @@ import dataclasses
 import os
 from pathlib import Path
 
-from ostinato.cli.arguments import did_you_mean
+from ostinato.errors import did_you_mean
 
 _PATHS = ("model", "text", "what", "input", "heldout", "form")
 _LOOKED_AT = 2000

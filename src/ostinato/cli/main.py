@@ -9,8 +9,8 @@ from typing import Any
 
 from ostinato import __version__
 from ostinato.cells import load_cell_file
-from ostinato.cli.arguments import Parser, did_you_mean
-from ostinato.errors import OstinatoError, TextError, UsageError
+from ostinato.cli.arguments import Parser
+from ostinato.errors import OstinatoError, TextError, UsageError, did_you_mean
 from ostinato.terminal import finish, note, one_line, prepare_streams, showing
 
 COMMANDS = {

@@ -1,6 +1,5 @@
 """One piece of writing that is asked for, and the model that is to write it."""
 
-import difflib
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from typing import Literal, Protocol, Self, TypedDict, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.errors import UsageError
+from ostinato.errors import UsageError, did_you_mean
 from ostinato.generation.random import check_seed
 from ostinato.generation.sampling import Sampler
 from ostinato.generation.stopping import Stop, check_whole
@@ -111,8 +110,7 @@ class WriteRequest:
         Raises UsageError for a name that is no option.
         """
         for name in options.keys() - WriteOptions.__annotations__.keys():
-            close = difflib.get_close_matches(name, WriteOptions.__annotations__, n=1)
-            raise UsageError(f"{name} is no option of write" + (f": did you mean {close[0]}?" if close else ""))
+            raise UsageError(f"{name} is no option of write{did_you_mean(name, WriteOptions.__annotations__)}")
         stop = options.get("stop", ())
         seed = options.get("seed")
         return cls(

@@ -4,12 +4,12 @@ A schema is JSON Schema, as far as it is needed here. Fields that a schema does 
 as good as leaving a field out, as OpenAI's API has it. `closed` makes a schema that refuses unknown fields.
 """
 
-import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ostinato.errors import did_you_mean
 from ostinato.server.problems import Problem
 
 Schema = dict[str, Any]
@@ -176,10 +176,9 @@ def _refuse_unknown(value: dict[str, Any], known: Mapping[str, Schema], name: st
     unknown = next((key for key in value if key not in known), None)
     if unknown is None:
         return
-    close = difflib.get_close_matches(unknown[:80], list(known), n=1, cutoff=0.6)
     what = f"unknown field {_shortened(unknown)}" + (f" of {name}" if name else "")
-    hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(known)}"
-    raise Problem(400, f"{what}: {hint}", param=_top(name) or unknown[:60])
+    hint = did_you_mean(unknown, known) or f": the fields are {', '.join(known)}"
+    raise Problem(400, f"{what}{hint}", param=_top(name) or unknown[:60])
 
 
 def _wrong(name: str, allowed: str, value: Any) -> Problem:
