@@ -16,7 +16,6 @@ import argparse
 import contextlib
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from busy import burning
+
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "runs"))
+from team_processes import free_port, on, two_hosts
 
 ALL_REDUCE = """
 import sys, time, torch, torch.distributed as dist
@@ -42,11 +44,8 @@ for size in (1, int(sys.argv[1])):
 
 def members(command: Sequence[str], processes: int, threads: int, before: Sequence[Sequence[str]] = ()) -> list[str]:
     """What the processes of a team print. before: the command that each is started with."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = str(found.getsockname()[1])
-    team = {"MASTER_ADDR": "10.78.0.1" if before else "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(processes),
-            "LOCAL_WORLD_SIZE": str(processes), "OMP_NUM_THREADS": str(threads),
+    team = {"MASTER_ADDR": "10.77.0.1" if before else "127.0.0.1", "MASTER_PORT": str(free_port()),
+            "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "OMP_NUM_THREADS": str(threads),
             **({"GLOO_SOCKET_IFNAME": "cable"} if before else {})}  # fmt: skip
     started = [
         subprocess.Popen([*(before[rank] if before else ()), *command], env={**os.environ, **team, "RANK": str(rank)},
@@ -80,26 +79,11 @@ def rate(
 @contextlib.contextmanager
 def linked(megabits: float) -> Iterator[list[list[str]]]:
     """Inside, two namespaces with a link between them: what a command in each is started with."""
-    names, ends = ["team-1", "team-2"], ["team1", "team2"]
-
-    def ip(*words: str) -> None:
-        subprocess.run(["ip", *words], check=True)
-
-    try:
-        for name in names:
-            ip("netns", "add", name)
-        ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
-        for k, (name, end) in enumerate(zip(names, ends, strict=True), 1):
-            ip("link", "set", end, "netns", name, "name", "cable")
-            ip("-n", name, "addr", "add", f"10.78.0.{k}/24", "dev", "cable")
-            ip("-n", name, "link", "set", "cable", "up")
-            ip("-n", name, "link", "set", "lo", "up")
-            subprocess.run(["ip", "netns", "exec", name, "tc", "qdisc", "add", "dev", "cable", "root", "tbf", "rate",
+    with two_hosts() as hosts:
+        for host in hosts:
+            subprocess.run([*on(host), "tc", "qdisc", "add", "dev", "cable", "root", "tbf", "rate",
                             f"{megabits:g}mbit", "burst", "256kb", "latency", "100ms"], check=True)  # fmt: skip
-        yield [["ip", "netns", "exec", name] for name in names]
-    finally:
-        for name in names:
-            subprocess.run(["ip", "netns", "del", name], check=False)
+        yield [on(host) for host in hosts]
 
 
 def check_model(text: str, settings: list[str], steps: int, rows: int, links: list[float]) -> None:

@@ -1,5 +1,6 @@
 """Starts processes that train together, as torch's launcher does."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -52,3 +53,35 @@ def launcher(arguments, size, *, restarts=0, **environment):
     return subprocess.Popen(
         command, env={**os.environ, **COMMON, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+def ip(*words):
+    return subprocess.run(["ip", *words], capture_output=True, text=True, check=True)
+
+
+@contextlib.contextmanager
+def two_hosts():
+    """Inside, names of two network namespaces with a cable between them: 10.77.0.1 and 10.77.0.2, both called `cable`.
+
+    Linux, root, and iproute2 only. Raises CalledProcessError where namespaces are not allowed.
+    """
+    names = [f"ostinato-{os.getpid()}-{k}" for k in (1, 2)]
+    ends = [f"ost{os.getpid() % 100000}-{k}" for k in (1, 2)]
+    try:
+        for name in names:
+            ip("netns", "add", name)
+        ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
+        for k, (name, end) in enumerate(zip(names, ends, strict=True), 1):
+            ip("link", "set", end, "netns", name, "name", "cable")
+            ip("-n", name, "addr", "add", f"10.77.0.{k}/24", "dev", "cable")
+            ip("-n", name, "link", "set", "cable", "up")
+            ip("-n", name, "link", "set", "lo", "up")
+        yield names
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+def on(host):
+    """What a command on one of the hosts is started with."""
+    return ["ip", "netns", "exec", host]

@@ -1,5 +1,6 @@
 """Two network namespaces as two machines: a link that breaks ends the run in time, and any number goes on."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -18,39 +19,22 @@ SAME = ("model.weight_drop=0.1", "training.weight_decay=0.01", "model.mixture=no
 """What else follows from the number of steps."""
 
 
-def ip(*words):
-    return subprocess.run(["ip", *words], capture_output=True, text=True, check=True)
-
-
 @pytest.fixture
 def hosts():
-    """Names of two namespaces with a cable between them: 10.77.0.1 and 10.77.0.2, both called `cable` inside."""
     if shutil.which("ip") is None or os.geteuid() != 0:
         pytest.skip("needs iproute2 and root for network namespaces")
-    names = [f"ostinato-{os.getpid()}-{k}" for k in (1, 2)]
-    ends = [f"ost{os.getpid() % 100000}-{k}" for k in (1, 2)]
-    try:
+    with contextlib.ExitStack() as stack:
         try:
-            for name in names:
-                ip("netns", "add", name)
-            ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
-            for k, (name, end) in enumerate(zip(names, ends, strict=True), 1):
-                ip("link", "set", end, "netns", name, "name", "cable")
-                ip("-n", name, "addr", "add", f"10.77.0.{k}/24", "dev", "cable")
-                ip("-n", name, "link", "set", "cable", "up")
-                ip("-n", name, "link", "set", "lo", "up")
+            names = stack.enter_context(team_processes.two_hosts())
         except subprocess.CalledProcessError as error:
             pytest.skip(f"network namespaces are not allowed here: {error.stderr.strip()}")
         yield names
-    finally:
-        for name in names:
-            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
 
 
 def start(hosts, arguments):
     port = str(team_processes.free_port())
     return [
-        team_processes.one(arguments, rank, len(hosts), port, ["ip", "netns", "exec", host], MASTER_ADDR="10.77.0.1",
+        team_processes.one(arguments, rank, len(hosts), port, team_processes.on(host), MASTER_ADDR="10.77.0.1",
                            LOCAL_RANK="0", LOCAL_WORLD_SIZE="1", GLOO_SOCKET_IFNAME="cable",
                            OSTINATO_TIMEOUT=str(TIMEOUT))
         for rank, host in enumerate(hosts)
@@ -64,7 +48,7 @@ def test_a_cut_link_ends_the_run_in_time_and_it_goes_on(tmp_path, text, hosts): 
     while not (out / "checkpoint" / "state.json").exists() and time.monotonic() < deadline:
         assert all(machine.poll() is None for machine in machines), team_processes.ends(machines)
         time.sleep(0.05)
-    ip("-n", hosts[0], "link", "set", "cable", "down")
+    team_processes.ip("-n", hosts[0], "link", "set", "cable", "down")
     cut = time.monotonic()
     ended = team_processes.ends(machines, 200)
     assert time.monotonic() - cut < TIMEOUT + 60
@@ -75,7 +59,7 @@ def test_a_cut_link_ends_the_run_in_time_and_it_goes_on(tmp_path, text, hosts): 
         assert said[0].startswith(f"ostinato: process {rank} of 2: another process ")
     done = load_checkpoint(out / "checkpoint").position.step
     assert main([str(word) for word in command(text, out, done + 10, "--resume", "--quiet", settings=SAME)]) == 0
-    ip("-n", hosts[0], "link", "set", "cable", "up")
+    team_processes.ip("-n", hosts[0], "link", "set", "cable", "up")
     ended = team_processes.ends(start(hosts, command(text, out, done + 20, "--resume", settings=SAME)))
     assert [code for code, _, _ in ended] == [0, 0], ended
     assert f"resumed at step {done + 10}" in ended[0][2]
