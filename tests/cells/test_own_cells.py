@@ -381,6 +381,10 @@ def test_old_bundles_without_a_probe_open_and_damaged_ones_do_not(verses, tmp_pa
         ("from ostinato.cells import *\nregister(Cell('own', 1, ('h', 'h'), gru))\n", "tuple of different names"),
         ("from ostinato.cells import *\nregister(Cell('own', 1, ('h',), gru))\n", "its step fails: ValueError"),
         (
+            "from ostinato.cells import *\nregister(Cell('own', 1, ('h',), lambda x, s, w: None))\n",
+            "its step fails: Type",
+        ),
+        (
             "from ostinato.cells import *\nregister(Cell('own', 4, ('h',), lambda x, s, w: s + s))\n",
             "a tuple of 1 arrays",
         ),

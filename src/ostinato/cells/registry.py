@@ -173,14 +173,11 @@ def _try(cell: Cell) -> None:
     """One step of NumPy arrays, with vectors and with one-hot input. Raises UsageError."""
     import numpy as np
 
-    steps = trial_steps(cell)
-    while True:
-        try:
-            if (new := next(steps, None)) is None:
-                return
-            shapes = [np.shape(part) for part in new]
-        except Exception as error:
-            raise UsageError(f"cell {cell.name}: its step fails: {type(error).__name__}: {error}") from None
+    try:
+        tried = [(new, [np.shape(part) for part in new]) for new in trial_steps(cell)]
+    except Exception as error:
+        raise UsageError(f"cell {cell.name}: its step fails: {type(error).__name__}: {error}") from None
+    for new, shapes in tried:
         if not isinstance(new, tuple) or shapes != [(B, H)] * len(cell.parts):
             raise UsageError(
                 f"cell {cell.name}: its step must return a tuple of {len(cell.parts)} arrays of the shape (rows, "
