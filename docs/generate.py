@@ -67,7 +67,7 @@ def commands_page() -> str:
     return "\n".join(lines)
 
 
-EVERYWHERE = ("encodings", "errors", "files", "lazy", "protocols", "randomness", "settings")
+EVERYWHERE = ("encodings", "errors", "files", "lazy", "processors", "protocols", "randomness", "settings")
 """Rooms that every other may import."""
 
 

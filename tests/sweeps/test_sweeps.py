@@ -55,7 +55,7 @@ def test_numbers_out_of_range(tmp_path, changed, message):
 
 
 def test_jobs_share_the_cores(tmp_path, monkeypatch):
-    monkeypatch.setattr("ostinato.sweeps.plan.cores", lambda: 8)
+    monkeypatch.setattr("ostinato.sweeps.plan.processors", lambda: 8)
     assert (asked(tmp_path).at_a_time, asked(tmp_path).threads_each) == (2, 4)
     assert (asked(tmp_path, jobs=4).threads_each, asked(tmp_path, threads=3).threads_each) == (2, 3)
 

@@ -12,6 +12,7 @@ from ostinato.kernels.native import NativeRecurrent
 from ostinato.kernels.shape import CELLS, PRECISIONS, Array, FloatArray, IdArray, Recurrent, Shape
 from ostinato.kernels.twin import NumpyRecurrent
 from ostinato.kernels.written import WrittenRecurrent
+from ostinato.processors import processors
 
 __all__ = ["CELLS", "PRECISIONS", "Array", "FloatArray", "IdArray", "Recurrent", "Shape", "build", "default_threads"]
 
@@ -26,9 +27,8 @@ def default_threads(shape: Shape, precision: str) -> int:
         if not given.isdecimal() or not 1 <= int(given) <= 8:
             raise UsageError(f"OSTINATO_THREADS must be a number from 1 to 8, got {given!r}")
         return int(given)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     weight_bytes = shape.token_weights() * (1 if precision == "int8" else 4)
-    return 2 if cores > 1 and weight_bytes >= WORTH_SHARING else 1
+    return 2 if processors() > 1 and weight_bytes >= WORTH_SHARING else 1
 
 
 def build(

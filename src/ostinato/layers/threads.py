@@ -12,6 +12,7 @@ import torch
 
 from ostinato.errors import UsageError
 from ostinato.kernels.train import alone, train_kernels
+from ostinato.processors import processors
 
 VARIABLE = "OSTINATO_THREADS"
 _limit: int | None = None
@@ -34,11 +35,6 @@ def wanted_threads(given: int | None = None) -> int:
     if wanted < 1:
         raise UsageError(f"threads must be at least 1, got {wanted}")
     return min(wanted, processors())
-
-
-def processors() -> int:
-    """How many processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threads_in_use() -> int:

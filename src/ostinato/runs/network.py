@@ -15,9 +15,9 @@ import torch
 
 from ostinato.cells import describe_cell, same_cell
 from ostinato.errors import TrainingError
-from ostinato.layers.threads import processors
 from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
 from ostinato.models.saved import SavedModule
+from ostinato.processors import processors
 from ostinato.runs.expected import expected_time
 from ostinato.runs.overfitting import Overfitting
 from ostinato.runs.saving import ModelWriter

@@ -1,13 +1,13 @@
 """What a sweep is asked for: every combination of the values of settings, each with several seeds."""
 
 import itertools
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ostinato.errors import UsageError
+from ostinato.processors import processors
 from ostinato.settings import apply_overrides, load_recipe
 
 _MOST = 1000
@@ -73,12 +73,12 @@ class Sweep:
         """How many runs go on side by side."""
         if self.jobs is not None:
             return self.jobs
-        return max(1, min(len(self.settings) * len(self.seeds), cores()))
+        return max(1, min(len(self.settings) * len(self.seeds), processors()))
 
     @property
     def threads_each(self) -> int:
         """The threads of each run."""
-        return self.threads or max(1, cores() // self.at_a_time)
+        return self.threads or max(1, processors() // self.at_a_time)
 
     def runs(self) -> list[One]:
         """Every run, none of them made."""
@@ -108,8 +108,3 @@ def settings_of(sweeps: Sequence[str], recipe: Sequence[str]) -> list[Setting]:
     for setting in found:  # a wrong one is said before hours of training
         apply_overrides(given, setting.overrides, "--sweep")
     return found
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

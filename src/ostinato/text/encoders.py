@@ -17,6 +17,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
+from ostinato.processors import processors
 from ostinato.protocols import Ids
 from ostinato.text.tokenizers import BaseTokenizer, from_json
 
@@ -37,8 +38,7 @@ def processes_for(characters: int, tokenizer: BaseTokenizer) -> int:
     looked up character by character, a hundred million and more per second."""
     if not tokenizer.words:
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MOST) if characters >= LARGE else 1
+    return min(processors(), MOST) if characters >= LARGE else 1
 
 
 class Encoders:
