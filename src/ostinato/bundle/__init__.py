@@ -36,7 +36,7 @@ from ostinato.bundle.parts import NETWORK_SPLIT, network_of, part_of
 from ostinato.bundle.probe import PROBE, Probe, check_probe, compare_outputs, rounded
 from ostinato.bundle.reading import Bundle, read_bundle, write_bundle
 from ostinato.bundle.snapshot import MAPPED_FROM, Snapshot, read_snapshot, verify_folder
-from ostinato.bundle.tensors import Array, TensorFile, tensor_writer, unload
+from ostinato.bundle.tensors import Array, TensorFile, tensor_writer
 
 __all__ = [
     "FORMAT",
@@ -74,7 +74,6 @@ __all__ = [
     "task_config",
     "tensor_writer",
     "tidy_folder",
-    "unload",
     "verify_folder",
     "write_bundle",
     "write_folder",

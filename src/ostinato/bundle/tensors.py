@@ -2,7 +2,6 @@
 
 import json
 import math
-import mmap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from ostinato.bundle.snapshot import Bytes, read_file
 from ostinato.errors import BundleError
-from ostinato.files import UnsafeFileError, parse_json
+from ostinato.files import UnsafeFileError, parse_json, unload
 
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1",
@@ -117,10 +116,3 @@ def tensor_writer(tensors: Mapping[str, Array]) -> Callable[[Path], None]:
                     unload(tensors[name])
 
     return write
-
-
-def unload(array: Array) -> None:
-    """Take what has been read or written of a mapped file out of this process's memory; it stays in the file."""
-    mapped = getattr(array, "_mmap", None)
-    if mapped is not None and getattr(array, "mode", "r") != "c" and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)

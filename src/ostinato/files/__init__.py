@@ -9,6 +9,7 @@ from ostinato.files.reading import (
     parse_value,
     path,
     read_regular,
+    unload,
 )
 from ostinato.files.writing import NotFlushedError, building, flush, is_unique, replacing, sweep, unique, write_file
 
@@ -30,5 +31,6 @@ __all__ = [
     "replacing",
     "sweep",
     "unique",
+    "unload",
     "write_file",
 ]

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import mmap
 import os
 import stat
 from pathlib import Path
@@ -124,3 +125,21 @@ def check_depth(data: Any, depth: int = 40) -> None:
         if not level:
             return
     raise ValueError(f"it is nested more than {depth} deep")
+
+
+def unload(array: Any) -> None:
+    """Take what has been read or written of a mapped file out of this process's memory; it stays in the file.
+
+    array: a NumPy array over it, a `memmap` or one over a buffer that is only read, however often viewed. Others are
+    left alone: what was changed of a private mapping is in no file.
+    """
+    owner = array
+    while owner is not None and not isinstance(owner, mmap.mmap):
+        if isinstance(owner, memoryview):
+            owner = owner.obj if owner.readonly else None
+        elif getattr(owner, "_mmap", None) is not None:
+            owner = None if owner.mode == "c" else owner._mmap
+        else:
+            owner = getattr(owner, "base", None)
+    if owner is not None and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)

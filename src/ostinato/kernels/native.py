@@ -3,17 +3,17 @@
 import ctypes
 import functools
 import math
-import mmap
 import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from ctypes import c_double, c_int32, c_int64, c_void_p
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ostinato.errors import BundleError, GenerationError, OstinatoError, UsageError
+from ostinato.files import unload
 from ostinato.kernels import gateway
 from ostinato.kernels.gateway import address
 from ostinato.kernels.load import ISAS, find_library
@@ -354,11 +354,7 @@ def _blocks(tensor: Array) -> Iterator[tuple[int, FloatArray]]:
 
     Where the tensor is mapped from a file, memory is given back after each block: packing takes no second copy.
     """
-    mapping: Any = tensor
-    while isinstance(mapping, np.ndarray):
-        mapping = mapping.base
     size = max(1, _BLOCK_BYTES // max(1, 4 * tensor[:1].size))
     for first in range(0, len(tensor), size):
         yield first, np.require(tensor[first : first + size], np.float32, ("C", "A"))
-        if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-            mapping.madvise(mmap.MADV_DONTNEED)
+        unload(tensor)

@@ -21,8 +21,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.bundle import unload
 from ostinato.errors import TextError
+from ostinato.files import unload
 from ostinato.kernels.ngram import Integers
 from ostinato.ngram.counts import NgramCounts, check_countable, check_ids
 from ostinato.protocols import Ids

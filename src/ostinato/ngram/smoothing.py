@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.bundle import unload
+from ostinato.files import unload
 from ostinato.kernels.ngram import Integers
 from ostinato.ngram.counts import NgramCounts
 
