@@ -20,7 +20,6 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from ostinato.errors import FollowedError, LostContactError, UsageError
-from ostinato.training.launcher import launched
 from ostinato.training.team import Flat, Touched, rows_of, sum_halves
 
 TIMEOUT = "OSTINATO_TIMEOUT"
@@ -286,12 +285,9 @@ def wait_seconds() -> float:
 
 
 @contextlib.contextmanager
-def together(join: Callable[[], Processes] = Processes) -> Iterator[Processes | None]:
-    """Inside, the team of the processes that the launcher started; None where there is no launcher."""
-    if not launched():
-        yield None
-        return
-    team = join()
+def together() -> Iterator[Processes]:
+    """Inside, the team of the processes that the launcher started; `runs.joining` asks whether there are any."""
+    team = Processes()
     try:
         yield team
     except BaseException as error:
