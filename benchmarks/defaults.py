@@ -21,10 +21,10 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ostinato.corpora import __name__ as corpora
 from ostinato.evaluation import evaluate
 from ostinato.ngram import fit_ngram
 from ostinato.settings import TextSettings
@@ -62,13 +62,22 @@ def sentences(column: int) -> Callable[[Path], list[str]]:
     return read
 
 
+def bundled(language: str) -> str:
+    """The lyrics in the package."""
+    return resources.files("ostinato.corpora").joinpath(f"lyrics-{language}.txt").read_text("utf-8")
+
+
+def every_song(text: str) -> list[str]:
+    """The songs of a text with titles."""
+    return ["# " + song.strip() for song in text.removeprefix("# ").split("\n# ")]
+
+
 def songs(language: str) -> Callable[[Path], list[str]]:
     """The bundled lyrics; of the Chinese ones those that base-zh has not read."""
 
     def read(data: Path) -> list[str]:
-        folder = Path(sys.modules[corpora].__file__ or "").parent
-        text = (folder / f"lyrics-{language}.txt").read_text("utf-8")
-        every = ["# " + song.strip() for song in text.removeprefix("# ").split("\n# ")]
+        text = bundled(language)
+        every = every_song(text)
         if language == "en":
             return every
         heldout = plan_split(len(every), len(text), 0.1).mask
@@ -76,12 +85,6 @@ def songs(language: str) -> Callable[[Path], list[str]]:
         return [*cut(rest, 20_000), *(song for song, out in zip(every, heldout, strict=True) if out)]
 
     return read
-
-
-def lyrics(data: Path) -> list[str]:
-    """All of the bundled Chinese songs: what `train` holds out of them is what base-zh has not read."""
-    text = (Path(sys.modules[corpora].__file__ or "").parent / "lyrics-zh.txt").read_text("utf-8")
-    return ["# " + song.strip() for song in text.removeprefix("# ").split("\n# ")]
 
 
 def cut(documents: Sequence[str], characters: int) -> list[str]:
@@ -107,7 +110,8 @@ TEXTS = {
     "en-80-songs": Text(lambda data: songs("en")(data)[:80], NEVER, "folder"),
     "zh-10k": Text(songs("zh"), 10_000, "folder"),
     "zh-50k": Text(sentences(1), 50_000),
-    "zh-200k": Text(lyrics, NEVER, "folder"),
+    # all of the bundled songs: what `train` holds out of them is what base-zh has not read
+    "zh-200k": Text(lambda data: every_song(bundled("zh")), NEVER, "folder"),
     "zh-1M": Text(paragraphs("novels-zh.txt"), 1_000_000),
     "zh-3M": Text(paragraphs("novels-zh.txt"), 3_000_000),
     "zh-lines": Text(sentences(1), NEVER, "lines"),
