@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.evaluation import Evaluation, from_log_probabilities
 from ostinato.mixing import fit_mixing, is_compiled, to_tensors
 from ostinato.ngram import SavedPart
 from ostinato.protocols import StepModel
-from ostinato.runs.line_to_beat import COUNTING, Line, count, is_long, order_of
+from ostinato.runs.line_to_beat import Line, count, is_long
 from ostinato.terminal import activity
 from ostinato.text import Corpus
 
@@ -34,8 +33,6 @@ class Counted:
     model: StepModel
     saved: SavedPart
     scores: npt.NDArray[np.float64]
-    evaluation: Evaluation
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -56,21 +53,13 @@ def find_counts(corpus: Corpus, minutes: float | None) -> Counts:
     if is_long(corpus):
         return Counts(reason=f"the text has {corpus.train.tokens:,} tokens, too many to count")
     started = time.perf_counter()
-    with activity(COUNTING):
-        ngram, scores = count(corpus)
-    saved = SavedPart("ngram", ngram.settings, ngram.arrays)
-    evaluation = from_log_probabilities(scores, corpus.heldout.characters)
-    line = Line(order_of(ngram), evaluation, time.perf_counter() - started)
-    models = [Counted(line.name, line.split, ngram, saved, scores, evaluation, line.seconds or 0.0)]
+    line, ngram, scores = count(corpus)
+    models = [Counted(line.name, line.split, ngram, SavedPart("ngram", ngram.settings, ngram.arrays), scores)]
     if _has_time(corpus, minutes):
-        began = time.perf_counter()
         with activity("learning a context-mixing model"):
             counters = fit_mixing(corpus.train.ids, corpus.tokenizer)
             saved = SavedPart("context-mixing", counters.settings, to_tensors(counters))
-        scores = counters.score(corpus.heldout.ids)
-        evaluation = from_log_probabilities(scores, corpus.heldout.characters)
-        seconds = time.perf_counter() - began
-        models.append(Counted("context mixing", MIXING_SPLIT, counters, saved, scores, evaluation, seconds))
+        models.append(Counted("context mixing", MIXING_SPLIT, counters, saved, counters.score(corpus.heldout.ids)))
     return Counts(tuple(models), time.perf_counter() - started, line=line)
 
 

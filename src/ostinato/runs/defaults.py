@@ -118,8 +118,7 @@ def reason(
     """Why `recipe` became `resolved`, on one line; `machine` says what gives the speed, `start` is the name of the
     model whose weights it begins with."""
     m, t = resolved.model, resolved.training
-    candidates = min(t.candidates, size.vocabulary_size) or size.vocabulary_size
-    rate = speed / _operations(resolved, size, m.embedding_size, candidates, m.hidden_size)
+    rate = 1 / pass_seconds(resolved, size, speed)
     asked, windows = t, recipe.training.sampling == "windows"
     if windows and t.epochs is not None:  # an epoch of windows reads each token several times
         asked = dataclasses.replace(t, epochs=min(t.epochs * max(t.window / t.stride, 1.0), 1e9))

@@ -25,7 +25,6 @@ _LONG = 100_000
 """Tokens of a training split from which on higher orders are tried as well."""
 _ENOUGH = 0.003
 """By this share each must be better than the one before: it takes more memory, up to five times as much."""
-COUNTING = "counting n-grams, the line to beat"
 MOST_TOKENS = 5_000_000
 """A longer text is not counted: that would take long, and there a network is ahead anyway."""
 
@@ -61,11 +60,7 @@ def find_line(run: Run, corpus: Corpus) -> Line | None:
         return None
     if run.recorded is not None and (before := _recorded(run.out / "model")) is not None:
         return before
-    started = time.perf_counter()
-    with activity(COUNTING):
-        model, scores = count(corpus)
-    evaluation = from_log_probabilities(scores, corpus.heldout.characters)
-    return Line(order_of(model), evaluation, time.perf_counter() - started)
+    return count(corpus)[0]
 
 
 def is_long(corpus: Corpus) -> bool:
@@ -73,30 +68,29 @@ def is_long(corpus: Corpus) -> bool:
     return corpus.train.tokens > MOST_TOKENS
 
 
-def count(corpus: Corpus) -> tuple[NgramModel, npt.NDArray[np.float64]]:
-    """The n-gram model of the training split, and what it gives each held-out token: scores (T,), natural logarithms.
+def count(corpus: Corpus) -> tuple[Line, NgramModel, npt.NDArray[np.float64]]:
+    """The line to beat, the n-gram model of the training split, and what that gives each held-out token: scores (T,),
+    natural logarithms.
 
     Of order 5; of 7, 9 or 10 where the text is long and each step up predicts what is held out better. Letters in long
     texts gain up to a seventh of their bits by it, Chinese characters next to nothing
     (docs/decisions/209-defaults-measured.md).
     """
-    model, scores = _counted(corpus, _ORDER)
-    for order in _HIGHER if corpus.train.tokens >= _LONG else ():
-        higher, theirs = _counted(corpus, order)
-        if theirs.sum() <= (1 - _ENOUGH) * scores.sum():
-            break
-        model, scores = higher, theirs
-    return model, scores
+    started = time.perf_counter()
+    with activity("counting n-grams, the line to beat"):
+        model, scores = _counted(corpus, _ORDER)
+        for order in _HIGHER if corpus.train.tokens >= _LONG else ():
+            higher, theirs = _counted(corpus, order)
+            if theirs.sum() <= (1 - _ENOUGH) * scores.sum():
+                break
+            model, scores = higher, theirs
+    evaluation = from_log_probabilities(scores, corpus.heldout.characters)
+    return Line(len(model.sizes), evaluation, time.perf_counter() - started), model, scores
 
 
 def _counted(corpus: Corpus, order: int) -> tuple[NgramModel, npt.NDArray[np.float64]]:
     model = fit_ngram(corpus.train.ids, corpus.tokenizer.vocabulary_size, order=order)
     return model, model.score(corpus.heldout.ids)
-
-
-def order_of(model: NgramModel) -> int:
-    """The length of its longest n-grams."""
-    return len(model.sizes)
 
 
 def line_of(evaluation: Mapping[str, Any]) -> tuple[str, Any] | None:
