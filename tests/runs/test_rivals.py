@@ -12,7 +12,7 @@ from ostinato.bundle import read_bundle
 from ostinato.errors import BundleError
 from ostinato.runs import load_task_model, train
 from ostinato.runs.finding import named_task
-from ostinato.runs.record_saving import RecordWriter
+from ostinato.runs.record_data import Part
 from ostinato.settings import Recipe, apply_overrides
 from ostinato.text.records import Records
 from ostinato.training.observers import Row
@@ -113,7 +113,7 @@ def test_a_damaged_one_is_refused(case):
 def test_a_network_that_is_better_is_saved(tmp_path):
     task = named_task("classify")
     records = texts()
-    data = SimpleNamespace(train=records, heldout=SimpleNamespace(inputs=["zed"], targets=["no"]))
+    data = SimpleNamespace(train=records, heldout=Part(["zed"], ["no"]))
     model = SimpleNamespace(network=SimpleNamespace(encoder=SimpleNamespace(features=0)), labels=["no", "yes"],
                             tokenizer=None, task=recipe("classify").task, label_id=["no", "yes"].index)  # fmt: skip
     rival = task.rival(model, records, data, {})
@@ -153,7 +153,7 @@ def test_a_rival_of_a_run_that_goes_on_is_the_same(case, tmp_path):
 
 
 def test_nothing_is_compared_without_a_held_out_part(case, tmp_path, monkeypatch):
-    monkeypatch.setattr(RecordWriter, "_scores", None)
+    monkeypatch.setattr(type(named_task(case.task)), "rival", None)
     run(case.task, case.records, tmp_path, "text.heldout=0")
     assert read_bundle(tmp_path).config["task"]["method"] == "network"
 

@@ -34,6 +34,10 @@ class Part:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    def scores(self, model: TaskModel[Any], most: int | None = None) -> dict[str, float]:
+        """How good a model's predictions are, for the first `most` records."""
+        return model.scores(model.predict(self.inputs[:most]), self.targets[:most])
+
 
 def divide(records: Records, share: float) -> tuple[Part, Part]:
     """The records to learn from, and a share of the groups that is held out.
@@ -118,7 +122,7 @@ class TaskData:
         if self.model.quick and self.team.rank == 0:
             for name, part in (("training", self.train), ("heldout", self.heldout)):
                 if len(part):
-                    found = self.model.scores(self.model.predict(part.inputs[:SCORED]), part.targets[:SCORED])
+                    found = part.scores(self.model, SCORED)
                     scores.update({f"{name}_{measure}": value for measure, value in found.items()})
         return (self._mean_loss() if self._heldout else None), scores
 

@@ -34,11 +34,13 @@ class Rival:
     """What does the same without a network. It stands beside it on the card, and is saved in its place where it is
     better.
 
-    name: of the method. wins: whether it is better than the network of a row.
+    name: of the method. scores: on at most SCORED held-out records. wins: whether it is better than the network of a
+    row.
     """
 
     name: str
     model: TaskModel[Any]
+    scores: Mapping[str, float]
     wins: Callable[[Row], bool]
 
 
@@ -80,12 +82,7 @@ class RecordWriter(ModelWriter):
         self.heldout_targets = data.heldout_targets()
         self.test = test
         self.baseline = task.baseline(model, data) if len(data.heldout) else {}
-        self._beside = {} if rival is None else self._scores(rival.model, data.heldout)
         self._winner: Rival | None = None
-
-    @staticmethod
-    def _scores(model: TaskModel[Any], part: Part) -> dict[str, float]:
-        return model.scores(model.predict(part.inputs[:SCORED]), part.targets[:SCORED])
 
     def _config(self, row: Row) -> dict[str, Any]:
         """What is saved in the place of a network needs no cell of its maker's own."""
@@ -115,9 +112,9 @@ class RecordWriter(ModelWriter):
             return {}
         with activity("scoring the test records"):
             if self.rival is not None and tensors.keys() != self.module.state_dict().keys():
-                return self._all_scores(self.rival.model, self.test)
+                return self.test.scores(self.rival.model)
             self.module.load_tensors(tensors)
-            return self._all_scores(self.model, self.test)
+            return self.test.scores(self.model)
 
     def measured(self, config: dict[str, Any], tensors: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         """The rival's scores on the test records beside the network's; of a rival that is saved, they are the model's.
@@ -126,12 +123,8 @@ class RecordWriter(ModelWriter):
         """
         if self.rival is None or self.test is None or tensors.keys() != self.module.state_dict().keys():
             return {}, ""
-        scores = self._all_scores(self.rival.model, self.test)
+        scores = self.test.scores(self.rival.model)
         return {"evaluation": config["evaluation"] | {f"test, {self.rival.name}": scores}}, ""
-
-    @staticmethod
-    def _all_scores(model: TaskModel[Any], part: Part) -> dict[str, float]:
-        return model.scores(model.predict(part.inputs), part.targets)
 
     def replaced(self) -> Sequence[str]:
         """What was saved in the place of the network, if anything was, in a line."""
@@ -190,10 +183,10 @@ class RecordWriter(ModelWriter):
             else:
                 values = dict(loss_figures(loss)) | ({"tokens": self.heldout_targets} if name == "heldout" else {})
             report[split] = values
-        if self.rival is not None and self._winner is None:
-            report[f"held-out, {self.rival.name}"] = self._beside
-        elif self._winner is not None:
-            report = {"held-out": self._beside} | {f"{split}, {NETWORK}": v for split, v in report.items()}
+        if self._winner is not None:
+            report = {"held-out": dict(self._winner.scores)} | {f"{split}, {NETWORK}": v for split, v in report.items()}
+        elif self.rival is not None:
+            report[f"held-out, {self.rival.name}"] = dict(self.rival.scores)
         return self.task.measured(self.described) | report | self.baseline
 
     def card(self, row: Row, config: Mapping[str, Any]) -> list[str]:

@@ -148,8 +148,8 @@ class ClassifyTask(RecordTask):
         with activity(f"learning {name}"):
             network: Regression = fit(list(data.train.inputs), targets, len(model.labels))
         other = RegressionModel(network, model.tokenizer, model.task, model.labels, width)
-        accuracy = other.scores(other.predict(data.heldout.inputs[:SCORED]), data.heldout.targets[:SCORED])["accuracy"]
-        return Rival(name, other, lambda row: accuracy >= row.scores["heldout_accuracy"])
+        scores = data.heldout.scores(other, SCORED)
+        return Rival(name, other, scores, lambda row: scores["accuracy"] >= row.scores["heldout_accuracy"])
 
     def rival_model(self, method: str, bundle: Bundle, task: TaskSettings, described: TaskConfig) -> RegressionModel:
         """A regression of either kind."""

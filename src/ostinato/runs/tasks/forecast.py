@@ -19,7 +19,7 @@ from ostinato.models.task_models import Arrays, Example, TaskModel
 from ostinato.protocols import Tokenizer
 from ostinato.runs.backtest import Backtest, Forecast, backtest, trial_origins
 from ostinato.runs.network import Built, Settled
-from ostinato.runs.record_data import Part, TaskData
+from ostinato.runs.record_data import SCORED, Part, TaskData
 from ostinato.runs.record_saving import NETWORK, Rival
 from ostinato.runs.record_task import Defaults, Divided, RecordTask
 from ostinato.runs.task import Run
@@ -152,7 +152,7 @@ class ForecastTask(RecordTask):
         z = logarithms(series) if task.logarithm else series
         parameters = forecasts(method, z, [len(z)], task.horizon, season=season)[1][0]
         smoother = SmoothedModel(Smoother(method, task, parameters, season), model.tokenizer, task)
-        return Rival(method, smoother, lambda row: found["chosen"] != NETWORK)
+        return Rival(method, smoother, data.heldout.scores(smoother, SCORED), lambda row: found["chosen"] != NETWORK)
 
     def rival_model(self, method: str, bundle: Bundle, task: TaskSettings, described: TaskConfig) -> SmoothedModel:
         """One of `smoothing.METHODS`."""

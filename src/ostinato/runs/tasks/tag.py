@@ -106,12 +106,12 @@ class TagTask(RecordTask):
 
     def rival(self, model: Any, records: Records, data: TaskData, described: Mapping[str, Any]) -> Rival | None:
         """The commonest tag of each token."""
-        numbers = {label: k for k, label in enumerate(model.labels)}
         pairs = zip(data.train.inputs, data.train.targets, strict=True)
-        network = CommonestTag.counted(((tokens, [numbers[t] for t in tags]) for tokens, tags in pairs), len(numbers))
+        numbered = ((tokens, [model.label_id(tag) for tag in tags]) for tokens, tags in pairs)
+        network = CommonestTag.counted(numbered, len(model.labels))
         other = CountedModel(network, model.tokenizer, model.task, model.labels)
-        accuracy = other.scores(other.predict(data.heldout.inputs[:SCORED]), data.heldout.targets[:SCORED])["accuracy"]
-        return Rival(COUNTED, other, lambda row: accuracy >= row.scores["heldout_accuracy"])
+        scores = data.heldout.scores(other, SCORED)
+        return Rival(COUNTED, other, scores, lambda row: scores["accuracy"] >= row.scores["heldout_accuracy"])
 
     def rival_model(self, method: str, bundle: Bundle, task: TaskSettings, described: TaskConfig) -> CountedModel:
         """The table, as long as the saved one is."""
