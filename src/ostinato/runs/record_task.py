@@ -31,7 +31,7 @@ from ostinato.settings import (
 from ostinato.text import BaseTokenizer, build
 from ostinato.text.records import Records
 from ostinato.training.observers import Observer
-from ostinato.training.team import ALONE
+from ostinato.training.team import ALONE, Team
 
 _STEPS_BETWEEN_EVALUATIONS = 20
 _MANY_HELD_OUT = 40
@@ -191,25 +191,33 @@ class RecordTask(NetworkTask):
         writer = next(observer for observer in built.observers if isinstance(observer, RecordWriter))
         return writer.replaced()
 
-    def build(self, run: Run, settled: Settled, data: Divided) -> Built:
-        """It learns vocabulary and scaling from the training part."""
+    def learner(
+        self, settled: Settled, records: Records, train: Part, heldout: Part, team: Team = ALONE
+    ) -> tuple[TaskModel[Any], TaskData]:
+        """A new model on the run's device, with vocabulary and scaling from the training part; and its data."""
         recipe, training = settled.recipe, settled.training
         torch.manual_seed(training.seed)
-        features, pieces = self.features(data.train), self.pieces(data.train)
+        pieces = self.pieces(train)
         tokenizer = (
             build(recipe.text.tokenizer, (f"{piece}\n" for piece in pieces), recipe.text.min_count)
             if pieces
             else build("byte", [])
         )
-        model = self.model(recipe.task, recipe.model, tokenizer, self.labels(data.records), features)
-        learnt = TaskData(model, data.train, data.heldout, training, run.team or ALONE)
-        self.prepare(model, data.records, learnt, recipe.model.initialisation)
+        model = self.model(recipe.task, recipe.model, tokenizer, self.labels(records), self.features(train))
+        data = TaskData(model, train, heldout, training, team)
+        self.prepare(model, records, data, recipe.model.initialisation)
         model.network.to(settled.device)
+        return model, data
+
+    def build(self, run: Run, settled: Settled, data: Divided) -> Built:
+        """A `learner`, and beside it what needs no network."""
+        recipe, training = settled.recipe, settled.training
+        model, learnt = self.learner(settled, data.records, data.train, data.heldout, run.team or ALONE)
         if not run.leads:  # the weights are the first one's
             return Built(model.network, learnt, "", [])
         rival = self.rival(model, data.records, learnt, settled.description) if len(data.heldout) else None
         writer = RecordWriter(
-            run.out / "model", self, model, recipe, data.records, learnt, features, data.test, rival,
+            run.out / "model", self, model, recipe, data.records, learnt, self.features(data.train), data.test, rival,
             settled.description,
         )  # fmt: skip
         name = recipe.task.name

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from ostinato.bundle import Bundle, TaskConfig
@@ -25,7 +24,7 @@ from ostinato.runs.record_task import Defaults, Divided, RecordTask
 from ostinato.runs.task import Run
 from ostinato.settings import ModelSettings, ResolvedTraining, TaskSettings, TextSettings
 from ostinato.terminal import activity
-from ostinato.text import BaseTokenizer, build
+from ostinato.text import BaseTokenizer
 from ostinato.text.records import Records, read_series
 from ostinato.training.observers import Observer, Row
 from ostinato.training.trainer import Trainer
@@ -233,20 +232,15 @@ class _Best(Observer):
 
 def _backtest(run: Run, settled: Settled, records: Records) -> Backtest:
     """All methods, and networks trained as this run's on the beginning of its series, by what they would have said."""
-    recipe, (series,) = settled.recipe, records.inputs
-    task, share = recipe.task, recipe.text.heldout
+    (series,), task, share = records.inputs, settled.recipe.task, settled.recipe.text.heldout
     trials = trial_origins(len(series), task, lambda length: _held(length, task, share))
     training = settled.training
     if trials and training.minutes is not None:
         training = dataclasses.replace(training, minutes=training.minutes * _TRIALS_SHARE / len(trials))
+    settled = dataclasses.replace(settled, training=training)
 
     def train(known: npt.NDArray[np.float64]) -> Forecast:
-        learn, heldout = _divide_series(known, task, share)
-        torch.manual_seed(training.seed)
-        model = TASK.model(task, recipe.model, build("byte", []), [], 0)
-        data = TaskData(model, learn, heldout, training)
-        TASK.prepare(model, Records([known], [], [0]), data, recipe.model.initialisation)
-        model.network.to(settled.device)
+        model, data = TASK.learner(settled, Records([known], [], [0]), *_divide_series(known, task, share))
         best = _Best(model.network)
         trial = _Trial(model.network, data, training, folder=run.out, device=settled.device, observers=[best],
                        threads=run.threads)  # fmt: skip
