@@ -48,11 +48,6 @@ class Forecaster(SavedModule):
         self.get_buffer("mean").copy_(z.mean())
         self.get_buffer("scale").copy_(z.std(correction=0).clamp(min=SMALLEST_SCALE))
 
-    def check(self, series: NDArray[np.float64]) -> None:
-        """Raises TextError for values without a logarithm where that is taken."""
-        if self.logarithm:
-            logarithms(series)
-
     def naive(self, series: NDArray[np.float64]) -> NDArray[np.float64]:
         """The last season of a series (its last value where there is no season) again and again, (horizon,)."""
         return np.resize(series[-max(self.season, 1) :], self.horizon)
@@ -120,15 +115,6 @@ class Smoother(SavedModule):
             least <= values[PARAMETERS] <= 65536 and float(values[PARAMETERS]).is_integer()
         ):
             raise BundleError(f"its parameters must be 0 to 1 and its season a number of values, got {values.tolist()}")
-
-    def check(self, series: NDArray[np.float64]) -> None:
-        """Raises TextError for values without a logarithm where that is taken."""
-        if self.logarithm:
-            logarithms(series)
-
-    def naive(self, series: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The last season of a series (its last value where there is no season) again and again, (horizon,)."""
-        return np.resize(series[-max(self.season, 1) :], self.horizon)
 
     def forecast(self, series: NDArray[np.float64]) -> NDArray[np.float64]:
         """The next values of a series (N,) with at least a season, (horizon,)."""

@@ -36,8 +36,13 @@ _TRIALS_SHARE = 1 / 3
 class ForecastModel(TaskModel[Forecaster | Smoother]):
     """The next values of a series. As records it has windows: the last values (history,), and those after them."""
 
+    def check(self, series: npt.NDArray[np.float64]) -> None:
+        """Raises TextError for values without a logarithm where that is taken."""
+        if self.task.logarithm:
+            logarithms(series)
+
     def input_arrays(self, value: Any) -> Example:
-        self.network.check(value)
+        self.check(value)
         if len(value) < self.task.history:
             raise TextError(
                 f"the series has {len(value)} values, a forecast reads {self.task.history}: give more, "
@@ -46,7 +51,7 @@ class ForecastModel(TaskModel[Forecaster | Smoother]):
         return (np.asarray(value[-self.task.history :], np.float64),)
 
     def example(self, value: Any, target: Any) -> Example:
-        self.network.check(target)
+        self.check(target)
         return *self.input_arrays(value), np.asarray(target, np.float64)
 
     def batch(self, examples: Sequence[Example]) -> Arrays:
@@ -115,7 +120,7 @@ class ForecastTask(RecordTask):
         """The series is scaled by the mean and deviation of its training part."""
         task = model.task
         series = records.inputs[0][: len(data.train) + task.history + task.horizon - 1]
-        model.network.check(series)
+        model.check(series)
         model.network.standardise(series)
 
     def settle(self, run: Run, data: Divided) -> Settled:
