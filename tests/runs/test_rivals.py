@@ -114,8 +114,8 @@ def test_a_network_that_is_better_is_saved(tmp_path):
     task = named_task("classify")
     records = texts()
     data = SimpleNamespace(train=records, heldout=Part(["zed"], ["no"]))
-    model = SimpleNamespace(network=SimpleNamespace(encoder=SimpleNamespace(features=0)), labels=["no", "yes"],
-                            tokenizer=None, task=recipe("classify").task, label_id=["no", "yes"].index)  # fmt: skip
+    model = SimpleNamespace(features=0, labels=["no", "yes"], tokenizer=None, task=recipe("classify").task,
+                            label_id=["no", "yes"].index)  # fmt: skip
     rival = task.rival(model, records, data, {})
     row = Row(1, 1.0, 1.0, 1, 0.1, 0.1, 0.1, 1.0, {"heldout_accuracy": 1.0})
     assert not rival.wins(row)

@@ -35,11 +35,17 @@ NGRAMS, SUMMARIES = "character n-gram regression", "regression on summaries"
 
 
 class ClassifyModel(TaskModel[Any]):
-    """A class per text or series of vectors."""
+    """A class per text (features 0) or series of vectors."""
 
-    @staticmethod
-    def check(value: Any, width: int) -> None:
-        """Raises TextError unless a value is a text (width 0) or has so many features."""
+    def __init__(
+        self, network: Any, tokenizer: Tokenizer, task: TaskSettings, labels: Sequence[str], features: int
+    ) -> None:
+        super().__init__(network, tokenizer, task, labels)
+        self.features = features
+
+    def check(self, value: Any) -> None:
+        """Raises TextError unless a value is a text or has `features`, whichever the model was trained on."""
+        width = self.features
         if isinstance(value, str) != (width == 0):
             given, wanted = ("a text", f"{width} features") if isinstance(value, str) else ("numbers", "texts")
             raise TextError(f"the model was trained on {wanted}, got {given}")
@@ -47,7 +53,7 @@ class ClassifyModel(TaskModel[Any]):
             raise TextError(f"the model was trained on {width} features, got {value.shape[1]}")
 
     def input_arrays(self, value: Any) -> Example:
-        self.check(value, self.network.encoder.features)
+        self.check(value)
         return (self._text(value) if isinstance(value, str) else value,)
 
     def example(self, value: Any, target: Any) -> Example:
@@ -62,10 +68,7 @@ class ClassifyModel(TaskModel[Any]):
         return len(batch[2])
 
     def probe_records(self) -> list[tuple[Any, Any]]:
-        return self.probes(self.network.encoder.features)
-
-    def probes(self, width: int) -> list[tuple[Any, Any]]:
-        """`probe_records` of so many features, 0 for texts."""
+        width = self.features
         value = np.linspace(-1, 1, 4 * width, dtype=np.float32).reshape(4, width) if width else "abc"
         return [(value, self.labels[0]), (value, self.labels[-1])]
 
@@ -79,22 +82,13 @@ class ClassifyModel(TaskModel[Any]):
 class RegressionModel(ClassifyModel):
     """A class by a regression: on the n-grams of texts, or on summaries of series."""
 
-    def __init__(
-        self, network: Regression, tokenizer: Tokenizer, task: TaskSettings, labels: Sequence[str], features: int
-    ) -> None:
-        super().__init__(network, tokenizer, task, labels)
-        self.features = features
-
     def input_arrays(self, value: Any) -> Example:
-        self.check(value, self.features)
+        self.check(value)
         return ngram_entries(value, len(self.network.weight)) if isinstance(value, str) else summary_entries(value)
 
     def batch(self, examples: Sequence[Example]) -> Arrays:
         targets = (np.array([e[2] for e in examples], np.int64),) if len(examples[0]) > 2 else ()
         return *joined([(e[0], e[1]) for e in examples]), *targets
-
-    def probe_records(self) -> list[tuple[Any, Any]]:
-        return self.probes(self.features)
 
 
 class ClassifyTask(RecordTask):
@@ -133,21 +127,20 @@ class ClassifyTask(RecordTask):
             bidirectional=task.bidirectional,
             pooling=task.pooling,
         )
-        return ClassifyModel(classifier, tokenizer, task, labels)
+        return ClassifyModel(classifier, tokenizer, task, labels, features)
 
     def prepare(self, model: Any, records: Records, data: TaskData, initialisation: str) -> None:
         """Vectors are scaled by the mean and deviation of the training part."""
-        if model.network.encoder.features:
+        if model.features:
             model.network.encoder.standardise(np.concatenate(list(data.train.inputs)))
 
     def rival(self, model: Any, records: Records, data: TaskData, described: Mapping[str, Any]) -> Rival | None:
         """A regression on character n-grams, or on summaries of series."""
-        width = model.network.encoder.features
-        name, fit = (SUMMARIES, fit_summaries) if width else (NGRAMS, fit_ngrams)
+        name, fit = (SUMMARIES, fit_summaries) if model.features else (NGRAMS, fit_ngrams)
         targets = np.array([model.label_id(target) for target in data.train.targets], np.int64)
         with activity(f"learning {name}"):
             network: Regression = fit(list(data.train.inputs), targets, len(model.labels))
-        other = RegressionModel(network, model.tokenizer, model.task, model.labels, width)
+        other = RegressionModel(network, model.tokenizer, model.task, model.labels, model.features)
         scores = data.heldout.scores(other, SCORED)
         return Rival(name, other, scores, lambda row: scores["accuracy"] >= row.scores["heldout_accuracy"])
 
