@@ -281,17 +281,16 @@ def load_task_model(bundle: Bundle) -> TaskModel[Any]:
         )
     where = str(bundle.path / "config.json")
     described = task_config(bundle)
+    task = recorded_settings(TaskSettings, bundle.config, where)
+    model = recorded_settings(ModelSettings, bundle.config, where)
+    method = NETWORK if described.method is None else described.method
     try:
-        task = recorded_settings(TaskSettings, bundle.config, where)
-        model = recorded_settings(ModelSettings, bundle.config, where)
         known: RecordTask = named_task(task.name)
-        if described.method in (None, NETWORK):
+        if method == NETWORK:
             loaded = known.model(task, model, bundle.tokenizer, described.labels, described.features)
         else:
-            loaded = known.rival_model(described.method or "", bundle, task, described)
+            loaded = known.rival_model(method, bundle, task, described)
     except BundleError as error:
-        if str(error).startswith(where):  # of recorded settings
-            raise
         raise BundleError(f"{where}: {error}; train or copy it again") from None
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OstinatoError) as error:
         what = f"there is no {error}" if isinstance(error, KeyError) else error
