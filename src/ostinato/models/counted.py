@@ -185,10 +185,6 @@ class CommonestTag(SavedModule):
         """The number of its tag."""
         return next(self._table[key] for key in map(_hashed, _lookups(token)) if key in self._table)
 
-    def loss(self, wrong: Tensor, state: None = None) -> tuple[Tensor, None]:
-        """The mean of what is wrong, (B,)."""
-        return wrong.float().mean(), None
-
 
 def _lookups(token: str) -> list[str]:
     """What is looked up for a token, in order; no two kinds are alike, since a token is never empty."""

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.models.smoothing import (
+    LAST_SEASON,
     METHODS,
     SEASONAL,
     Floats,
@@ -93,7 +94,7 @@ def backtest(
     if season and least_values(SEASONAL, season) <= judged[0]:
         early = max(early, least_values(SEASONAL, season))
     early = min(early, judged[0])
-    methods = [m for m in METHODS if least_values(m, season) <= early and (season or "season" not in m)]
+    methods = [m for m in METHODS if least_values(m, season) <= early and (season or m not in (LAST_SEASON, SEASONAL))]
     origins = sorted({*_spread(early, last), *judged})
     with np.errstate(all="ignore"):  # what grows beyond all numbers is not chosen
         made = {m: forecasts(m, z, origins, horizon, season=season)[0] for m in methods}
