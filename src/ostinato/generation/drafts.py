@@ -18,7 +18,6 @@ from ostinato.generation.random import row_key
 from ostinato.generation.request import TextModel, WriteRequest
 from ostinato.generation.stopping import Reason, Stop, Transcript
 from ostinato.protocols import END_OF_DOCUMENT
-from ostinato.text.openings import Opening, Openings
 from ostinato.text.utf8 import FIRST_BYTE, FIRST_CHARACTER, Utf8State
 
 Mask = npt.NDArray[np.bool_]
@@ -39,11 +38,12 @@ class Draft(ABC):
     ) -> None:
         """index: the text's number within its request. read: what the model reads before the first draw."""
         self.row, self.sampler = row, request.sampler
+        self._model = model
         self.key = row_key(request.seed, index)
         self.unread = list(read)
         self.finished = False
         self._masks = masks
-        begins = not request.prompt and bool(masks.openings)
+        begins = not request.prompt and bool(model.openings)
         self._begun: str | None = "" if begins else None  # None: no longer at the text's beginning
         self._ids: list[int] = []
         self._since: list[int] = []  # ids since the last piece
@@ -88,7 +88,7 @@ class Draft(ABC):
             self.unread = [token_id]
             self._note((token_id,))
             if self._begun is not None:
-                self._begun = self._masks.openings.after(self._begun, token_id)
+                self._begun = self._model.openings.after(self._begun, token_id)
             yield from self._enter(token_id)
             if self.finished:
                 return
@@ -141,7 +141,7 @@ class ForwardDraft(Draft):
         whole_blocks: bool,
     ) -> None:  # fmt: skip
         super().__init__(row, index, request, model, context.read, masks)
-        self._model, self._context = model, context
+        self._context = context
         self._utf8, self._only_known = masks.utf8.copy(), request.only_known
         self._title = Transcript(model.tokenizer, TITLE, context.title or "") if context.title_open else None
         trim = model.opening.trim and context.before > 1
@@ -233,8 +233,7 @@ class BackwardDraft(Draft):
         self, row: int, index: int, request: WriteRequest, model: TextModel, read: tuple[int, ...], masks: "Masks"
     ) -> None:
         super().__init__(row, index, request, model, read, masks)
-        self._model, self._stop = model, request.stop
-        self._only_known = request.only_known
+        self._stop, self._only_known = request.stop, request.only_known
         self._all = list(read)  # the ids of the text, the last one first, after END_OF_DOCUMENT
         self._bytes: tuple[int, ...] = ()  # of the character that is open, the last one first
         self._end_is_newline = model.line_documents and self._stop.lines is not None and self._stop.fill
@@ -306,15 +305,9 @@ class Masks:
         self._token = model.tokenizer.token
         self._model = model
 
-    @cached_property
-    def openings(self) -> Openings:
-        """What texts without a prompt begin with; where texts have titles, those come first."""
-        opening = Opening() if self._model.heading else self._model.opening
-        return Openings(opening, self._model.tokenizer, backward=self._model.backward)
-
     def beginning(self, mask: Mask, begun: str) -> Mask:
         """`mask`, and the ids that do not go on with what is `begun` as texts begin, unless that would leave none."""
-        forbidden = self.openings.forbidden(begun)
+        forbidden = self._model.openings.forbidden(begun)
         both = mask if forbidden is None else mask | forbidden
         return mask if both.all() else both
 

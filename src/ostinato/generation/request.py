@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Protocol, Self, TypedDict, Unpack
 
 import numpy as np
@@ -13,7 +14,7 @@ from ostinato.generation.random import check_seed
 from ostinato.generation.sampling import Sampler
 from ostinato.generation.stopping import Stop, check_whole
 from ostinato.protocols import END_OF_DOCUMENT, StepModel, Tokenizer
-from ostinato.text.openings import Opening
+from ostinato.text.openings import Opening, Openings
 
 Search = Literal["sample", "beam"]
 
@@ -177,6 +178,12 @@ class TextModel:
     restrict: Callable[[int], Restriction] | None = None
     words: Callable[[], frozenset[str] | None] = _no_words
     opening: Opening = field(default=Opening())
+
+    @cached_property
+    def openings(self) -> Openings:
+        """What texts without a prompt begin with; where texts have titles, those come first."""
+        opening = Opening() if self.heading else self.opening
+        return Openings(opening, self.tokenizer, backward=self.backward)
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Ids of `text` in reading order; END_OF_DOCUMENT between lines that are documents."""
