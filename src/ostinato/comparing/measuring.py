@@ -35,7 +35,7 @@ from ostinato.protocols import StepModel
 from ostinato.settings import ModelSettings, TextSettings, recorded_settings
 from ostinato.terminal import activity
 from ostinato.text import Corpus
-from ostinato.text.description import describe
+from ostinato.text.description import heading_of
 
 _FLATNESS = (6.0, 9.0, 12.0, 16.0, 22.0)
 """What is tried of a continuous cache's only free value, for features of length 1."""
@@ -257,7 +257,7 @@ class Measuring:
         )
 
     def _copied(self, model: StepModel, training: TrainingText) -> int | None:
-        text_model = TextModel(model, self.corpus.tokenizer, heading=describe(self.corpus)["heading"])
+        text_model = TextModel(model, self.corpus.tokenizer, heading=heading_of(self.corpus.settings.documents))
         try:
             (written,) = write(text_model, WriteRequest(sampler=Sampler(), stop=Stop(tokens=_WRITTEN), seed=1))
             return self._longest(self.corpus.tokenizer.encode(written.text), training)

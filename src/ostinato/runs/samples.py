@@ -5,7 +5,7 @@ from ostinato.generation import Sampler, Stop, TextModel, WriteRequest, write
 from ostinato.models.language_model import LanguageModel
 from ostinato.models.step import TorchStepModel
 from ostinato.text import Corpus
-from ostinato.text.description import heading_of, opening_of
+from ostinato.text.description import heading_of
 
 _SAMPLER = Sampler(temperature=0.8, top_p=0.95)
 
@@ -20,7 +20,7 @@ def sample_text(model: LanguageModel, corpus: Corpus, *, lines: int = 3, seed: i
         corpus.tokenizer,
         heading=heading_of(settings.documents),
         line_documents=settings.documents == "lines" or settings.newlines == "blank",
-        opening=opening_of(corpus),
+        opening=corpus.opening,
     )
     try:
         (written,) = write(text_model, WriteRequest(sampler=_SAMPLER, stop=Stop(lines=lines, tokens=120), seed=seed))

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ostinato.protocols import Ids
 from ostinato.settings import TextSettings
 from ostinato.text.documents import BlankTrimmer, Piece, cut_documents, resolve_documents
 from ostinato.text.encoders import Encoders, processes_for
+from ostinato.text.openings import Opening, learn_opening
 from ostinato.text.remarks import Watch, keep_together, unfamiliar
 from ostinato.text.sources import read_texts
 from ostinato.text.split import HELDOUT, SplitPlan, plan_split
@@ -72,6 +74,11 @@ class Corpus:
     notes: tuple[str, ...]
     directory: Path
     test: Split | None = None
+
+    @cached_property
+    def opening(self) -> Opening:
+        """How its texts begin, for a model that learns from it."""
+        return learn_opening(self.train.ids, self.tokenizer, backward=self.settings.direction == "backward")
 
     def texts(self, split: str = "heldout") -> Iterator[str]:
         """The documents of `train` or `heldout`, decoded one by one, in reading order whatever the direction."""

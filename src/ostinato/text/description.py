@@ -5,7 +5,6 @@ import re
 from typing import Any
 
 from ostinato.text.corpus import Corpus
-from ostinato.text.openings import Opening, learn_opening
 
 
 def describe(corpus: Corpus) -> dict[str, Any]:
@@ -19,7 +18,7 @@ def describe(corpus: Corpus) -> dict[str, Any]:
         "fingerprint": corpus.fingerprint,
         "split": corpus.split,
         "heading": heading_of(corpus.settings.documents),
-        "opening": opening_of(corpus).to_json(),
+        "opening": corpus.opening.to_json(),
         **{
             name: {"documents": split.documents, "tokens": split.tokens, "characters": split.characters}
             for name, split in parts
@@ -32,9 +31,3 @@ def heading_of(documents: str) -> str:
     """What a title line begins with, where documents are cut at one: `^# ` gives "# ", other ways of cutting ""."""
     literal = documents.removeprefix("^")
     return literal if documents.startswith("^") and literal == re.sub(r"[\\^$.|?*+()\[\]{}]", "", literal) else ""
-
-
-def opening_of(corpus: Corpus) -> Opening:
-    """How the texts of a corpus begin, for a model that learns from it."""
-    backward = corpus.settings.direction == "backward"
-    return learn_opening(corpus.train.ids, corpus.tokenizer, backward=backward)
