@@ -14,7 +14,7 @@ class Context:
     read: ids to read, END_OF_DOCUMENT first. prompt: the beginning of the text itself. title: its title, as far as it
     is given; None where there are no titles. title_open: whether the model goes on with the title; a newline and
     `after_title` come then. heading: what the title's line begins with. before: how many of `read` stand before the
-    document, whose beginning then is where one may be.
+    document, whose beginning then is where one may be. trim: whether its first blank is left out of the text.
     """
 
     read: tuple[int, ...]
@@ -24,6 +24,7 @@ class Context:
     after_title: tuple[int, ...] = ()
     heading: str = ""
     before: int = 1
+    trim: bool = False
 
 
 def open_context(model: TextModel, prompt: str, title: str | None = None) -> Context:
@@ -40,7 +41,9 @@ def open_context(model: TextModel, prompt: str, title: str | None = None) -> Con
     if title is not None and "\n" in title:
         raise UsageError(f"a title is one line, got {title!r}")
     if not heading and not prompt:
-        return Context(start + model.opening.after, "", before=1 + len(model.opening.after))
+        opening = model.opening
+        trim = opening.trim and bool(opening.after)
+        return Context(start + opening.after, "", before=1 + len(opening.after), trim=trim)
     if not heading:
         return Context(start + ids(prompt), prompt)
     if prompt.startswith(heading):

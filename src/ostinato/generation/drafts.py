@@ -144,9 +144,8 @@ class ForwardDraft(Draft):
         self._context = context
         self._utf8, self._only_known = masks.utf8.copy(), request.only_known
         self._title = Transcript(model.tokenizer, TITLE, context.title or "") if context.title_open else None
-        trim = model.opening.trim and context.before > 1
         self._body = Transcript(
-            model.tokenizer, request.stop, context.prompt, line_documents=model.line_documents, trim=trim
+            model.tokenizer, request.stop, context.prompt, line_documents=model.line_documents, trim=context.trim
         )
         self._limit = request.stop.limit
         self._whole_blocks = whole_blocks

@@ -51,7 +51,6 @@ class TokenReader:
     def __post_init__(self) -> None:
         model = self.served.model
         self._reader = Reader(model.step_model, self.context.read[: self.context.before], self.top)
-        self._trim = self.context.before > 1 and self.served.text_model.opening.trim
         self._stream = TextStream(model.tokenizer)
         self._show = Shown(self.served)
         self._in_title = bool(self.context.heading)
@@ -75,7 +74,7 @@ class TokenReader:
                 self._title += text
                 _, newline, text = self._title.partition("\n")
                 self._in_title = not newline
-            if self._trim and not self._at:
+            if self.context.trim and not self._at:
                 text = text.lstrip(" ")
             if text:
                 found.append(self._token(group, text))
