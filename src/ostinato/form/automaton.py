@@ -252,7 +252,7 @@ class Planner:
             elif spec.start:
                 items = [spec.start.rstrip(" "), _shorter(items[0], units(spec.start))]
         if spec.end and isinstance(items[-1], Blank):
-            if len(spec.end) == 1 and lexicon.matching(Condition(ends=spec.end)).any():
+            if lexicon.ends_with(spec.end):
                 self._tail = replace(tail, ends=spec.end)
             else:
                 items[-1:] = [_shorter(items[-1], units(spec.end)), spec.end]

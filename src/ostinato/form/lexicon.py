@@ -168,6 +168,10 @@ class Lexicon:
         counted = ends.values() if self.language == "zh" else self._keys
         return Counter(key for keys in counted for key in keys)
 
+    def ends_with(self, end: str) -> bool:
+        """Whether `end` is one letter that some word ends with."""
+        return len(end) == 1 and bool(self.matching(Condition(ends=end)).any())
+
     def keys_of(self, condition: Condition) -> frozenset[str]:
         """All rhyme keys of the words that meet a condition."""
         rows = set(self._row[self.matching(condition)].tolist())

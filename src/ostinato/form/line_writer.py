@@ -142,16 +142,12 @@ class LineWriter:
         """What the written lines ask of the rhyme of line `number`: the strictest bond that some word meets, and what
         is left of it as its rules give way."""
         end = self._outline.lines[number].end
+        letter = end if self._lexicon.ends_with(end) else ""
         bonds = list(self._bonds.bond(number, lines).looser())
         for at, bond in enumerate(bonds):
-            condition = bond.condition
-            ends = replace(condition, ends=end) if len(end) == 1 and self._ends_freely(end) else condition
-            if self._lexicon.matching(ends).any():
+            if self._lexicon.matching(replace(bond.condition, ends=letter)).any():
                 return bonds[at:]
         return bonds[-1:]
-
-    def _ends_freely(self, end: str) -> bool:
-        return bool(self._lexicon.matching(Condition(ends=end)).any())
 
     def candidates(
         self,
@@ -225,10 +221,9 @@ class LineWriter:
         """For groups with letters that lines must end with: the rhymes that have a word for each of them."""
         given: dict[str, frozenset[str]] = {}
         for spec in self._outline.lines:
-            condition = Condition(ends=spec.end)
-            if not spec.rhyme or len(spec.end) != 1 or not self._lexicon.matching(condition).any():
+            if not spec.rhyme or not self._lexicon.ends_with(spec.end):
                 continue
-            keys = self._lexicon.keys_of(condition)
+            keys = self._lexicon.keys_of(Condition(ends=spec.end))
             keys &= given.get(spec.rhyme, keys if spec.keys is None else spec.keys)
             if not keys:
                 raise UsageError(
