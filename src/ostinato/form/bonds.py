@@ -16,7 +16,8 @@ from ostinato.text.sounds import LIGHT, Sounds
 MEMORY = 48
 """A rhyme word does not come again within so many lines."""
 _NOTHING: frozenset[str] = frozenset()
-_LIGHT = frozenset().union(*LIGHT.values())
+LIGHT_WORDS = frozenset().union(*LIGHT.values())
+"""The function words of all languages."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,6 @@ class Bonds:
     def __init__(self, outline: Outline, given: Mapping[str, frozenset[str]]) -> None:
         self._outline, self._given = outline, given
         self._rhyming = [number for number, spec in enumerate(outline.lines) if spec.rhyme]
-        self._stanzas: dict[int, list[int]] = {}
-        for number, spec in enumerate(outline.lines):
-            if spec.apart:
-                self._stanzas.setdefault(spec.stanza, []).append(number)
-
-    def carries(self, number: int) -> bool:
-        """Whether the line rhymes with another, or with a sound that was asked for."""
-        spec = self._outline.lines[number]
-        return bool(spec.rhyme) and (self._outline.group_sizes[spec.rhyme] > 1 or spec.keys is not None)
 
     def bond(self, number: int, lines: Mapping[int, str]) -> Bond:
         """Of line `number`, beside the lines that are written, by their numbers.
@@ -108,7 +100,7 @@ class Bonds:
             words=frozenset(words),
             ahead=frozenset(ahead),
             elsewhere=_NOTHING if self._outline.repeat else self._elsewhere(number, lines),
-            light=_LIGHT if self.carries(number) else _NOTHING,
+            light=LIGHT_WORDS if self._outline.carries(number) else _NOTHING,
             foreign=self._foreign(number, lines, keys or _NOTHING),
         )
 
@@ -119,23 +111,19 @@ class Bonds:
 
     def _elsewhere(self, number: int, lines: Mapping[int, str]) -> frozenset[str]:
         """The rhyme words of near lines, written or given."""
-        near = (n for n in self._rhyming if 0 < abs(n - number) <= MEMORY and self.carries(n))
+        near = (n for n in self._rhyming if 0 < abs(n - number) <= MEMORY and self._outline.carries(n))
         ends = (lines.get(n) or self._outline.given_end(n) for n in near)
         return frozenset(self._outline.sounds.last_word(end) for end in ends if end)
 
     def _foreign(self, number: int, lines: Mapping[int, str], own: frozenset[str]) -> frozenset[str]:
         """The rhyme keys of the stanza's lines of other letters, but for those that the line must have."""
-        spec = self._outline.lines[number]
-        if not spec.apart:
-            return _NOTHING
         keys = set[str]()
-        for other in self._stanzas[spec.stanza]:
-            group = self._outline.lines[other].rhyme
-            if other == number or (group and group == spec.rhyme):
+        for other, spec in enumerate(self._outline.lines):
+            if not self._outline.parted(number, other):
                 continue
             if other in lines:
                 keys |= self._outline.sounds.every_key(lines[other])
-            elif group:
+            elif spec.rhyme:
                 keys |= self._asked(other) or _NOTHING
             else:
                 keys |= self._outline.sounds.every_key(self._outline.given_end(other))

@@ -1,10 +1,10 @@
 """Whether a finished line has its form, and what is to be said of a text that has it."""
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
-from ostinato.form.bonds import MEMORY, Bond, Bonds
-from ostinato.form.form import Form, LineSpec, Outline
-from ostinato.text.sounds import LIGHT
+from ostinato.form.bonds import LIGHT_WORDS, MEMORY, Bond
+from ostinato.form.form import Form, LineSpec, Outline, spelled
 
 _WHY = "nothing else was found for this form"
 
@@ -70,7 +70,7 @@ def left_free(form: Form, outline: Outline) -> list[str]:
     total = len(outline.lines)
     remarks = []
     for name, text, verb in (("acrostic", form.acrostic, "begin"), ("acrostic_end", form.acrostic_end, "end")):
-        given = sum(not character.isspace() for character in text)
+        given = len(spelled(text))
         if 0 < given < total:
             lines = f"line {total} {verb}s" if given + 1 == total else f"lines {given + 1} to {total} {verb}"
             remarks.append(f"{name}= has {given} character{'s' * (given > 1)} for {total} lines: {lines} freely")
@@ -86,10 +86,9 @@ def remarks(outline: Outline, lines: Sequence[str]) -> list[str]:
 
 
 def _light_rhymes(outline: Outline, lines: Sequence[str]) -> Iterator[str]:
-    bonds = Bonds(outline, {})
     for number, line in enumerate(lines):
         word = outline.sounds.last_word(line)
-        if bonds.carries(number) and not outline.given_end(number) and any(word in words for words in LIGHT.values()):
+        if outline.carries(number) and not outline.given_end(number) and word in LIGHT_WORDS:
             yield f"line {number + 1} rhymes on the function word {word!r}: {_WHY}"
 
 
@@ -98,23 +97,18 @@ def _rhymes_across(outline: Outline, lines: Sequence[str]) -> Iterator[str]:
     sounds_asked = [
         (spec.keys or frozenset()) | every_key(outline.given_end(number)) for number, spec in enumerate(outline.lines)
     ]
-    for i, (one, line) in enumerate(zip(outline.lines, lines, strict=True)):
-        for j in range(i + 1, len(lines)):
-            other = outline.lines[j]
-            if other.stanza != one.stanza:
-                break
-            parted = one.apart and other.apart and not (one.rhyme and one.rhyme == other.rhyme)
-            if parted and not sounds_asked[i] & sounds_asked[j] and every_key(line) & every_key(lines[j]):
-                yield f"lines {i + 1} and {j + 1} rhyme, though their letters differ: {_WHY}"
+    for i, j in combinations(range(len(lines)), 2):
+        if outline.parted(i, j) and not sounds_asked[i] & sounds_asked[j] and every_key(lines[i]) & every_key(lines[j]):
+            yield f"lines {i + 1} and {j + 1} rhyme, though their letters differ: {_WHY}"
 
 
 def _repeated(outline: Outline, lines: Sequence[str]) -> Iterator[str]:
     if outline.repeat:
         return
-    bonds, seen = Bonds(outline, {}), dict[str, int]()
+    seen: dict[str, int] = {}
     for number, line in enumerate(lines):
         word = outline.sounds.last_word(line)
-        if bonds.carries(number):
+        if outline.carries(number):
             given = word in seen and outline.given_end(seen[word]) and outline.given_end(number)
             if word in seen and not given and number - seen[word] <= MEMORY:
                 yield f"lines {seen[word] + 1} and {number + 1} rhyme on the same word, {word!r}: {_WHY}"

@@ -126,6 +126,17 @@ class Outline:
         fixed_start = not spec.parts and (self.language == "zh" or len(spec.start) > 1)
         return spec.start if fixed_start and spec.start and self.sounds.units(spec.start) >= spec.high else ""
 
+    def carries(self, number: int) -> bool:
+        """Whether a line rhymes with another, or with a sound that was asked for."""
+        spec = self.lines[number]
+        return bool(spec.rhyme) and (self.group_sizes[spec.rhyme] > 1 or spec.keys is not None)
+
+    def parted(self, number: int, other: int) -> bool:
+        """Whether two lines must not rhyme: lines of one stanza with different letters, X with any."""
+        one, two = self.lines[number], self.lines[other]
+        together = one.rhyme and one.rhyme == two.rhyme
+        return number != other and one.stanza == two.stanza and one.apart and two.apart and not together
+
 
 def outline(form: Form, language: Language, *, prompt: str = "") -> Outline:
     """What `form` asks of each line. `prompt` begins the first of them.
@@ -137,7 +148,7 @@ def outline(form: Form, language: Language, *, prompt: str = "") -> Outline:
     template = parse_template(form.template, language) if form.template is not None else None
     scheme, given = _rhyme(form.rhyme, sounds, language)
     lengths = _lengths(form.length, language)
-    start, end = _spelled(form.acrostic), _spelled(form.acrostic_end)
+    start, end = spelled(form.acrostic), spelled(form.acrostic_end)
     lines = _line_count(form, template, scheme, lengths, start, end)
     total = lines * (1 if template else form.stanzas)
     if total > MOST_LINES:
@@ -179,13 +190,13 @@ def refuse_two_beginnings(form: Form, prompt: str) -> None:
         raise UsageError("a template and a prompt cannot both begin the text: write the prompt into the template")
 
 
-def _line_count(form: Form, template: object, scheme: str, lengths: list[tuple[int, int]], *spelled: list[str]) -> int:
+def _line_count(form: Form, template: object, scheme: str, lengths: list[tuple[int, int]], *letters: list[str]) -> int:
     if template is not None:
         lines: int = len(template.lines)  # type: ignore[attr-defined]
         if form.lines is not None and form.lines != lines:
             raise UsageError(f"contradictory form: {form.lines} lines asked for, the template has {lines}")
         return lines
-    lines = form.lines or max(len(scheme), len(lengths), *(-(-len(s) // form.stanzas) for s in spelled))
+    lines = form.lines or max(len(scheme), len(lengths), *(-(-len(s) // form.stanzas) for s in letters))
     lines = lines if form.lines or lines > 1 else 4
     for name, size in (("rhyme scheme", len(scheme)), ("list of lengths", len(lengths))):
         if size > 1 and lines % size:
@@ -230,7 +241,8 @@ def _rhyme(rhyme: str | None, sounds: Sounds, language: Language) -> tuple[str, 
     return scheme or "".join(given), given
 
 
-def _spelled(text: str) -> list[str]:
+def spelled(text: str) -> list[str]:
+    """The characters of an acrostic, one per line."""
     return [character for character in text if not character.isspace()]
 
 
