@@ -162,6 +162,37 @@ def test_a_free_line_that_had_to_repeat_a_given_end_is_said():
     assert remarks(both, lines) == []
 
 
+@pytest.mark.parametrize(
+    ("language", "template", "first", "same", "other"),
+    [
+        ("en", "The ____ night ____.\nA ____ day ____.", "The first night so bright.", "A last day, bright.", "light."),
+        ("en", "____ ...\n____ ...", "So bright ...", "It is bright ...", "The light ..."),
+        ("zh", "____，\n____。", "看月光，", "有光。", "很长。"),
+    ],
+)
+def test_punctuation_that_ends_a_template_is_no_given_end(language, template, first, same, other):
+    definite = outline(Form(template=template, rhyme="AA"), language)
+    assert [definite.given_end(number) for number in (0, 1)] == ["", ""]
+    bond = Bonds(definite, {}).bond(1, {0: first})
+    assert bond.accepts(other, SOUNDS)
+    assert not bond.accepts(same, SOUNDS)
+    assert [note[:38] for note in remarks(definite, [first, same])] == ["lines 1 and 2 rhyme on the same word, "]
+
+
+def test_lines_rhyme_before_the_punctuation_of_a_template(written):
+    language, model, tokenizer = written
+    template = "____，\n____。" if language == "zh" else "____ night ____.\n____ day ____."
+    for seed in range(3):
+        got = compose(model, tokenizer, Form(template=template, rhyme="AA"), seed=seed, heading="# ", title="")
+        assert len({SOUNDS.last_word(line) for line in got.lines}) == 2
+        assert SOUNDS.keys(got.lines[0]) & SOUNDS.keys(got.lines[1])
+
+
+def test_a_template_line_of_punctuation_alone_cannot_rhyme():
+    with pytest.raises(UsageError, match="line 1 ends with '……', which does not rhyme as asked"):
+        outline(Form(template="……\n____", rhyme="AA"), "zh")
+
+
 def test_given_ends_that_do_not_rhyme_are_refused_at_once(written):
     language, model, tokenizer = written
     form = (

@@ -119,8 +119,9 @@ class Outline:
         """What a line ends with because the user gave it: text whose last word is the line's; "" where the word is to
         be found, also if it must have a certain last letter."""
         spec = self.lines[number]
-        if spec.parts and isinstance(spec.parts[-1], str):
-            return spec.parts[-1]
+        of_template = _template_end(spec, self.sounds)
+        if of_template is not None:
+            return of_template
         if spec.end and (self.language == "zh" or not (spec.end.isascii() and spec.end.isalpha())):
             return spec.end
         fixed_start = not spec.parts and (self.language == "zh" or len(spec.start) > 1)
@@ -282,8 +283,9 @@ def _settle_rhymes(specs: list[LineSpec], sounds: Sounds) -> list[LineSpec]:
     keys: dict[str, frozenset[str]] = {}
     for number, spec in enumerate(specs, 1):
         known = spec.keys
-        end = spec.parts[-1] if spec.parts and isinstance(spec.parts[-1], str) else spec.end
-        if spec.rhyme and isinstance(end, str) and (len(end) > 1 or (end and not end.isascii())):
+        of_template = _template_end(spec, sounds)
+        end = spec.end if of_template is None else of_template
+        if spec.rhyme and (len(end) > 1 or (end and not end.isascii())):
             of_end = sounds.chinese.character_keys(end) if len(end) == 1 else sounds.keys(end)
             known = of_end if known is None else known & of_end
             if not known:
@@ -294,6 +296,15 @@ def _settle_rhymes(specs: list[LineSpec], sounds: Sounds) -> list[LineSpec]:
                 raise UsageError(f"contradictory form: the end given for line {number} does not rhyme with its group's")
             keys[spec.rhyme] = both
     return [replace(spec, keys=keys.get(spec.rhyme)) for spec in specs]
+
+
+def _template_end(spec: LineSpec, sounds: Sounds) -> str | None:
+    """The text that a template ends a line with, "" where that is punctuation after a blank, which has the last word;
+    None where the line ends with a blank."""
+    end = spec.parts[-1] if spec.parts else None
+    if not isinstance(end, str):
+        return None
+    return end if len(spec.parts) == 1 or sounds.last_word(end) else ""
 
 
 def parse_template(text: str, language: Language) -> Template:
