@@ -61,7 +61,7 @@ docs: $(VENV)/.dev
 	@echo 'The documentation is in build/site. To read and search it: $(BIN)/python -m http.server -d build/site'
 
 tests: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # The studio's page and the exported one in a real Chromium. `make test` runs these tests, too, where Chromium is installed;
 # axe-core, which looks for faults of accessibility, is fetched here and by `make check`, where npm is.
