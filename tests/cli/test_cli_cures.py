@@ -1,6 +1,8 @@
 """What is said where something was given in the wrong place: what it is, and what to do; and nothing is left behind."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,7 @@ def place(tmp_path, monkeypatch):
         ("train one.txt", "the text has 19 characters, too few to hold a part out"),
         ("train one.txt -o new/model", "the text has 19 characters, too few to hold a part out"),
         ("train none.txt", "none.txt does not exist"),
+        ("train one.txt --heldout none.txt", "none.txt does not exist"),
         ("compare one.txt -o new/table", "too few to hold a part out"),
     ],
 )
@@ -59,6 +62,15 @@ def test_the_cure_fits(place, arguments, message, capsys):
     assert lines[0].startswith("ostinato: ")
     assert "Errno" not in printed.err
     assert sorted(path.name for path in place.iterdir()) == before
+
+
+def test_a_text_that_is_not_there_is_missed_before_torch_is_loaded(tmp_path):
+    command = "import sys; from ostinato.cli.main import main; print(main(sys.argv[1:]), 'torch' in sys.modules)"
+    for texts in (["none.txt"], ["lyrics-zh", "--test", "none.txt"], ["none.txt", "--seeds", "2"]):
+        run = subprocess.run(
+            [sys.executable, "-c", command, "train", *texts], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert (run.stdout, run.stderr) == ("1 False\n", "ostinato: none.txt does not exist\n")
 
 
 def test_a_folder_that_was_there_stays(place, capsys):

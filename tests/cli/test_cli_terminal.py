@@ -150,6 +150,8 @@ def test_prompts_of_every_shape(model, capsys, monkeypatch):
         (["train", "lyrics-en", "--recipe", "kneser-nay"], "kneser-ney"),
         (["info", "lyrics-zn"], "lyrics-zh"),
         (["write", "verses-mdel"], "verses-model"),
+        (["train", "lyrics-en", "--task", "clasify"], "classify"),
+        (["write", "verses-model", "--search", "beem"], "beam"),
     ],
 )
 def test_did_you_mean(arguments, meant, tmp_path, monkeypatch, capsys):

@@ -37,6 +37,14 @@ class Parser(argparse.ArgumentParser):
         """One line on standard error, exit code 2."""
         self.exit(2, f"{one_line(f'ostinato: {message} ({self.prog} --help shows how)')}\n")
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            if meant := did_you_mean(str(value), map(str, action.choices or ())):
+                raise argparse.ArgumentError(action, f"invalid choice: {value!r}{meant}") from None
+            raise error
+
     def parse_mixed(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parse the arguments of one command; everything after `--` is positional."""
         given = list(arguments)

@@ -11,6 +11,7 @@ from ostinato.errors import UsageError
 from ostinato.files import path
 from ostinato.settings import TASKS, VOCABULARIES, Recipe, apply_overrides, load_recipe, recipe_names, with_budget
 from ostinato.terminal import activity, note, quoted, say, say_json, showing
+from ostinato.text.finding import check_paths
 
 AUTO: Literal["auto"] = "auto"
 NONE = "none"
@@ -105,6 +106,7 @@ def gibibytes(text: str) -> float:
 def run(args: argparse.Namespace) -> int:
     """Train, then print where the model is and how good it is."""
     recipe, out = recipe_of(args), _folder(args)
+    check_paths([*args.text, *args.heldout, *args.test])
     if args.seeds is not None or args.sweep:
         from ostinato.cli.sweep import run as several
 

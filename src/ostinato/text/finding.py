@@ -64,6 +64,14 @@ def opened(path: str | os.PathLike[str], notes: list[str]) -> Iterator[tuple[str
             yield from ((name, opener, False) for name, opener in _on_disk(Path(text), notes))
 
 
+def check_paths(paths: Iterable[str | os.PathLike[str]]) -> None:
+    """Refuse at once, before anything is loaded, paths that lead to nothing. Raises TextError."""
+    for path in [os.fspath(path) for path in paths]:
+        if path != "-" and path not in CORPORA and not any(parent.is_file() for parent in Path(path).parents):
+            with reading(path):
+                os.stat(path)
+
+
 def _on_disk(path: Path, notes: list[str]) -> Iterator[tuple[str, Opener]]:
     for parent in path.parents:
         if parent.is_file() and is_zip(parent):
