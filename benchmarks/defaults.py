@@ -1,7 +1,7 @@
 """What `ostinato train TEXT` gives with no options: texts of many sizes, beside the best n-gram model of each.
 
     python benchmarks/defaults.py --data DIR [--texts en-10k zh-50k ...] [--minutes 1 3] [--threads 1 2]
-                                  [--steps N] [--options "--set training.precision=fp32"] [--out defaults.json]
+                                  [--steps N | --cpu-time] [--options "--set training.precision=fp32"] [--out FILE]
     python benchmarks/defaults.py --table defaults.json
 
 Each row is a run of the command line on a text cut from --data (tinyshakespeare.txt, verse-en.txt, prose-en.txt,
@@ -9,6 +9,9 @@ novels-zh.txt, cmn-eng.txt) or from the bundled lyrics, and Kneser-Ney models of
 figures are bits per held-out character; nothing is lost in any vocabulary, so they can be compared. Rows that the file
 has already are not made again. The networks of songs and sentences start from a base by themselves: neither base has
 read what they hold out.
+
+On a machine that does other work too, minutes of the clock give fewer steps than a quiet one would. With --cpu-time the
+clock of a run counts the processor time that it got: the minutes are those of a core of its own.
 """
 
 import argparse
@@ -32,6 +35,10 @@ from ostinato.text import prepare
 from ostinato.text.split import plan_split
 
 ORDERS = range(3, 11)
+CLOCK = (
+    "import time; time.perf_counter = time.process_time; from ostinato.cli.main import main; raise SystemExit(main())"
+)
+"""The command line whose clock is the processor time of its one thread."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +153,12 @@ def ngrams(path: Path, kept: str, folder: Path) -> dict[str, Any]:
     return {"characters": corpus.train.characters + corpus.heldout.characters, "kneser_ney": bits}
 
 
-def trained(path: Path, kept: str, out: Path, budget: Sequence[str], threads: int, options: str) -> dict[str, Any]:
+def trained(
+    path: Path, kept: str, out: Path, budget: Sequence[str], threads: int, options: str, cpu_time: bool
+) -> dict[str, Any]:
     """What `ostinato train` chose, said and reached."""
-    command = [sys.executable, "-m", "ostinato", "train", str(path), "-o", str(out), *budget]
+    program = ["-c", CLOCK] if cpu_time else ["-m", "ostinato"]
+    command = [sys.executable, *program, "train", str(path), "-o", str(out), *budget]
     command += ["--threads", str(threads), *shlex.split(options)]
     command += ["--set", "text.documents=lines"] if kept == "lines" else []
     started = time.perf_counter()
@@ -221,6 +231,7 @@ def main() -> None:
     parser.add_argument("--texts", nargs="+", choices=list(TEXTS), default=list(TEXTS))
     parser.add_argument("--minutes", nargs="+", type=float, default=[1.0])
     parser.add_argument("--steps", nargs="+", type=int, default=[], help="in place of minutes: what load cannot change")
+    parser.add_argument("--cpu-time", action="store_true", help="minutes of processor time, on one thread")
     parser.add_argument("--threads", nargs="+", type=int, default=[1])
     parser.add_argument("--options", default="", help="more options of `ostinato train`, as one word")
     parser.add_argument("--out", type=Path, default=Path("defaults.json"))
@@ -235,19 +246,22 @@ def main() -> None:
         return
     if given.data is None:
         parser.error("--data names the folder of the texts")
+    if given.cpu_time and (given.steps or given.threads != [1]):
+        parser.error("--cpu-time counts minutes of one thread: leave out --steps and --threads")
     budgets = [("--steps", n) for n in given.steps] or [("--minutes", n) for n in given.minutes]
     for option, amount in budgets:
         for threads in given.threads:
             for name in given.texts:
-                key = {"text": name, "budget": f"{amount:g} {option[2:]}", "threads": threads, "options": given.options}
+                budget = f"{amount:g} {option[2:]}{' of processor time' if given.cpu_time else ''}"
+                key = {"text": name, "budget": budget, "threads": threads, "options": given.options}
                 if any(key.items() <= row.items() for row in rows):
                     continue
                 with tempfile.TemporaryDirectory() as folder:
                     path, how = write(TEXTS[name], given.data, Path(folder)), TEXTS[name].kept
                     if name not in counted:
                         counted[name] = ngrams(path, how, Path(folder) / "corpus")
-                    budget = [option, f"{amount:g}"]
-                    rows.append(key | trained(path, how, Path(folder) / "run", budget, threads, given.options))
+                    out, limit = Path(folder) / "run", [option, f"{amount:g}"]
+                    rows.append(key | trained(path, how, out, limit, threads, given.options, given.cpu_time))
                 part = given.out.with_suffix(".part")
                 part.write_text(json.dumps(kept, indent=1, ensure_ascii=False))
                 part.replace(given.out)

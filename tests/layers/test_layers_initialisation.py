@@ -3,7 +3,7 @@ import torch
 
 from ostinato import settings
 from ostinato.errors import UsageError
-from ostinato.layers import GRU, INITIALISATIONS, LSTM, initialise, start_output_bias
+from ostinato.layers import GRU, INITIALISATIONS, LSTM, RNN, initialise, keep_one_bias, start_output_bias
 
 
 def _model():
@@ -96,3 +96,12 @@ def test_an_output_bias_stays_0_where_nothing_is_unseen_or_nothing_seen(name, co
     bias = torch.full((len(counts),), 7.0)
     start_output_bias(bias, counts, name)
     assert torch.equal(bias, torch.zeros(len(counts)))
+
+
+@pytest.mark.parametrize(("layers", "frozen"), [(RNN, True), (LSTM, True), (GRU, False)])
+def test_of_two_biases_that_are_only_added_one_learns(layers, frozen):
+    """A GRU's second bias also stands inside the reset gate's product."""
+    model = torch.nn.ModuleDict({"layers": layers(3, 4, 2), "head": torch.nn.Linear(4, 3)})
+    keep_one_bias(model)
+    still = {label for label, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert still == ({"layers.bias_hh_l0", "layers.bias_hh_l1"} if frozen else set())

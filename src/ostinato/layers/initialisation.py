@@ -10,6 +10,8 @@ from ostinato.errors import UsageError
 from ostinato.layers.recurrent import Recurrent
 
 INITIALISATIONS = ("default", "normal-0.01", "uniform-0.1", "orthogonal")
+_ADDS_BIASES = ("rnn", "rnn-relu", "lstm")
+"""Cells whose equation has b_ih + b_hh and neither of them anywhere else."""
 _UNSEEN = 0.1
 """How often a token that the training text does not have counts, for the output bias."""
 
@@ -55,6 +57,19 @@ def start_output_bias(bias: Tensor, counts: ArrayLike, name: str) -> None:
         uniform = (occur.sum() * _UNSEEN / seen[occur].sum()).log()
         start = torch.where(occur, 0.0, uniform) if occur.any() else torch.zeros_like(start)
     bias.copy_(start)
+
+
+def keep_one_bias(module: torch.nn.Module) -> None:
+    """Freeze b_hh, which starts at 0, in the recurrent layers of `module` whose cell only adds it to b_ih.
+
+    The cell of a textbook has one bias. Each of two that are added gets the whole gradient: their sum learns at twice
+    the rate, and counts twice in a norm that is clipped (docs/decisions/202-beside-plain-loops.md).
+    """
+    for child in module.modules():
+        if isinstance(child, Recurrent) and child.cell.name in _ADDS_BIASES:
+            for label, parameter in child.named_parameters(recurse=False):
+                if label.startswith("bias_hh"):
+                    parameter.requires_grad_(False)
 
 
 def _start_recurrent(layers: Recurrent, name: str) -> None:

@@ -20,7 +20,7 @@ from ostinato.batching import Minibatches, minibatches
 from ostinato.bundle import Bundle, Probe
 from ostinato.errors import TextError, TrainingError, UsageError
 from ostinato.evaluation import Evaluation, baselines, figure
-from ostinato.layers import start_output_bias
+from ostinato.layers import keep_one_bias, start_output_bias
 from ostinato.layers.native import instruction_set
 from ostinato.layers.threads import wanted_threads
 from ostinato.models.candidates import Candidates
@@ -126,6 +126,8 @@ class LanguageTask(NetworkTask):
         recipe, training = settled.recipe, settled.training
         torch.manual_seed(training.seed)
         model = build_language_model(recipe.model, data.tokenizer.vocabulary_size).to(settled.device)
+        if recipe.model.initialisation == "normal-0.01":  # the textbook's
+            keep_one_bias(model)
         counts = baselines.token_counts(data.train.ids, model.vocabulary_size)
         if training.candidates:
             model.candidates = Candidates(counts, training.candidates, settled.device)
