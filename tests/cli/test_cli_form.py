@@ -1,4 +1,5 @@
 import argparse
+import errno
 import io
 import re
 
@@ -83,6 +84,21 @@ def test_suggest_through_a_pipe(model, monkeypatch, capsys, tmp_path):
     assert saved.read_text("utf-8") == "雨停了\n\n桥上\n改过的\n"
     assert "unknown command 'x'" in got.err
     assert "  1  " in got.err
+
+
+def test_suggest_on_a_full_disk_leaves_the_saved_text_and_keeps_the_new_one(model, monkeypatch, capsys, tmp_path):
+    saved = tmp_path / "song.txt"
+    saved.write_text("an older version")
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ostinato.files.writing.os.fsync", full)
+    assert run(model, monkeypatch, f"=雨停了\ns {saved}\n", "--length", "3-8") == 0
+    got = capsys.readouterr()
+    assert f"cannot save {saved}: No space left on device; the text is kept, s FILE saves it" in got.err
+    assert got.out == "雨停了\n"
+    assert [path.read_text() for path in tmp_path.glob("*song*")] == ["an older version"]
 
 
 def test_suggest_ends_with_its_input(model, monkeypatch, capsys):

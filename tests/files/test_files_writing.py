@@ -4,9 +4,18 @@ import sys
 
 import pytest
 
-from ostinato.files import building, is_unique, unique
+from ostinato.files import building, is_unique, reserve, unique
 
 DEAD = "99999999-0a1b2c3d"
+
+
+@pytest.mark.parametrize("allocates", [True, False])
+def test_a_reserved_file_has_no_holes(tmp_path, monkeypatch, allocates):
+    if not allocates:
+        monkeypatch.delattr("os.posix_fallocate", raising=False)
+        monkeypatch.setattr("ostinato.files.writing._ZEROS", 1000)
+    reserve(tmp_path / "file", 4500)
+    assert (tmp_path / "file").read_bytes() == bytes(4500)
 
 
 @pytest.mark.parametrize("place", ["page.html", "folder"])

@@ -1,5 +1,8 @@
 """Counting on disk gives the arrays that counting in memory gives, bit for bit, however little memory there is."""
 
+import errno
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -127,6 +130,37 @@ def test_sizes_that_are_none(given):
         gibibytes(given)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+@pytest.mark.parametrize("name", [".run.0", "words.2", "occurrences.3"])
+def test_a_full_disk_is_said_with_what_to_do(tmp_path, name):
+    (tmp_path / name).symlink_to("/dev/full")
+    with pytest.raises(TextError, match="No space left on device; make room there, or name a folder on another disk"):
+        count_on_disk(text(50, 20_000), 50, 3, folder=tmp_path, memory=1 << 24)
+
+
+def test_probabilities_on_disk_have_room_before_they_are_computed(tmp_path, monkeypatch):
+    """A write into a mapped hole ends the process where the disk is full."""
+    ids = text(300, 20_000)
+    fit_ngram(ids, 300, order=3, memory=1 << 24, folder=tmp_path / "files")
+    levels = sorted((tmp_path / "files").glob("level.*"))
+    assert levels
+    assert all(path.stat().st_blocks * 512 >= path.stat().st_size for path in levels)
+
+    def full(path, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ostinato.ngram.fit.reserve", full)
+    with pytest.raises(TextError, match="make room there"):
+        fit_ngram(ids, 300, order=3, memory=1 << 24, folder=tmp_path / "full")
+
+
+def test_a_file_of_counts_that_has_become_shorter_is_no_smaller_count(tmp_path):
+    _, (run,) = _write_runs(text(50, 1000), Layout(50, 2), tmp_path, 1 << 20)
+    run.path.write_bytes(run.path.read_bytes()[:-1])
+    with pytest.raises(OSError, match="has become shorter"):
+        run.read(0, run.size)
+
+
 def test_train_counts_on_disk(tmp_path, capsys):
     """The same bundle as in memory, and nothing left of the counting."""
     source = tmp_path / "a.txt"
@@ -136,7 +170,8 @@ def test_train_counts_on_disk(tmp_path, capsys):
     one, other = (read_bundle(tmp_path / name / "model") for name in ("memory", "disk"))
     assert one.tensors.keys() == other.tensors.keys()
     assert all(np.array_equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
-    assert not (tmp_path / "disk" / ".counting").exists()
+    left = {path.name for path in (tmp_path / "disk").iterdir()}
+    assert left == {".run.json", "model", "recipe.toml", "text"}
     capsys.readouterr()
     assert main(["train", str(source), "-o", str(tmp_path / "no"), "--memory", "1G"]) == 2
     assert "--memory is for n-gram models" in capsys.readouterr().err

@@ -16,7 +16,9 @@ from ostinato.runs import folder
 from ostinato.runs.folder import (
     MARK,
     MARKS,
+    begun_before,
     check_folder,
+    counting_folder,
     make_corpus_folder,
     make_network_folder,
     network_model,
@@ -420,3 +422,69 @@ def test_empty_names_are_refused(command, tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().err
     assert "is empty" in said or "invalid path value" in said
     assert sorted(os.listdir(tmp_path)) in (["t"], ["t", "x"])
+
+
+def test_half_a_note_about_the_old_run_does_not_come_back_with_it(tmp_path):
+    """Killed before anything was set aside."""
+    a_run(tmp_path)
+    before = contents(tmp_path)
+    fill(tmp_path, ".replaced/..was.json.99999999-0a1b2c3d.part")
+    with pytest.raises(TrainingError, match="already holds a run"):
+        a_run(tmp_path, "new")
+    assert contents(tmp_path) == before
+    assert not (tmp_path / ".replaced").exists()
+
+
+def test_where_a_killed_run_counted_goes_with_the_next_one(tmp_path):
+    dead = tmp_path / ".counting.99999999-0a1b2c3d.new"
+    fill(tmp_path, f"{dead.name}/words.2", ".counting/thesis.txt")
+    with run_folder(tmp_path):
+        assert not dead.exists()
+        assert counting_folder(tmp_path).name.startswith(f".counting.{os.getpid()}-")
+    assert (tmp_path / ".counting" / "thesis.txt").exists()
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """What torch's launcher says: its name, and which attempt this is."""
+
+    def launched(name, attempt):
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", name)
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", str(attempt))
+
+    return launched
+
+
+@pytest.mark.parametrize("name", ["a1", "none"])
+def test_only_what_an_earlier_attempt_of_the_same_launcher_began_is_its_own(tmp_path, launched, name):
+    launched(name, 0)
+    with run_folder(tmp_path):
+        assert not begun_before(tmp_path)  # it is no restart
+    launched(name, 1)
+    assert begun_before(tmp_path)
+    launched("another", 1)
+    assert not begun_before(tmp_path)
+
+
+def test_a_restarted_attempt_does_not_replace_what_refused_the_first_one(tmp_path, launched):
+    """A model that is counted has no checkpoint; neither has a run of a process that no launcher began."""
+    with run_folder(tmp_path / "network"):
+        save(tmp_path / "network" / "model")
+    launched("a1", 0)
+    with run_folder(tmp_path / "counted", resume=None):
+        save(tmp_path / "counted" / "model")
+    for out in (tmp_path / "network", tmp_path / "counted", tmp_path / "none"):
+        launched("a1", 1)
+        assert not begun_before(out)
+
+
+def test_a_restart_with_resume_auto_leaves_another_s_model(tmp_path, launched, capsys):
+    text, out = tmp_path / "text.txt", tmp_path / "out"
+    text.write_text("the wind and the rain\n" * 30)
+    assert main(["train", str(text), "-o", str(out), "--recipe", "kneser-ney", "--quiet"]) == 0
+    before = (out / "model" / "manifest.json").read_bytes()
+    launched("a1", 1)
+    steps = ["--steps", "2", "--from", "none", "--set", "model.hidden_size=4", "--set", "training.batch_size=2"]
+    assert main(["train", str(text), "-o", str(out), "--resume", "auto", "--quiet", *steps]) == 1
+    assert "already holds a run" in capsys.readouterr().err
+    assert (out / "model" / "manifest.json").read_bytes() == before

@@ -6,7 +6,16 @@ import pytest
 
 from ostinato.errors import SettingsError, TrainingError, UsageError
 from ostinato.sweeps import One, Setting, Sweep, finished_runs, read_table, settings_of
-from ostinato.sweeps.folder import check_same, prepare, save_table
+from ostinato.sweeps.folder import (
+    begin,
+    check_same,
+    checkpoint_in,
+    prepare,
+    read_result,
+    save_result,
+    save_table,
+)
+from ostinato.sweeps.making import _why
 from ostinato.sweeps.table import best_of, sheet_of, summary, text_of
 
 
@@ -90,9 +99,8 @@ def test_the_best_run_is_told_by_what_all_of_them_have():
 def test_a_folder_is_known_by_its_command(tmp_path):
     out = tmp_path / "s"
     prepare(out)
-    assert read_table(out) == {}
     check_same(out, {"text": ["a"]}, overwrite=False)  # nothing was made yet
-    save_table(out, summary([], {"text": ["a"], "cell_files": {}}), "")
+    save_table(out, summary([], {"text": ["a"], "cell_files": {}}), "", {})
     prepare(out)
     check_same(out, {"text": ["a"], "cell_files": {}, "of a newer version": 1}, overwrite=False)
     for other, message in (
@@ -105,3 +113,74 @@ def test_a_folder_is_known_by_its_command(tmp_path):
     assert finished_runs(out) == []
     (out / "sweep.json").write_text(json.dumps({"mine": 1}), "utf-8")
     assert read_table(out) is None
+
+
+@pytest.mark.parametrize("table", ["x", "[1]", '{"songs": 3}', '{"command": 3, "rows": []}'])
+def test_a_table_of_the_users_is_not_replaced(tmp_path, table):
+    (tmp_path / "sweep.json").write_text(table)
+    with pytest.raises(TrainingError, match=r"sweep\.json was not made by ostinato"):
+        prepare(tmp_path)
+    with pytest.raises(TrainingError, match="is a file"):
+        prepare(tmp_path / "sweep.json")
+
+
+def test_what_a_killed_process_left_holds_nobody_up(tmp_path):
+    (tmp_path / ".sweep.json.99999999-0a.part").touch()
+    (tmp_path / ".ostinato.lock").touch()
+    prepare(tmp_path)
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(TrainingError, match="holds something else"):
+        prepare(tmp_path)
+
+
+def test_runs_of_two_commands_are_not_mixed_however_the_first_ended(tmp_path):
+    prepare(tmp_path)
+    begin(tmp_path, {"text": ["a"]}, [], overwrite=False)  # and is killed before its table
+    with pytest.raises(TrainingError, match="another text"):
+        begin(tmp_path, {"text": ["b"]}, [], overwrite=False)
+    begin(tmp_path, {"text": ["a"]}, [], overwrite=False)
+
+
+def saved(folder, name, content):
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / name / "manifest.json").write_text(content)
+
+
+def test_results_of_replaced_runs_are_never_taken_for_those_of_the_new_ones(tmp_path):
+    folders = [tmp_path / f"seed{seed}" for seed in (1, 2)]
+    prepare(tmp_path)
+    begin(tmp_path, {"text": ["a"]}, folders, overwrite=False)
+    for folder in folders:
+        saved(folder, "model", "old")
+        saved(folder, "checkpoint", "old")
+        save_result(folder, {"evaluation": {}})
+        assert read_result(folder) == {"evaluation": {}}
+    replaced = begin(tmp_path, {"text": ["b"]}, folders, overwrite=True)
+    assert [read_result(folder) for folder in folders] == [None, None]
+    saved(folders[0], "checkpoint", "new")  # and the process is killed
+    again = begin(tmp_path, {"text": ["b"]}, folders, overwrite=False)
+    assert again == replaced
+    goes_on = [checkpoint_in(folder) != again[folder.name] for folder in folders]
+    assert goes_on == [True, False]
+
+
+def test_a_result_is_that_of_the_model_beside_it(tmp_path):
+    saved(tmp_path, "model", "one")
+    save_result(tmp_path, {"evaluation": {}})
+    saved(tmp_path, "model", "another")
+    assert read_result(tmp_path) is None
+    for content in ("{", '{"evaluation": 3}', '{"evaluation": {"held-out": 3}}'):
+        (tmp_path / "result.json").write_text(content)
+        assert read_result(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "why"),
+    [
+        ("a note\nostinato: no room\n", 1, "no room"),
+        ("a note\n", -9, "its process was killed (signal 9)"),
+        ("", 3, "it ended with 3"),
+    ],
+)
+def test_why_a_run_failed(said, code, why):
+    assert _why(said, code) == why

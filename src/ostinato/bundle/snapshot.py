@@ -35,10 +35,11 @@ _AGAIN = "copy the whole folder again, or train the model again"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The files of a folder as its manifest lists them, by name: uint8 arrays."""
+    """The files of a folder as its manifest lists them, by name: uint8 arrays; and the manifest, as it lies there."""
 
     folder: Path
     files: Mapping[str, Bytes]
+    manifest: bytes
 
     def document(self, name: str, *, limit: int) -> dict[str, Any]:
         """A JSON object. Raises BundleError for anything else, and for more than `limit` bytes."""
@@ -98,7 +99,7 @@ def _read(path: Path, required: Collection[str], verify: bool) -> Snapshot:
                 raise BundleError(
                     f"{path / name} does not match its checksum: it was damaged or edited; copy or train it again"
                 )
-        return Snapshot(path, files)
+        return Snapshot(path, files, manifest)
 
 
 class _Folder:

@@ -11,6 +11,7 @@ from ostinato.cli.form import add_arguments as add_form_arguments
 from ostinato.cli.form import form_of, say_notes, speaking_of_options
 from ostinato.encodings import decode
 from ostinato.errors import OstinatoError, TextError, UsageError
+from ostinato.files import write_file
 from ostinato.terminal import activity, is_terminal, note, one_line, say
 
 
@@ -112,6 +113,6 @@ def _edit(line: str) -> str:
 
 def _save(path: str, text: str) -> None:
     try:
-        Path(path).write_text(text, "utf-8")
+        write_file(Path(path), text)
     except OSError as error:
-        raise UsageError(f"cannot save {path}: {error.strerror}") from None
+        raise UsageError(f"cannot save {path}: {error.strerror or error}; the text is kept, s FILE saves it") from None

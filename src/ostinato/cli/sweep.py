@@ -81,6 +81,13 @@ def _command(args: argparse.Namespace) -> dict[str, Any]:
     budget = {"minutes": args.minutes, "epochs": args.epochs, "steps": args.steps}
     texts = {"text": args.text, "heldout": args.heldout, "test": args.test, "task": args.task}
     start = {"from": None if args.start is None else str(args.start), "vocabulary": args.vocabulary}
-    cells = {Path(file).name: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in args.cell_file}
-    asked = {**texts, **budget, **start, "cell_files": cells, "recipe": to_mapping(recipe)}
+    cells = {Path(file).name: _checksum(Path(file)) for file in args.cell_file}
+    files = [Path(name) for name in (*args.text, *args.heldout, *args.test)]
+    content = {str(file): _checksum(file) for file in files if file.is_file()}
+    asked = {**texts, **budget, **start, "content": content, "cell_files": cells, "recipe": to_mapping(recipe)}
     return json.loads(json.dumps(asked))  # type: ignore[no-any-return]
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,17 @@ from ostinato.files.reading import (
     read_regular,
     unload,
 )
-from ostinato.files.writing import NotFlushedError, building, flush, is_unique, replacing, sweep, unique, write_file
+from ostinato.files.writing import (
+    NotFlushedError,
+    building,
+    flush,
+    is_unique,
+    replacing,
+    reserve,
+    sweep,
+    unique,
+    write_file,
+)
 
 __all__ = [
     "NotFlushedError",
@@ -29,6 +39,7 @@ __all__ = [
     "read_regular",
     "refuse_if_held",
     "replacing",
+    "reserve",
     "sweep",
     "unique",
     "unload",

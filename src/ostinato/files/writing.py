@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _PART, _NEW, _OLD = ".part", ".new", ".old"
+_ZEROS = 1 << 20
 _UNIQUE = re.compile(r"\..+\.\d+-[0-9a-f]+\.(part|new|old)", re.DOTALL)
 
 
@@ -140,6 +141,20 @@ def building(path: Path) -> Iterator[Path]:
         flush_place(target.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def reserve(path: Path, size: int) -> None:
+    """Make the file `path` of `size` bytes, with room on the disk for all of them.
+
+    What is mapped and written needs this: where the disk is full, a write into a mapped hole ends the process. Raises
+    OSError.
+    """
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            for first in range(0, size, _ZEROS):
+                file.write(bytes(min(_ZEROS, size - first)))
 
 
 def write_file(path: Path, content: bytes | str) -> None:

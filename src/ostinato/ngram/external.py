@@ -13,8 +13,10 @@ An n-gram whose windows lie in two ranges stays open from one to the next.
 """
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,17 +44,34 @@ def count_on_disk(ids: Ids, vocabulary_size: int, order: int, *, folder: Path, m
     """
     check_countable(ids, order)
     layout = Layout(vocabulary_size, order)
-    try:
+    with counting_in(folder):
         folder.mkdir(parents=True, exist_ok=True)
         unigrams, runs = _write_runs(ids, layout, folder, max(1 << 14, memory // layout.bytes_to_sort))
         levels = Levels(layout, folder, len(ids))
-        for keys, counts in _ranges(runs, layout, max(1 << 14, memory // layout.bytes_to_merge)):
-            levels.add(keys, counts)
-        for run in runs:
-            run.path.unlink()
-        return levels.close(unigrams)
+        try:
+            for keys, counts in _ranges(runs, layout, max(1 << 14, memory // layout.bytes_to_merge)):
+                levels.add(keys, counts)
+            for run in runs:
+                run.path.unlink()
+            return levels.close(unigrams)
+        finally:
+            levels.let_go()
+
+
+@contextlib.contextmanager
+def counting_in(folder: Path) -> Iterator[None]:
+    """Inside, an error of the disk is one line that says what to do: it raises TextError."""
+    try:
+        yield
     except OSError as error:
-        raise TextError(f"n-grams cannot be counted in {folder}: {error.strerror or error}") from None
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        to_do = "; make room there, or name a folder on another disk with -o" if full else ""
+        raise TextError(f"n-grams cannot be counted in {folder}: {error.strerror or error}{to_do}") from None
+
+
+def _write(file: BinaryIO, values: npt.NDArray[Any]) -> None:
+    """Append an array's bytes. Raises OSError that says why it fails, which `ndarray.tofile` does not."""
+    file.write(np.ascontiguousarray(values).data)
 
 
 def remove_counts(folder: Path) -> None:
@@ -135,10 +154,13 @@ class Run:
             return low + int(np.searchsorted(self._part(file, 0, np.uint64, low, high), np.uint64(key)))
 
     @staticmethod
-    def _part(file: BinaryIO, offset: int, dtype: type, first: int, stop: int) -> npt.NDArray[Any]:
+    def _part(file: BufferedReader, offset: int, dtype: type, first: int, stop: int) -> npt.NDArray[Any]:
         size = np.dtype(dtype).itemsize
+        part: npt.NDArray[Any] = np.empty(stop - first, dtype)
         file.seek(offset + first * size)
-        return np.fromfile(file, dtype, stop - first)
+        if file.readinto(part.data) != part.nbytes:  # `np.fromfile` says nothing of an error: it returns what it got
+            raise OSError(errno.EIO, "a file of counts has become shorter")
+        return part
 
 
 def _write_runs(ids: Ids, layout: Layout, folder: Path, at_once: int) -> tuple[Integers, list[Run]]:
@@ -157,8 +179,8 @@ def _write_runs(ids: Ids, layout: Layout, folder: Path, at_once: int) -> tuple[I
         path = folder / f".run.{len(runs)}"
         with path.open("wb") as file:
             for key in keys:
-                key.tofile(file)
-            counts.astype(np.uint32).tofile(file)
+                _write(file, key)
+            _write(file, counts.astype(np.uint32))
         runs.append(Run(path, len(counts), layout, keys[0][:: max(1, len(counts) // _SAMPLES)].copy()))
     return unigrams, runs
 
@@ -346,7 +368,7 @@ class Levels:
             self._write("continuations", n, np.array([ended.continuations()]), np.dtype(np.int64))
 
     def _write(self, name: str, n: int, values: Integers, dtype: np.dtype[Any]) -> None:
-        values.astype(dtype).tofile(self._files[name, n])
+        _write(self._files[name, n], values.astype(dtype))
 
     def close(self, unigrams: Integers) -> NgramCounts:
         """All levels. unigrams: how often each token occurs, (V,)."""
@@ -372,6 +394,12 @@ class Levels:
         if order > 1:
             continuations.append(occurrences[-1])
         return NgramCounts(tuple(words), tuple(children), tuple(occurrences), tuple(continuations))
+
+    def let_go(self) -> None:
+        """Close the files, whatever the disk says to that."""
+        for file in self._files.values():
+            with contextlib.suppress(OSError):
+                file.close()
 
     def _map(self, name: str, n: int, dtype: np.dtype[Any]) -> Integers:
         path = self.folder / f"{name}.{n}"

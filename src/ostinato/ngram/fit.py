@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from ostinato.bundle import Bundle, NgramConfig, model_config
 from ostinato.errors import BundleError, UsageError
+from ostinato.files import reserve
 from ostinato.ngram.counts import MAX_ORDER, NgramCounts, count_ngrams, prune
-from ostinato.ngram.external import count_on_disk, remove_counts
+from ostinato.ngram.external import count_on_disk, counting_in, remove_counts
 from ostinato.ngram.model import NgramModel
 from ostinato.ngram.smoothing import (
     FALLBACK_DISCOUNTS,
@@ -199,13 +200,16 @@ def _build(
 
 
 def _on_disk(folder: Path) -> Allocate:
-    """Arrays that are files in `folder`."""
+    """Arrays that are files in `folder`. Raises TextError where the disk has no room for one."""
     numbers = itertools.count()
 
     def allocate(size: int) -> npt.NDArray[np.float64]:
         if not size:
             return np.empty(0)
-        return np.memmap(folder / f"level.{next(numbers)}", np.float64, "w+", shape=(size,))
+        path = folder / f"level.{next(numbers)}"
+        with counting_in(folder):
+            reserve(path, 8 * size)
+            return np.memmap(path, np.float64, "r+", shape=(size,))
 
     return allocate
 

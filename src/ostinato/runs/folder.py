@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,9 +20,12 @@ from ostinato.bundle import MANIFEST, RUN_LOCK, discard_folder, first_stranger, 
 from ostinato.errors import OstinatoError, TrainingError, UsageError
 from ostinato.files import hold, is_unique, parse_json, read_regular, sweep, unique, write_file
 from ostinato.settings import TOKENIZERS
+from ostinato.training.launcher import launch, restarted
 
 MARK = ".run.json"
 """In every folder that a run fills: the files that a run makes there."""
+_LAUNCH = "launch"
+"""In the mark of a network's run: which of torch's launchers began it (`training.launcher.launch`)."""
 _COMPARISON = ".comparison"
 """An empty file in every folder that a comparison fills: the networks in it are the comparison's, too."""
 NETWORK = "network"
@@ -47,6 +51,7 @@ _COMPARED_FILES = ("compare.json", "compare.csv", "compare.svg", "compare.png")
 _SAVED = ("model", "checkpoint")
 _BESIDE = frozenset(f".{name}.{what}" for name in _SAVED for what in ("lock", "new", "old"))
 """What killed saves leave in a fixed place: locks, and the half-built folders of version 0.1.0."""
+_COUNTING = "counting"
 _CORPORA = ("text", "heldout", "test")
 _RUNS = ("window", "network", "adapting")
 _IN_CORPUS = ("train.ids", "heldout.ids", "corpus.json", "suffixes.u32")
@@ -101,7 +106,7 @@ def _folder(
         try:
             if overwrite:
                 _set_aside(out)
-            _mark(out, comparison)
+            _mark(out, comparison, "" if resume is None else launch())
             yield folder
         except BaseException:
             changed = _model_changed(out)
@@ -157,6 +162,8 @@ def _tidy(out: Path) -> None:
     for name in (NETWORK, *_OTHERS):
         for left in sweep(out / name, _NEW, everyone=True):
             _remove(left)
+    for left in sweep(out / _COUNTING, _NEW, everyone=True):
+        shutil.rmtree(left, ignore_errors=True)
     for name in {*_RUNS, *TOKENIZERS}.intersection(_own_folders(out)):
         if (out / name).is_dir():
             _tidy(out / name)
@@ -181,6 +188,12 @@ def network_model(out: Path) -> Path:
     _refuse_stranger(out / NETWORK, _PART, _FOR_NETWORK)
     recover_folder(out / NETWORK / "model")
     return (out / NETWORK if (out / NETWORK / "model").exists() else out) / "model"
+
+
+def counting_folder(out: Path) -> Path:
+    """A name for the folder in which the run in `out` counts what memory is too small for; it is not made. What a run
+    that is killed leaves there goes when the next one begins."""
+    return unique(out / _COUNTING, _NEW)
 
 
 def make_corpus_folder(out: Path, name: str) -> Path:
@@ -256,14 +269,25 @@ def _make(out: Path) -> None:
         ) from None
 
 
-def _mark(out: Path, comparison: bool) -> None:
+def _mark(out: Path, comparison: bool, launched_by: str) -> None:
     try:
         made = sorted({*_made(out), *_FILES, *(_COMPARED_FILES if comparison else ())})
-        write_file(out / MARK, json.dumps({"format": 1, "files": made}) + "\n")
+        by = {_LAUNCH: launched_by} if launched_by else {}
+        write_file(out / MARK, json.dumps({"format": 1, "files": made, **by}) + "\n")
         if comparison:
             (out / _COMPARISON).touch()
     except OSError as error:
         raise TrainingError(f"cannot write to the output folder {out}: {error.strerror}") from None
+
+
+def begun_before(out: Path) -> bool:
+    """Whether the run in `out` was begun by an earlier attempt of the launcher that has started this process anew: what
+    it left is nobody else's."""
+    if not restarted():
+        return False
+    with contextlib.suppress(OSError, ValueError):
+        return bool(launch()) and parse_json(read_regular(out / MARK, limit=1 << 16)).get(_LAUNCH) == launch()
+    return False
 
 
 def _made_anything(out: Path) -> bool:
@@ -398,6 +422,9 @@ def _put_back(out: Path) -> None:
     with contextlib.suppress(OSError):
         for path in sorted(aside.iterdir()):
             if path.name == _WAS:
+                continue
+            if is_unique(path.name):  # the note, half written
+                path.unlink()
                 continue
             if path.name in _CORPORA and (out / path.name).is_dir():
                 for file in sorted(path.iterdir(), reverse=True):  # corpus.json, which says what they are, comes last

@@ -15,6 +15,7 @@ from ostinato.bundle import Probe, write_bundle
 from ostinato.evaluation import Evaluation, baselines, evaluate, figure
 from ostinato.ngram import NgramModel, fit_ngram, unseen_note
 from ostinato.protocols import StepModel
+from ostinato.runs.folder import counting_folder
 from ostinato.runs.task import Result, Run, Task
 from ostinato.runs.texts import read_corpus
 from ostinato.settings import NgramSettings, Recipe
@@ -22,9 +23,6 @@ from ostinato.terminal import activity
 from ostinato.text import Corpus
 from ostinato.text.description import describe
 from ostinato.text.known_words import words_file
-
-COUNTING = ".counting"
-"""The folder of a run in which n-grams are counted that need more memory than they may take; it goes with the run."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +34,12 @@ class Settled:
 
 @dataclass(frozen=True)
 class Counted:
-    """The model, its text, and the seconds that counting took."""
+    """The model, its text, the seconds that counting took, and the folder in which it may have been counted."""
 
     model: NgramModel
     corpus: Corpus
     seconds: float
+    folder: Path
 
 
 class CountsTask(Task):
@@ -69,10 +68,10 @@ class NgramTask(CountsTask):
 
     def build(self, run: Run, settled: Settled, data: Corpus) -> Counted:
         """Count."""
-        started, folder = time.perf_counter(), run.out / COUNTING
-        shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+        started, folder = time.perf_counter(), counting_folder(run.out)
         try:
-            return Counted(fit_settings(data, settled.recipe.ngram, folder), data, time.perf_counter() - started)
+            model = fit_settings(data, settled.recipe.ngram, folder)
+            return Counted(model, data, time.perf_counter() - started, folder)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -82,7 +81,7 @@ class NgramTask(CountsTask):
         try:
             return self._measured(run, settled, built)
         finally:
-            shutil.rmtree(run.out / COUNTING, ignore_errors=True)
+            shutil.rmtree(built.folder, ignore_errors=True)
 
     def _measured(self, run: Run, settled: Settled, built: Counted) -> Result:
         model, corpus, seconds = built.model, built.corpus, built.seconds

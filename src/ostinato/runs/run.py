@@ -11,7 +11,7 @@ from ostinato.errors import SettingsError, TrainingError, UsageError
 from ostinato.files import write_file
 from ostinato.runs.auto_start import choose_start
 from ostinato.runs.finding import find_task
-from ostinato.runs.folder import run_folder
+from ostinato.runs.folder import begun_before, run_folder
 from ostinato.runs.progress import Progress
 from ostinato.runs.reporting import reports
 from ostinato.runs.start import read_start
@@ -19,7 +19,6 @@ from ostinato.runs.task import Result, Run, Task
 from ostinato.settings import Recipe, load_recipe, to_mapping, to_toml
 from ostinato.terminal import activity
 from ostinato.text.sources import kept_streams
-from ostinato.training.launcher import restarted
 from ostinato.training.observers import Observer, Observers
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def train(
     if resume == "auto":
         there = (out / "checkpoint").exists()
         resume = there if team is None else bool(team.share(there))
-        overwrite = overwrite or (restarted() and not resume)  # what the failed attempt left is no one's
+        overwrite = overwrite or (leads and not resume and begun_before(out))
         same_recipe = same_recipe or not resume
     if resume and not same_recipe:
         recipe = _as_before(recipe, out)

@@ -13,7 +13,7 @@ from ostinato.engine import StoppedError
 from ostinato.errors import OstinatoError
 from ostinato.server.endpoint import Record, problem_response
 from ostinato.server.options import Options
-from ostinato.server.problems import Problem
+from ostinato.server.problems import Problem, of_the_disk
 from ostinato.server.service import Service, fault
 
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
@@ -102,10 +102,12 @@ class Gate:
             if not status:
                 await problem_response(problem)(scope, receive, numbered)
         except Exception as error:
-            fault(error)
+            of_disk = of_the_disk(error)
+            if of_disk is None:
+                fault(error)
             record.error = type(error).__name__
             if not status:
-                await problem_response(Problem(500, "a fault of the server"))(scope, receive, numbered)
+                await problem_response(of_disk or Problem(500, "a fault of the server"))(scope, receive, numbered)
         finally:
             self._note(scope, record, status, time.perf_counter() - begin)
 

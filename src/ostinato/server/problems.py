@@ -1,5 +1,8 @@
 """What can go wrong with a request, as OpenAI's error object."""
 
+import errno
+import os
+
 from ostinato.engine import DeadlineError, FullError, StoppedError, StoppingError
 from ostinato.errors import GenerationError, MissingExtraError, OstinatoError, TextError, UsageError
 
@@ -53,3 +56,18 @@ class Problem(Exception):
         """OpenAI's error object."""
         kind = _TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
+
+
+def of_the_disk(error: Exception) -> Problem | None:
+    """What is answered where a file cannot be read or written for a reason that lies in the machine, not in us; None
+    for another error."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _FULL:
+        return Problem(507, "the server's disk is full: make room there, then ask again", code="disk_full")
+    if number in _REFUSED:
+        return Problem(507, f"the server cannot read or write a file: {os.strerror(number)}", code="disk")
+    return None

@@ -16,7 +16,7 @@ from ostinato.server.problems import Problem
 from ostinato.server.schema import flag, integer, number, record, several, text
 from ostinato.studio.jobs import Jobs
 from ostinato.studio.library import Library, model_folder
-from ostinato.studio.place import Place, check_name, clean_name, listed, read_own
+from ostinato.studio.place import Place, check_name, clean_name, listed, modified, read_own
 from ostinato.studio.texts import Texts
 
 _ANY = {"type": "object"}
@@ -58,7 +58,7 @@ class Comparisons:
             raise Problem(404, f"no comparison is called {name}", code="not_found")
         table = self._table(name)
         state, message = self._state(name, table)
-        created = record_.get("created") or (folder.stat().st_mtime if folder.is_dir() else None)
+        created = record_.get("created") or modified(folder)
         return {
             "name": name, "state": state, "text": record_.get("text"), "models": record_.get("models", []),
             "created": created, "message": message, "log": self.jobs.log(name, 5), "table": table,

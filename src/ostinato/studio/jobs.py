@@ -16,7 +16,7 @@ from typing import Any
 
 from ostinato.files import parse_json, write_file
 from ostinato.server.problems import Problem
-from ostinato.studio.place import read_own, remove
+from ostinato.studio.place import modified, read_own, remove
 
 _ENDINGS = (".json", ".out", ".log")
 _STARTING = 60.0
@@ -56,10 +56,17 @@ class Jobs:
                     command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, start_new_session=True,
                     cwd=self._folder.parent.parent.parent, env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 )  # fmt: skip
-            record = {**facts, "started": time.time(), "process": process.pid, "arguments": list(arguments)}
-            write_file(self._path(name, ".json"), json.dumps(record))
         except OSError as error:
             raise Problem(507, f"the process cannot be started: {error.strerror or error}") from None
+        record = {**facts, "started": time.time(), "process": process.pid, "arguments": list(arguments)}
+        try:
+            write_file(self._path(name, ".json"), json.dumps(record))
+        except OSError as error:  # a process that nothing is known of would go on unseen
+            process.kill()
+            process.wait()
+            raise Problem(
+                507, f"what was started cannot be noted, so it was ended: {error.strerror or error}"
+            ) from None
         self._running[name] = process
 
     def alive(self, name: str) -> bool:
@@ -113,7 +120,7 @@ class Jobs:
     def last_word(self, name: str) -> float:
         """When it said something last; 0.0 where it never did."""
         paths = (self._path(name, ".log"), self._path(name, ".out"))
-        return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
+        return max((modified(path) or 0.0 for path in paths), default=0.0)
 
     def log(self, name: str, lines: int) -> list[str]:
         """The last lines that it said."""

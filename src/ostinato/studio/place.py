@@ -175,6 +175,14 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def modified(path: Path) -> float | None:
+    """When `path` was last changed, seconds since 1970; None where there is nothing, or no longer."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
 def read_own(path: Path, limit: int = 1 << 24) -> bytes | None:
     """A regular file's bytes, at most `limit`; None where there is none, or something else under its name."""
     try:

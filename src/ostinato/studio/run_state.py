@@ -15,7 +15,7 @@ from ostinato.runs.line_to_beat import line_of
 from ostinato.settings import Recipe, load_recipe
 from ostinato.studio.jobs import Jobs
 from ostinato.studio.library import model_folder
-from ostinato.studio.place import Place, listed, read_own, size_of
+from ostinato.studio.place import Place, listed, modified, read_own, size_of
 from ostinato.text import CORPORA
 from ostinato.training.metrics import read_metrics
 
@@ -257,12 +257,13 @@ def _text(place: Place, record: dict[str, Any], names: list[str]) -> str | None:
 
 
 def _created(folder: Path) -> float | None:
-    return next((path.stat().st_mtime for path in (folder / MARK, folder / "text") if path.exists()), None)
+    times = (modified(path) for path in (folder / MARK, folder / "text"))
+    return next((time for time in times if time is not None), None)
 
 
 def _modified(folder: Path) -> float | None:
     places = (folder / "metrics.jsonl", folder / "model", folder / "manifest.json", folder / "checkpoint")
-    return max((path.stat().st_mtime for path in places if path.exists()), default=None)
+    return max((time for time in map(modified, places) if time is not None), default=None)
 
 
 def finite(value: Any) -> Any:

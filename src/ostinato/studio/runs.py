@@ -15,7 +15,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response
 
 from ostinato.bases import BASES
-from ostinato.bundle import RUN_LOCK
+from ostinato.bundle import MANIFEST, RUN_LOCK, read_snapshot
 from ostinato.errors import MissingExtraError
 from ostinato.files import holder
 from ostinato.runs.finding import find_task
@@ -191,7 +191,9 @@ class Runs:
         if not folder.exists():
             raise Problem(409, f"{name} has nothing to copy", code="busy")
         target = self._place.run(new)
-        await asyncio.to_thread(_copy, folder, target)
+        with self._place.upload() as place:  # half a run would be taken for one
+            await asyncio.to_thread(_copy, folder, place / "run")
+            (place / "run").rename(target)
         if text_name := self.jobs.record(name).get("text"):
             self.jobs.note(new, {"text": text_name, "created": _now(), "copied": True})
         return Json(self.describe(new), status_code=201)
@@ -318,14 +320,24 @@ def _refuse_what_is_missing(recipe: Recipe) -> None:
 
 
 def _zip(folder: Path, place: Path, name: str) -> None:
-    with zipfile.ZipFile(place, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
-                archive.write(path, f"{name}/{path.relative_to(folder).as_posix()}")
+    """The model as it is at one moment. Raises BundleError; OSError, where nothing is left at `place`."""
+    snapshot = read_snapshot(folder)
+    try:
+        with zipfile.ZipFile(place, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr(zipfile.ZipInfo(f"{name}/{MANIFEST}"), snapshot.manifest)
+            for file, content in snapshot.files.items():
+                with archive.open(zipfile.ZipInfo(f"{name}/{file}"), "w", force_zip64=True) as member:
+                    member.write(content.data)
+    except BaseException:
+        remove(place)
+        raise
 
 
 def _copy(folder: Path, target: Path) -> None:
     def ignored(place: str, names: list[str]) -> list[str]:
         return [name for name in names if name == RUN_LOCK or os.path.islink(os.path.join(place, name))]
 
-    shutil.copytree(folder, target, ignore=ignored)
+    try:
+        shutil.copytree(folder, target, ignore=ignored)
+    except shutil.Error as error:  # of several files
+        raise Problem(507, f"it cannot be copied: {error.args[0][0][2]}") from None

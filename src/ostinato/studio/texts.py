@@ -1,6 +1,7 @@
 """Texts: in as they are, bounded and straight to the disk; what was understood of them; out again."""
 
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -190,7 +191,8 @@ class Texts:
             report = _understood(path, settings, encoding)
         except TextError as error:
             raise Problem(400, self._place.shown(str(error)), param="text", code="no_text") from None
-        write_file(kept, json.dumps({"key": key, "report": report}, ensure_ascii=True))
+        with contextlib.suppress(OSError):  # it is made again when it is next asked for
+            write_file(kept, json.dumps({"key": key, "report": report}, ensure_ascii=True))
         return report
 
     # -- out -------------------------------------------------------------------------------------------------------

@@ -9,10 +9,18 @@ from ostinato.files import parse_json, write_file
 from ostinato.server.endpoint import Call, Endpoint, Json
 from ostinato.server.problems import Problem
 from ostinato.server.schema import record, text
-from ostinato.studio.place import Place, check_name, listed, read_own, remove
+from ostinato.studio.place import Place, check_name, listed, modified, read_own, remove
 
 _ANY = {"type": "object"}
 _MOST = 10_000
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    """A kept text; empty where the file is damaged."""
+    try:
+        return parse_json(content)
+    except ValueError:
+        return {}
 
 
 class Writings:
@@ -25,19 +33,17 @@ class Writings:
         """All of them, the newest first."""
         found = []
         for path in listed(self._place.writings):
-            if path.suffix == ".json":
-                characters = len(self._read(path.stem).get("text", ""))
-                found.append({"name": path.stem, "modified": path.stat().st_mtime, "characters": characters})
+            time = modified(path) if path.suffix == ".json" else None
+            if time is not None and (content := read_own(path)) is not None:  # else it has gone, or is no file
+                characters = len(_parsed(content).get("text", ""))
+                found.append({"name": path.stem, "modified": time, "characters": characters})
         return sorted(found, key=lambda one: -one["modified"])
 
     def _read(self, name: str) -> dict[str, Any]:
         content = read_own(self._place.writing(name))
         if content is None:
             raise Problem(404, f"no kept text is called {name}", code="not_found")
-        try:
-            return parse_json(content)
-        except ValueError:
-            return {}
+        return _parsed(content)
 
     async def show(self, call: Call) -> Response:
         """One of them."""

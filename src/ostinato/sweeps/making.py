@@ -7,12 +7,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from ostinato.files import write_file
-from ostinato.sweeps.folder import RESULT, read_result
+from ostinato.sweeps.folder import checkpoint_in, read_result, save_result
 from ostinato.sweeps.plan import One, Sweep
 from ostinato.terminal import note, one_line
 
@@ -22,14 +21,18 @@ class _Going:
     """All runs of a command, and the processes of those that are going on."""
 
     plan: list[One]
+    replaced: Mapping[str, str]
     processes: set["subprocess.Popen[bytes]"] = field(default_factory=set)
     stopped: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def make_all(sweep: Sweep, plan: list[One], *, quiet: bool) -> None:
-    """Make the runs that are not made yet. An interruption ends those that are going on, which save their state."""
-    going = _Going(plan)
+def make_all(sweep: Sweep, plan: list[One], replaced: Mapping[str, str], *, quiet: bool) -> None:
+    """Make the runs that are not made yet. An interruption ends those that are going on, which save their state.
+
+    replaced: the checkpoints that are not gone on from, by the name of the run's folder (`folder.begin`).
+    """
+    going = _Going(plan, replaced)
     with _shown(going, quiet=quiet), ThreadPoolExecutor(sweep.at_a_time) as pool:
         made = [pool.submit(_make, going, one, sweep) for one in plan]
         try:
@@ -42,10 +45,11 @@ def make_all(sweep: Sweep, plan: list[One], *, quiet: bool) -> None:
 
 def _make(going: _Going, one: One, sweep: Sweep) -> None:
     """Make one run in a process of its own, unless it is there."""
-    if not sweep.overwrite and (result := read_result(one.folder)) is not None:
+    if (result := read_result(one.folder)) is not None:
         one.result = result
         return
-    goes_on = (one.folder / "checkpoint").exists() and not sweep.overwrite
+    replaced = going.replaced.get(one.folder.name)
+    goes_on = (one.folder / "checkpoint").exists() and checkpoint_in(one.folder) != replaced
     again = ["--resume"] if goes_on else ["--overwrite"] if one.folder.exists() else []
     command = [
         sys.executable, "-m", "ostinato", "train", *sweep.options, *(() if goes_on else sweep.start), *again,
@@ -65,11 +69,18 @@ def _make(going: _Going, one: One, sweep: Sweep) -> None:
         printed.seek(0)
         said.seek(0)
         if code:
-            lines = said.read().decode("utf-8", "replace").strip().splitlines()
-            one.error = one_line(lines[-1].removeprefix("ostinato: ") if lines else f"it ended with {code}")
+            one.error = _why(said.read().decode("utf-8", "replace"), code)
             return
-        one.result = json.loads(printed.read())
-        write_file(one.folder / RESULT, json.dumps(one.result, ensure_ascii=False) + "\n")
+        result = json.loads(printed.read())
+        save_result(one.folder, result)
+        one.result = result
+
+
+def _why(said: str, code: int) -> str:
+    """What a run that failed said last, in one line."""
+    lines = [line.removeprefix("ostinato: ") for line in said.splitlines() if line.startswith("ostinato")]
+    killed = f"its process was killed (signal {-code})" if code < 0 else f"it ended with {code}"
+    return one_line(lines[-1]) if lines else killed
 
 
 def _stop(going: _Going) -> None:

@@ -3,12 +3,17 @@
 A run that is finished is not made again: the same command goes on where it was interrupted.
 """
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ostinato.bundle import RUN_LOCK
+from ostinato.errors import TrainingError
 from ostinato.files import hold
-from ostinato.sweeps.folder import check_same, prepare, save_table
+from ostinato.runs.run import nothing_left
+from ostinato.sweeps.folder import begin, prepare, save_table
 from ostinato.sweeps.making import make_all
 from ostinato.sweeps.plan import One, Sweep
 from ostinato.sweeps.table import has_mixtures, sheet_of, summary
@@ -37,15 +42,29 @@ def sweep(asked: Sweep, *, quiet: bool = False) -> Made:
     run that fails is noted in the table and ends nothing.
     """
     plan = asked.runs()
-    prepare(asked.out)
-    with hold(asked.out / RUN_LOCK, what="training", place=asked.out, wait=1.0):
-        check_same(asked.out, asked.command, overwrite=asked.overwrite)
-        try:
-            make_all(asked, plan, quiet=quiet)
-        finally:
-            from ostinato.sweeps.picture import draw
+    with nothing_left(asked.out):
+        prepare(asked.out)
+        with _held(asked.out):
+            replaced = begin(asked.out, asked.command, [one.folder for one in plan], overwrite=asked.overwrite)
+            try:
+                make_all(asked, plan, replaced, quiet=quiet)
+            finally:
+                from ostinato.sweeps.picture import draw
 
-            table = summary(plan, asked.command)
-            save_table(asked.out, table, sheet_of(table))
-            drawn = draw(plan, asked.out / "sweep")
+                table = summary(plan, asked.command)
+                missing = {one.folder.name for one in plan if one.result is None}
+                left = {name: checkpoint for name, checkpoint in replaced.items() if name in missing}
+                save_table(asked.out, table, sheet_of(table), left)
+                drawn = draw(plan, asked.out / "sweep")
     return Made(plan, table, drawn, has_mixtures(plan))
+
+
+@contextlib.contextmanager
+def _held(out: Path) -> Iterator[None]:
+    """Inside, the folder is this process's. Raises BusyError, TrainingError."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(hold(out / RUN_LOCK, what="training", place=out, wait=1.0))
+        except OSError as error:
+            raise TrainingError(f"cannot write to the output folder {out}: {error.strerror or error}") from None
+        yield

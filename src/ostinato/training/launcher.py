@@ -15,6 +15,12 @@ def restarted() -> bool:
     return _number("TORCHELASTIC_RESTART_COUNT", 0) > 0
 
 
+def launch() -> str:
+    """What tells the launcher that started this process, in all its attempts, from any other; empty without one."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID", "")  # that of --rdzv-id, else a new one
+    return f"{name} {os.getppid()}" if name == "none" else name
+
+
 def processes_here() -> int:
     """How many processes of the team run on this machine."""
     return _number("LOCAL_WORLD_SIZE", 1)
