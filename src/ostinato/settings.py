@@ -26,7 +26,7 @@ CELLS = cells.NAMES
 """Every cell that there is now: also those that were registered since."""
 OWN_CELL = "; if it is a cell of your own, name its file with --cell-file"
 BACKENDS = ("auto", "reference", "torch", "native")
-INITIALISATIONS = ("default", "normal-0.01", "uniform-0.1", "orthogonal")
+INITIALISATIONS = ("default", "torch", "normal-0.01", "uniform-0.1", "orthogonal")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "linear", "cosine", "one-cycle", "plateau")
 SAMPLINGS = ("random", "consecutive", "windows")

@@ -42,6 +42,19 @@ def test_default():
         assert bound * 0.9 <= parameter.abs().max() <= bound
 
 
+def test_torch_begins_as_its_own_layers():
+    parameters = _initialised("torch")
+    torch.manual_seed(1)
+    for label, parameter in _model().named_parameters():
+        bound = 40**-0.5
+        assert bound * 0.9 <= parameters[label].abs().max() <= bound
+        assert abs(parameters[label].std() - parameter.std()) < 0.2 * parameter.std()
+    bias = parameters["head.bias"].detach().clone()
+    start_output_bias(bias, [5] * 48 + [0, 0], "torch")
+    assert torch.equal(bias[:48], parameters["head.bias"][:48])
+    assert torch.allclose(bias[48:], torch.tensor(0.1 * 48 / 240).log())
+
+
 def test_orthogonal():
     parameters = _initialised("orthogonal")
     for gate in parameters["layers.weight_hh_l1"].chunk(4):

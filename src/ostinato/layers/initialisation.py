@@ -9,7 +9,7 @@ from torch.nn import init
 from ostinato.errors import UsageError
 from ostinato.layers.recurrent import Recurrent
 
-INITIALISATIONS = ("default", "normal-0.01", "uniform-0.1", "orthogonal")
+INITIALISATIONS = ("default", "torch", "normal-0.01", "uniform-0.1", "orthogonal")
 _ADDS_BIASES = ("rnn", "rnn-relu", "lstm")
 """Cells whose equation has b_ih + b_hh and neither of them anywhere else."""
 _UNSEEN = 0.1
@@ -22,6 +22,7 @@ def initialise(module: torch.nn.Module, name: str, *, forget_bias: float | None 
 
     default: recurrent layers as torch.nn; other weights (N, M) uniform in ±1/sqrt(M), which suits an embedding tied
     to the output too, and biases 0, but see `start_output_bias`.
+    torch: as default, and biases beside a weight (N, M) uniform in ±1/sqrt(M), as torch.nn.Linear has both.
     normal-0.01: weights N(0, 0.01²), biases 0. uniform-0.1: weights uniform in ±0.1, biases 0.
     orthogonal: in recurrent layers, per gate, W_hh orthogonal and W_ih Glorot-uniform, biases 0; the rest as default.
     forget_bias: what the two biases of an LSTM's forget gate add up to; None leaves them.
@@ -35,7 +36,9 @@ def initialise(module: torch.nn.Module, name: str, *, forget_bias: float | None 
                 _set_forget_bias(child, forget_bias)
         else:
             for label, parameter in child.named_parameters(recurse=False):
-                _start(parameter, name, is_bias="bias" in label, bound=parameter.shape[-1] ** -0.5)
+                weight = getattr(child, "weight", None) if name == "torch" else parameter
+                is_bias = "bias" in label and (name != "torch" or weight is None)
+                _start(parameter, name, is_bias=is_bias, bound=1.0 if weight is None else weight.shape[-1] ** -0.5)
 
 
 @torch.no_grad()
@@ -45,8 +48,8 @@ def start_output_bias(bias: Tensor, counts: ArrayLike, name: str) -> None:
     Where the weights start as default or orthogonal: the log of each token's share, ln(count / N). From biases of 0 an
     optimizer of bounded steps needs thousands of them to make what is rare unlikely, and bends the features and a tied
     embedding to the same end meanwhile (docs/decisions/075-output-bias.md).
-    As normal-0.01 or uniform-0.1, which textbooks begin with: 0 for each of the V' tokens that occur, as there; those
-    that never do start at ln(0.1 V' / N), where they cost nothing and need not be unlearnt
+    As torch, normal-0.01 or uniform-0.1, which textbooks begin with: as it is, or 0, for each of the V' tokens that
+    occur, as there; those that never do start at ln(0.1 V' / N), where they cost nothing and need not be unlearnt
     (docs/decisions/200-outputs-that-never-occur.md).
     Either way, tokens never seen count a tenth.
     """
@@ -55,7 +58,8 @@ def start_output_bias(bias: Tensor, counts: ArrayLike, name: str) -> None:
     if name not in ("default", "orthogonal"):
         occur = seen >= 1
         uniform = (occur.sum() * _UNSEEN / seen[occur].sum()).log()
-        start = torch.where(occur, 0.0, uniform) if occur.any() else torch.zeros_like(start)
+        begun = bias.double() if name == "torch" else torch.zeros_like(start)
+        start = torch.where(occur, begun, uniform) if occur.any() else begun
     bias.copy_(start)
 
 
@@ -73,7 +77,7 @@ def keep_one_bias(module: torch.nn.Module) -> None:
 
 
 def _start_recurrent(layers: Recurrent, name: str) -> None:
-    if name == "default":
+    if name in ("default", "torch"):
         layers.reset_parameters()
         return
     for label, parameter in layers.named_parameters(recurse=False):
