@@ -65,13 +65,16 @@ def test_what_is_not_counted_says_how_an_arpa_file_is_made(name):
 def test_of_a_mixture_that_the_format_does_not_take_the_network_is_exported(to, tmp_path, capsys):
     bundle = read_bundle(OLD / "mixture")
     network = network_of(bundle)
-    gated = {**bundle.config["model"], "gate": [[1.0] * 7] * 2, "newline": -1}
-    for name, one, model in (("alone", network, network.config["model"]), ("mixture", bundle, gated)):
+    model = bundle.config["model"]
+    cache = {"kind": "cache", "model": {"window": 5, "vocabulary_size": model["vocabulary_size"]}}
+    other = {**model, "parts": [cache, model["parts"][1]]}
+    assert model["parts"][1]["kind"] == "recurrent"
+    for name, one, model in (("alone", network, network.config["model"]), ("mixture", bundle, other)):
         config = {k: v for k, v in one.config.items() if k != "format"} | {"model": model}
         write_bundle(tmp_path / name, config=config, tokenizer=bundle.tokenizer, tensors=dict(one.tensors), card="")
     for name in ("alone", "mixture"):
         assert main(["export", str(tmp_path / name), "--to", to, "-o", str(tmp_path / "out" / name)]) == 0
-    assert "its network alone is exported" in capsys.readouterr().err
+    assert "the network alone is exported" in capsys.readouterr().err
     if to == "huggingface":
         files = [(tmp_path / "out" / name / "model.safetensors").read_bytes() for name in ("alone", "mixture")]
         assert files[0] == files[1]

@@ -20,12 +20,14 @@ from ostinato.export.html import SCRIPTS
 from ostinato.generation.random import uniform
 from ostinato.kernels import choose_isa
 from ostinato.kernels.shape import Shape
-from ostinato.ngram import load_mixture
+from ostinato.mixing import fit_mixing, is_compiled, to_tensors
+from ostinato.ngram import fit_ngram, load_mixture, read_arpa, token_names, write_arpa
 from ostinato.runtime import load
 from ostinato.settings import TextSettings
 from ostinato.text import prepare
 from ostinato.text.known_words import words_file
 from ostinato.text.sounds import LIGHT, Sounds
+from ostinato.text.tokenizers import build
 from ostinato.text.tokenizers.character import ByteTokenizer, CharacterTokenizer
 from ostinato.text.tokenizers.whitespace import WhitespaceTokenizer
 from ostinato.text.tokenizers.word import WordTokenizer
@@ -255,19 +257,141 @@ def test_a_text_without_a_prompt_begins_as_in_python(name, tmp_path):
     assert {text[:1] for text in expected} <= set("在风你wt"), expected
 
 
-def test_what_a_mixture_may_hold(tmp_path):
-    config = dict(read_bundle(OLD / "mixture").config)
-    config.pop("format")
-    tensors = dict(read_bundle(OLD / "mixture").tensors)
-    parts = config["model"]["parts"]
-    cache = {"kind": "cache", "model": {"window": 5, "vocabulary_size": config["model"]["vocabulary_size"]}}
-    ngrams = next(part for part in parts if part["kind"] == "ngram")
-    for n, model in enumerate([{"parts": [ngrams, cache]}, {"parts": [ngrams], "weights": [1.0], "gate": [[0.0]]}]):
-        changed = {**config, "model": {**config["model"], **model}}
-        path = tmp_path / str(n)
-        write_bundle(path, config=changed, tokenizer=read_bundle(OLD / "mixture").tokenizer, tensors=tensors, card="")
-        with pytest.raises(UsageError, match="a mixture with a gate, or with other parts than recurrent and ngram"):
-            export(path, "html")
+def test_what_a_mixture_may_not_hold(tmp_path):
+    old = read_bundle(OLD / "mixture")
+    size = old.config["model"]["vocabulary_size"]
+    cache = {"kind": "cache", "model": {"window": 5, "vocabulary_size": size}}
+    ngrams = next(part for part in old.config["model"]["parts"] if part["kind"] == "ngram")
+    path = mixture_of(tmp_path / "m", {**old.config["model"], "parts": [ngrams, cache]})
+    with pytest.raises(
+        UsageError, match="a mixture with other parts than recurrent, ngram, context-mixing cannot be exported"
+    ):
+        export(path, "html")
+
+
+def mixture_of(path, model, evaluation=None):
+    """The old mixture with another `config["model"]`."""
+    old = read_bundle(OLD / "mixture")
+    config = {key: value for key, value in old.config.items() if key != "format"} | {"model": model}
+    config["evaluation"] = evaluation or {}
+    tensors = {tensor: np.array(old.tensors[tensor]) for tensor in old.tensors}
+    write_bundle(path, config=config, tokenizer=old.tokenizer, tensors=tensors, card="")
+    return path
+
+
+@pytest.fixture
+def gated(tmp_path):
+    """The old mixture with a gate, in which every feature counts."""
+    model = {key: value for key, value in read_bundle(OLD / "mixture").config["model"].items() if key != "weights"}
+    gate = np.random.default_rng(3).uniform(-0.3, 0.3, (2, 7)) + 0.5 * (np.arange(7) == 0)
+    newline = read_bundle(OLD / "mixture").tokenizer.encode("\n").tolist()[0]
+    evaluation = {"held-out": {"bits_per_character": 4.25}, "held-out, network": {"bits_per_character": 5.5}}
+    return mixture_of(tmp_path / "gated", {**model, "gate": gate.tolist(), "newline": newline}, evaluation)
+
+
+def test_a_gate_weighs_the_parts_as_in_python(gated):
+    model = ostinato.Model(gated, precision="int8")
+    if choose_isa().isa not in FUSED:
+        pytest.skip("these kernels round otherwise")
+    exported = export(gated, "html")
+    ids = [0, *model.tokenizer.encode("风在春里等你\n" * 5 + "春在\n").tolist(), 0, 5, 200]
+    assert max(np.diff(np.flatnonzero(np.isin(ids, [0, model.tokenizer.encode("\n")[0]])))) > 5
+    for wasm in (True, False):
+        said = np.array(answers(exported, [{"ids": ids}], wasm=wasm)[0])
+        said -= np.log(np.exp(said).sum(axis=1, keepdims=True))
+        np.testing.assert_allclose(said, steps(model.step_model, ids), atol=1e-9)
+    requests = [{"seed": str(seed), "stop": {"tokens": 80}} for seed in range(20)]
+    written = [answer["body"] for answer in answers(exported, requests)]
+    assert written == [model.write(tokens=80, seed=seed) for seed in range(20)]
+
+
+def steps(model, ids):
+    """ln p of every token after each of `ids`, (T, V)."""
+    state, found = model.initial_state(1), []
+    for token_id in ids:
+        logits, state = model.step(np.array([token_id], np.uint32), state)
+        found.append(logits[0])
+    return np.array(found)
+
+
+def test_what_a_mixture_costs_is_said(gated, capsys):
+    assert main(["export", str(gated), "--to", "html"]) == 0
+    assert "of which the models of counts take" in capsys.readouterr().err
+    assert main(["export", str(gated), "--to", "html", "--network", "-o", str(gated) + "2.html"]) == 0
+    said = capsys.readouterr().err
+    assert "5.500 bits per held-out character, the mixture has 4.250" in said
+    assert "models of counts" not in said
+    assert Path(f"{gated}2.html").stat().st_size < gated.with_suffix(".html").stat().st_size
+
+
+def test_a_model_without_a_network_has_none_to_export_alone(capsys):
+    assert main(["export", str(OLD / "kneser-ney"), "--to", "html", "--network"]) == 2
+    assert "holds no network" in capsys.readouterr().err
+
+
+# -- counts -----------------------------------------------------------------------------------------------------------
+
+SMOOTHINGS = {
+    "kneser-ney": {},
+    "pruned": {"prune_counts": (0, 0, 1)},
+    "add-k": {"smoothing": "add-k", "k": 0.5},
+    "maximum-likelihood": {"smoothing": "maximum-likelihood"},
+    "order 1": {"order": 1},
+}
+
+
+@pytest.mark.parametrize("name", [*SMOOTHINGS, "arpa"])
+def test_ngrams_are_computed_from_their_counts(name, tmp_path):
+    rng = np.random.default_rng(2)
+    size = LETTERS.vocabulary_size
+    ids = np.where(rng.random(3000) < 0.05, 0, size - rng.geometric(0.3, 3000).clip(1, 20)).astype(np.uint16)
+    model = fit_ngram(ids, size, **{"order": 4, **SMOOTHINGS.get(name, {})})
+    if name == "arpa":
+        write_arpa(model, token_names(LETTERS), tmp_path / "a.arpa")
+        model = read_arpa(tmp_path / "a.arpa", token_names(LETTERS))[0]
+    config = {"kind": "ngram", "model": dict(model.settings), "text": {}}
+    write_bundle(tmp_path / "m", config=config, tokenizer=LETTERS, tensors=dict(model.arrays), card="")
+    read = [0, *ids[:200].tolist(), 5, 5, 0]
+    expected = steps(load(tmp_path / "m"), read)
+    (said,) = answers(export(tmp_path / "m", "html"), [{"ids": read}])
+    found = np.array([[-np.inf if z is None else z for z in row] for row in said])
+    np.testing.assert_allclose(np.exp(found), np.exp(expected), atol=1e-6 if name == "arpa" else 1e-14)
+
+
+@pytest.fixture(scope="module")
+def counters(tmp_path_factory):
+    """A context-mixing model of the bundled songs' first lines, and the ids to read."""
+    text = Path(OLD / "verses.txt").read_text("utf-8") + "Don't stop now\nDON'T STOP\n" * 2
+    tokenizer = build("character", [text])
+    ids = np.concatenate([[0], tokenizer.encode(text), [0]]).astype(np.uint32)[: 10_000 if is_compiled() else 600]
+    model = fit_mixing(ids, tokenizer)
+    path = tmp_path_factory.mktemp("counters") / "m"
+    config = {"kind": "context-mixing", "model": dict(model.settings), "text": {}}
+    write_bundle(path, config=config, tokenizer=tokenizer, tensors=to_tensors(model), card="")
+    return path, ids[:300].tolist() + tokenizer.encode("up Don't\nnow\n\nz").tolist()
+
+
+def test_counters_are_mixed_as_in_python(counters):
+    path, ids = counters
+    (said,) = answers(export(path, "html", overwrite=True), [{"ids": ids}])
+    np.testing.assert_allclose(said, steps(load(path), ids), atol=1e-12)
+
+
+def test_a_network_and_counters_with_a_gate(counters, tmp_path):
+    path, ids = counters
+    other = read_bundle(path)
+    shape = Shape("lstm", 1, 20, 12, other.config["model"]["vocabulary_size"], True)
+    network = read_bundle(model_of(tmp_path / "n", tied=True, tokenizer=other.tokenizer))
+    tensors = {f"{k}.{name}": one.tensors[name] for k, one in enumerate((network, other)) for name in one.tensors}
+    parts = [{"kind": one.kind, "model": one.config["model"]} for one in (network, other)]
+    model = {"vocabulary_size": shape.vocabulary_size, "parts": parts, "gate": [[0.5] * 7] * 2, "newline": -1}
+    config = {"kind": "mixture", "model": model, "text": {}}
+    write_bundle(tmp_path / "m", config=config, tokenizer=other.tokenizer, tensors=tensors, card="")
+    if choose_isa().isa not in FUSED:
+        pytest.skip("these kernels round otherwise")
+    said = np.array(answers(export(tmp_path / "m", "html"), [{"ids": ids[:100]}])[0])
+    said -= np.log(np.exp(said).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(said, steps(load(tmp_path / "m", precision="int8"), ids[:100]), atol=1e-9)
 
 
 def test_titles(page):
@@ -428,6 +552,21 @@ def test_a_journey_in_a_browser(page):
         with tab.expect_download() as download:
             tab.click("#save")
         assert written[0] in Path(download.value.path()).read_text("utf-8")
+
+
+def test_a_browser_opens_what_is_deflated_or_says_that_it_cannot(counters):
+    path, _ = counters
+    exported = export(path, "html", overwrite=True)
+    with browser.chromium() as chromium:
+        with browser.opened(chromium, exported, locale="en-GB") as tab:
+            tab.fill("[name=seed]", "7")
+            tab.fill("[name=lines]", "3")
+            tab.click("#write")
+            tab.wait_for_selector("#copy:not([disabled])")
+            assert tab.text_content(".text") == ostinato.load(path).write(lines=3, seed=7)
+        with browser.opened(chromium, exported, "delete globalThis.DecompressionStream", locale="en-GB") as tab:
+            assert "too old to unpack this model" in tab.inner_text("#status")
+            assert tab.is_disabled("#write")
 
 
 def test_a_browser_without_webassembly(page):

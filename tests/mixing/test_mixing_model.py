@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ostinato.errors import BundleError, UsageError
+from ostinato.kernels.mixing import frequencies
 from ostinato.mixing import fit_mixing, from_tensors, to_tensors
 from ostinato.protocols import END_OF_DOCUMENT, StepModel
 from ostinato.text.tokenizers import build
@@ -83,7 +84,9 @@ def test_the_twin_learns_and_says_the_same_bits(learnt, verses_text, monkeypatch
     compiled = fit_mixing(part, tokenizer)
     scores, adapting = compiled.score(ids[200:420]), compiled.score_adapting(ids[200:420])
     logits, _ = compiled.step(ids[5:7], compiled.initial_state(2))
+    frequent = frequencies(compiled.arrays)
     monkeypatch.setenv("OSTINATO_ISA", "numpy")
+    np.testing.assert_array_equal(frequencies(compiled.arrays), frequent)
     twin = fit_mixing(part, tokenizer)
     for name, tensor in to_tensors(compiled).items():
         np.testing.assert_array_equal(tensor, to_tensors(twin)[name], err_msg=name)

@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{formats}; {RESTORE}: back to an ostinato model, from a Hugging Face folder that ostinato exported",
     )  # fmt: skip
     parser.add_argument("-o", "--out", type=Path, metavar="PATH", help="where to write it (default: beside the model)")
+    parser.add_argument("--network", action="store_true", help="of a mixture, export the network alone: a smaller file")
     parser.add_argument("--overwrite", action="store_true", help="replace what is at PATH")
 
 
@@ -38,6 +39,6 @@ def run(args: argparse.Namespace) -> int:
     from ostinato.export import export
 
     with activity("exporting"):
-        path = export(args.model, args.to, args.out, overwrite=args.overwrite, noted=note)
+        path = export(args.model, args.to, args.out, overwrite=args.overwrite, network=args.network, noted=note)
     say(str(path))
     return 0

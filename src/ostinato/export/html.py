@@ -7,7 +7,9 @@ scripts are classic ones, and nothing is fetched: browsers allow neither modules
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.bundle import Bundle
+from ostinato.bundle import Bundle, network_of
 from ostinato.errors import BundleError, MissingExtraError
+from ostinato.export.page_models import describe
 from ostinato.form.lexicon import Lexicon, language_of_vocabulary
-from ostinato.kernels.shape import Shape, check_tensor
-from ostinato.kernels.twin import quantize
-from ostinato.ngram import NgramModel, from_arrays
 from ostinato.text.known_words import WORDS_FILE, read_words
 from ostinato.text.openings import read_opening
 from ostinato.text.sounds import LIGHT, Sounds, language_of
@@ -32,6 +32,8 @@ SCRIPTS = (
     "kernels.js",
     "recurrent.js",
     "ngram.js",
+    "mixing.js",
+    "mixture.js",
     "tokenizers.js",
     "sampling.js",
     "writing.js",
@@ -44,19 +46,44 @@ SCRIPTS = (
 """The page's scripts, in the order they stand in it."""
 
 
-def write(bundle: Bundle, path: Path) -> None:
-    """Write the file `path`. Needs no package besides ostinato. Raises BundleError where the weights do not fit."""
+def write(bundle: Bundle, path: Path) -> str:
+    """Write the file `path`, and return how large it is. Needs no package besides ostinato.
+
+    Raises BundleError where the weights do not fit.
+    """
     if bundle.config.get("text", {}).get("direction") == "backward":
         raise BundleError(
             "a model that reads from right to left cannot be exported to html; export one that reads forward"
         )
-    arrays = dict(_model(bundle.kind, bundle.config["model"], bundle.tensors))
-    path.write_text(page(bundle, arrays), "utf-8", newline="\n")
+    model, arrays = describe(bundle.kind, bundle.config["model"], bundle.tensors)
+    packed = pack(arrays)
+    path.write_text(page(bundle, model, packed), "utf-8", newline="\n")
+    return f"the page has {path.stat().st_size / 1e6:.1f} MB{_of_counts(bundle, arrays, packed)}"
 
 
-def page(bundle: Bundle, arrays: Mapping[str, Array]) -> str:
-    """The whole file: the template with everything in its places."""
-    text = bundle.config.get("text", {})
+def _of_counts(bundle: Bundle, arrays: Mapping[str, Array], packed: "Packed") -> str:
+    """How much of a page is a mixture's models of counts."""
+    if network_of(bundle) in (None, bundle):
+        return ""
+    parts = bundle.config["model"]["parts"]
+    networks = tuple(f"{k}." for k, part in enumerate(parts) if part["kind"] == "recurrent")
+    rest = sum(array.nbytes for name, array in arrays.items() if name.startswith(networks))
+    size = (len(packed.data) - rest) * 4 / 3e6
+    return f", of which the models of counts take {size:.1f} MB (--network leaves them out)"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Arrays one after the other, each from a multiple of 8 on: where they are, and the bytes, deflated where that is
+    worth that older browsers cannot inflate them."""
+
+    places: Mapping[str, Mapping[str, Any]]
+    data: bytes
+    deflated: bool
+
+
+def pack(arrays: Mapping[str, Array]) -> Packed:
+    """The arrays of a page. The tables of a context-mixing model are deflated."""
     places, data, end = {}, [], 0
     for name, array in arrays.items():
         raw = np.ascontiguousarray(array).tobytes()
@@ -64,18 +91,27 @@ def page(bundle: Bundle, arrays: Mapping[str, Array]) -> str:
         padding = -len(raw) % 8
         data.append(raw + bytes(padding))
         end += len(raw) + padding
+    deflated = any(name.endswith("records.used") for name in arrays)
+    joined = b"".join(data)
+    return Packed(places, zlib.compress(joined) if deflated else joined, deflated)
+
+
+def page(bundle: Bundle, described: Mapping[str, Any], packed: Packed) -> str:
+    """The whole file: the template with everything in its places."""
+    text = bundle.config.get("text", {})
     model = {
         "version": version("ostinato"),
         "name": _name(bundle.path),
         "kind": bundle.kind,
-        "model": _described(bundle.kind, bundle.config["model"]),
+        "model": described,
         "tokenizer": bundle.tokenizer.to_json(),
         "heading": str(text.get("heading", "")),
         "lineDocuments": text.get("documents") == "lines" or text.get("newlines") == "blank",
         "opening": read_opening(text, bundle.tokenizer.vocabulary_size).to_json(),
         "form": _form(bundle),
         "card": bundle.card,
-        "arrays": places,
+        "arrays": packed.places,
+        "deflated": packed.deflated,
     }
     parts = {
         "title": _escaped(str(model["name"])),
@@ -83,7 +119,7 @@ def page(bundle: Bundle, arrays: Mapping[str, Array]) -> str:
         "script": "\n".join(_read(name) for name in SCRIPTS),
         "kernels": _base64((_FILES / "kernels.wasm").read_bytes()),
         "model": json.dumps(model, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
-        "weights": _base64(b"".join(data)),
+        "weights": _base64(packed.data),
     }
     first, *others = _read("page.html").split("{{")
     pieces = [first]
@@ -91,71 +127,6 @@ def page(bundle: Bundle, arrays: Mapping[str, Array]) -> str:
         name, _, after = part.partition("}}")
         pieces += [parts[name], after]
     return "".join(pieces)
-
-
-def _described(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the page needs to know of a model besides its arrays."""
-    if kind == "mixture":
-        parts = [{"kind": part["kind"], "model": _described(part["kind"], part["model"])} for part in config["parts"]]
-        return {"parts": parts, "weights": config["weights"], "vocabulary_size": config["vocabulary_size"]}
-    if kind == "ngram":
-        restart = config["smoothing"] == "add-k"
-        return {"order": config["order"], "vocabulary_size": config["vocabulary_size"], "restart": restart}
-    return {name: config[name] for name in Shape.__dataclass_fields__}
-
-
-def _model(kind: str, config: Mapping[str, Any], tensors: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
-    """The arrays of a model; those of part k of a mixture have `k.` before their names."""
-    if kind == "recurrent":
-        yield from _recurrent(config, tensors)
-    elif kind == "ngram":
-        yield from _ngram(from_arrays(dict(config), tensors))
-    else:
-        for k, part in enumerate(config["parts"]):
-            own = {name.removeprefix(f"{k}."): tensors[name] for name in tensors if name.startswith(f"{k}.")}
-            yield from ((f"{k}.{name}", array) for name, array in _model(part["kind"], part["model"], own))
-
-
-def _ngram(model: NgramModel) -> Iterator[tuple[str, Array]]:
-    """The trie and the interpolations of an n-gram model; shares and weights as float32."""
-    for n, (words, level) in enumerate(zip(model.words, model.levels, strict=True)):
-        yield f"words_{n}", words
-        yield f"share_{n}", level.share.astype(np.float32)
-        yield f"weight_{n}", level.weight.astype(np.float32)
-    for n, children in enumerate(model.children):
-        yield f"children_{n}", children.astype(np.uint32)
-
-
-def _recurrent(config: Mapping[str, Any], tensors: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
-    """The arrays of a recurrent model: int8 matrices with a scale per row, biases as the kernels add them.
-
-    A matrix and its scales are NAME and NAME.scale. With one-hot input the first layer's weights stay float32,
-    (V, G H), as `--precision int8` has them.
-    """
-    shape = Shape(**{name: config[name] for name in Shape.__dataclass_fields__})
-    for name, size in shape.tensors().items():
-        if name not in tensors:
-            raise BundleError(f"the model lacks {name}; train or copy it again")
-        check_tensor(name, tensors[name], size)
-    rows, hidden = shape.gates * shape.hidden_size, shape.hidden_size
-    for k in range(shape.layers):
-        bias = tensors[f"recurrent.bias_ih_l{k}"].astype(np.float32)
-        other = tensors[f"recurrent.bias_hh_l{k}"].astype(np.float32)
-        if shape.cell == "gru":
-            yield f"candidate_l{k}", other[2 * hidden :]
-            other = np.where(np.arange(rows) < 2 * hidden, other, np.float32(0))
-        yield f"bias_l{k}", bias + other
-    yield "head.bias", tensors["head.bias"].astype(np.float32)
-    for name in shape.tensors():
-        if "bias" in name:
-            continue
-        weights = tensors[name].astype(np.float32)
-        if name == "recurrent.weight_ih_l0" and shape.embedding_size == 0:
-            yield name, weights.T
-            continue
-        whole, scale = quantize(weights)
-        yield name, whole.astype(np.int8)
-        yield f"{name}.scale", scale.astype(np.float32)
 
 
 def _form(bundle: Bundle) -> dict[str, Any] | None:

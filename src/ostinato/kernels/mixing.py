@@ -50,11 +50,13 @@ def advance(model: MixingArrays, states: States, ids: Ids) -> States:
 
 
 def frequencies(model: MixingArrays) -> npt.NDArray[np.uint16]:
-    """What the frequencies of tokens alone say at each node of the tree, (V-1,): what `distribution` goes faster by,
-    for as long as the model does not learn. Zeros where nothing is compiled."""
-    out, library = np.zeros(len(model.tree.children), np.uint16), _library()
-    if library is not None:
-        library.ostinato_mixing_frequencies(_described(model), _pointer(out))
+    """What the frequencies of tokens alone say at each node of the tree, (V-1,): p of a 1 in 1/65536, or 0 where they
+    say nothing. `distribution` goes faster by it, for as long as the model does not learn."""
+    library = _library()
+    if library is None:
+        return twin.frequencies(model)
+    out = np.zeros(len(model.tree.children), np.uint16)
+    library.ostinato_mixing_frequencies(_described(model), _pointer(out))
     return out
 
 

@@ -188,6 +188,13 @@ def _decide(m: MixingArrays, t: _Token, node: int, said: list[tuple[int, int, in
     return _Decision(opinions, sets, layer, final_set, mixed_p, apm, weight, p)
 
 
+def frequencies(m: MixingArrays) -> npt.NDArray[np.uint16]:
+    """What the frequencies of tokens alone say at each node, (V-1,): p of a 1, or 0 where they say nothing."""
+    alone = contexts(np.zeros(tables.STATE_SIZE, np.uint32))[0]
+    slots = [_find_slot(m, _slot_hash(alone, node)) for node in range(len(m.tree.children))]
+    return np.array([0 if at is None else m.slots[at, 1] for at in slots], np.uint16)
+
+
 def _listen(
     m: MixingArrays, t: _Token, node: int, active: list[int], sure: dict[int, int]
 ) -> tuple[list[tuple[int, int, int]], dict[int, int]]:

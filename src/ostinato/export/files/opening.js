@@ -10,13 +10,20 @@ function fromBase64(text) {
   return bytes;
 }
 
-const TYPES = { int8: Int8Array, uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, float32: Float32Array, float64: Float64Array };
+const TYPES = { int8: Int8Array, uint8: Uint8Array, uint16: Uint16Array, int32: Int32Array, uint32: Uint32Array, float32: Float32Array, float64: Float64Array };
 
 function openModel(kind, config, arrays, kernels) {
   if (kind === "ngram") return new NgramModel(config, arrays);
+  if (kind === "context-mixing") return new MixingModel(config, arrays);
   if (kind !== "mixture") return new RecurrentModel(config, arrays, kernels);
   const parts = config.parts.map((part, k) => openModel(part.kind, part.model, (name) => arrays(`${k}.${name}`), kernels));
-  return new MixtureModel(parts, config.weights);
+  return config.gate ? new GatedMixture(parts, config.gate, config.newline) : new LinearMixture(parts, config.weights);
+}
+
+// The arrays of a page that has them deflated.
+async function inflated(bytes) {
+  if (typeof DecompressionStream === "undefined") throw new UsageError("old");
+  return new Uint8Array(await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer());
 }
 
 // page: the description of the model. weights, kernels: its arrays and the compiled kernels (null: JavaScript alone), bytes.

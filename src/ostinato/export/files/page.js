@@ -54,9 +54,11 @@ class Page {
       this.model = JSON.parse(take("model"));
       const weights = take("weights");
       this.size = (weights.length * 0.75) / 1e6;
-      this.writer = openWriter(this.model, fromBase64(weights), fromBase64(take("kernels")));
+      const data = fromBase64(weights);
+      this.writer = openWriter(this.model, this.model.deflated ? await inflated(data) : data, fromBase64(take("kernels")));
     } catch (error) {
-      this.say(error instanceof RangeError ? this.words.memory : this.words.damaged, true);
+      this.say(error instanceof RangeError ? this.words.memory : this.words[error.message] || this.words.damaged, true);
+      if (error instanceof UsageError) return;
       throw error;
     }
     this.at("titled").hidden = !this.writer.heading;
@@ -69,7 +71,8 @@ class Page {
 
   #describe() {
     if (!this.writer) return;
-    const kind = this.model.kind === "recurrent" ? this.model.model.cell.toUpperCase() : this.model.kind;
+    const parts = this.model.kind === "mixture" ? this.model.model.parts : [this.model];
+    const kind = parts.map((part) => (part.kind === "recurrent" ? part.model.cell.toUpperCase() : part.kind)).join(" + ");
     const size = this.size < 1 ? `${Math.ceil(1000 * this.size)} KB` : `${this.size.toFixed(1)} MB`;
     this.at("about").textContent = this.words.about(kind, this.writer.tokenizer.size.toLocaleString(), size, this.writer.model.wasm !== false);
   }
@@ -272,4 +275,4 @@ class Shown {
 if (typeof document === "object") {
   const page = new Page();
   globalThis.ostinato = { page, ready: page.open() };
-} else globalThis.ostinato = { openWriter, fromBase64, Tokenizer, Sampler, plainKernels, rowKey, uniform };
+} else globalThis.ostinato = { openWriter, fromBase64, inflated, Tokenizer, Sampler, plainKernels, rowKey, uniform };

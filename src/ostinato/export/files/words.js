@@ -25,6 +25,7 @@ const WORDS = {
     noTitles: "This model's texts have no titles.", titleLine: "A title is one line.", twoTitles: "The prompt has a title already: leave one of them out.",
     nothing: "Nothing can be written here: no token is allowed by what was asked for.", seedWrong: "The seed must be a whole number from 0 to 2^64 - 1.",
     memory: "There is not enough memory for this model.", damaged: "This file is not whole: copy or export it again.",
+    old: "This browser is too old to unpack this model: take one from 2023 or later, or a page exported with --network.",
   },
   zh: {
     language: "语言", prompt: "开头", promptHint: "几个字，也可留空", titleOf: "标题", titleHint: "留空则自拟",
@@ -50,5 +51,6 @@ const WORDS = {
     noTitles: "此模型的文本没有标题。", titleLine: "标题只能有一行。", twoTitles: "开头已有标题：请去掉其中一个。",
     nothing: "无法继续：没有词元符合要求。", seedWrong: "种子须为 0 到 2^64 - 1 的整数。",
     memory: "内存不足，无法打开此模型。", damaged: "文件不完整：请重新复制或导出。",
+    old: "此浏览器太旧，无法解开此模型：请用 2023 年以后的浏览器，或改用 --network 导出的页面。",
   },
 };
