@@ -1,12 +1,14 @@
 """Writes what follows from the code and from docs/rooms.toml, so that it cannot drift: `python docs/generate.py`.
 
-docs/settings.md, docs/commands.md and docs/api.md; the table of rooms in docs/design.md; the import contracts in
-.importlinter. A test compares them with what this would write.
+docs/settings.md (in both languages), docs/commands.md and docs/api.md; the table of rooms in docs/design.md; the import
+contracts in .importlinter. A test compares them with what this would write.
 """
 
 import dataclasses
 import os
+import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ["COLUMNS"] = "100"
@@ -19,25 +21,47 @@ from ostinato.settings import SECTIONS, load_recipe
 HERE = Path(__file__).parent
 
 
-def settings_page() -> str:
-    """Every field of a recipe."""
+IN_CHINESE = {
+    "Settings": "设置一览",
+    "Every field of a recipe, for `--set section.key=value` or a TOML file.":
+        "配方的每一项，用于 `--set 节.键=值` 或 TOML 文件。",
+    "`train` takes the recipe `default` unless told otherwise; its column has what it sets to another value.":
+        "`train` 不另外指定时用配方 `default`；它改动了默认值的项，见该列。",
+    "field": "项", "by itself": "默认值", "recipe `default`": "配方 `default`", "allowed": "可取的值",
+    "meaning": "含义", "files": "文件", "true, false": "true、false", "a number": "数", "a text": "文本",
+    "at least {low:g}": "至少 {low:g}", "{low:g} to {high:g}": "{low:g} 到 {high:g}",
+}  # fmt: skip
+"""The words of `settings.md` in Chinese; the meanings are those that the studio's page shows."""
+
+
+def settings_page(say: Callable[[str], str] = str) -> str:
+    """Every field of a recipe. `say` translates what the page says of the settings, by their names: their meanings."""
     lines = [
-        "# Settings",
+        f"# {say('Settings')}",
         "",
-        "Every field of a recipe, for `--set section.key=value` or a TOML file.",
-        "`train` takes the recipe `default` unless told otherwise; its column has what it sets to another value.",
+        say("Every field of a recipe, for `--set section.key=value` or a TOML file."),
+        say("`train` takes the recipe `default` unless told otherwise; its column has what it sets to another value."),
         "",
     ]
     recipe = load_recipe("default")
+    heads = ("field", "by itself", "recipe `default`", "allowed", "meaning")
     for section, cls in SECTIONS.items():
-        rows = [f"## [{section}]", "", "| field | by itself | recipe `default` | allowed | meaning |"]
-        lines += [*rows, "|---|---|---|---|---|"]
+        lines += [f"## [{section}]", "", f"| {' | '.join(map(say, heads))} |", "|---|---|---|---|---|"]
         for f in dataclasses.fields(cls):
             own, shipped = _value(f.default), _value(getattr(getattr(recipe, section), f.name))
             there = "" if shipped == own else f"`{shipped}`"
-            lines.append(f"| `{f.name}` | `{own}` | {there} | {_allowed(f)} | {f.metadata['help']} |")
+            name = f"{section}.{f.name}"
+            meaning = f.metadata["help"] if say(name) == name else say(name)
+            lines.append(f"| `{f.name}` | `{own}` | {there} | {_allowed(f, say)} | {meaning} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def settings_page_in_chinese() -> str:
+    """The same for readers of Chinese."""
+    table = (HERE / "../src/ostinato/studio/page/settings.js").read_text("utf-8")
+    words = dict(re.findall(r'^  "([a-z_.]+)": "(.*)",$', table, re.MULTILINE)) | IN_CHINESE
+    return settings_page(lambda said: words.get(said, said))
 
 
 def _value(value: object) -> str:
@@ -46,15 +70,15 @@ def _value(value: object) -> str:
     return "auto" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _allowed(f: "dataclasses.Field[object]") -> str:
+def _allowed(f: "dataclasses.Field[object]", say: Callable[[str], str]) -> str:
     m = f.metadata
     if isinstance(f.default, tuple):
-        return "files"
+        return say("files")
     if m["among"]:
         return ", ".join(f"`{name}`" for name in m["among"])
     if m["low"] is None:
-        return "true, false" if f.type is bool else "a number" if f.type is not str else "a text"
-    return f"at least {m['low']:g}" if m["high"] is None else f"{m['low']:g} to {m['high']:g}"
+        return say("true, false" if f.type is bool else "a number" if f.type is not str else "a text")
+    return say("at least {low:g}" if m["high"] is None else "{low:g} to {high:g}").format(low=m["low"], high=m["high"])
 
 
 def commands_page() -> str:
@@ -114,6 +138,7 @@ def design_page() -> str:
 
 PAGES = {
     "settings.md": settings_page,
+    "settings.zh.md": settings_page_in_chinese,
     "commands.md": commands_page,
     "design.md": design_page,
     "api.md": api_page,

@@ -1,16 +1,21 @@
 """What the server says is said in Chinese, too: every message of the studio's, and only messages that there are."""
 
 import ast
+import dataclasses
 import json
 import re
 from pathlib import Path
 
 import pytest
 
+from ostinato.settings import SECTIONS
+
 SOURCE = Path(__file__).parents[2] / "src" / "ostinato"
 SAID = (SOURCE / "studio" / "page" / "said.js").read_text("utf-8")
 PAIRS = [json.loads(f"[{line}]") for line in re.findall(r"^  \[(.+)\],$", SAID, re.M)]
 NAME = re.compile(r"\{\w+\}")
+
+MEANINGS = dict(re.findall(r'^  "([a-z_.]+)": "(.+)",$', (SOURCE / "studio/page/settings.js").read_text("utf-8"), re.M))
 
 
 def text(node):
@@ -75,3 +80,10 @@ def test_the_first_that_fits_is_the_one_that_is_meant():
         sample = NAME.sub("X", english)
         first = next(n for n, (other, _) in enumerate(PAIRS) if pattern(other).fullmatch(sample))
         assert first == at, f"{english!r} is taken by {PAIRS[first][0]!r}"
+
+
+def test_every_setting_has_its_meaning_in_chinese():
+    fields = {f"{name}.{field.name}" for name, section in SECTIONS.items() for field in dataclasses.fields(section)}
+    assert set(MEANINGS) == {*SECTIONS, *fields}
+    for name, meaning in MEANINGS.items():
+        assert re.search(r"[\u4e00-\u9fff]", meaning), name

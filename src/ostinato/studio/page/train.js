@@ -2,6 +2,7 @@
 
 import { button, field, h, put, select } from "./dom.js";
 import { post } from "./client.js";
+import { meaning } from "./settings.js";
 import { trouble } from "./show.js";
 import { models, settings, store } from "./store.js";
 import { go } from "./main.js";
@@ -33,11 +34,11 @@ function form({ sections, recipes }, name, wrong) {
     for (const [key, { control }] of controls) control.value = String(base()[key] ?? "");
   }
 
-  const all = sections.map((section) => h("fieldset", {}, h("legend", {}, `[${section.name}] ${section.help}`),
+  const all = sections.map((section) => h("fieldset", {}, h("legend", {}, `[${section.name}] ${meaning(section.name, section.help)}`),
     h("div", { class: "fields" }, section.fields.map((setting) => {
       const control = controlFor(setting);
       controls.set(setting.key, { setting, control });
-      return field(setting.name, control, setting.help);
+      return field(setting.name, control, meaning(setting.key, setting.help));
     }))));
   fill();
 
