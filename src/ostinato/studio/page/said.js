@@ -20,6 +20,7 @@ const SAID = [
   ["{name} is at work: stop it first", "{name} 正在进行：请先停止"],
   ["{name} is at work already", "{name} 已经在进行"],
   ["{name} is not at work", "{name} 没有在进行"],
+  ["it cannot be copied: {why}", "无法复制：{why}"],
   ["what was started cannot be noted, so it was ended: {why}", "无法记录刚才启动的任务，已将它结束：{why}"],
   ["{name} cannot be stopped: {why}", "无法停止 {name}：{why}"],
   ["{name} cannot be continued: it is {state}, or has no checkpoint", "{name} 无法继续：它的状态是 {state}，或者没有检查点"],
