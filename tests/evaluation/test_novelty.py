@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -113,6 +115,24 @@ def test_the_index_is_kept_and_made_anew_for_another_text(tmp_path):
     np.testing.assert_array_equal(again.suffixes, first.suffixes)
     assert len(open_training_text(array([1, 0]), tmp_path).suffixes) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["suffixes.u32"]
+
+
+def test_an_index_made_while_another_run_replaces_the_text_is_not_taken_for_that_of_the_new_one(tmp_path, monkeypatch):
+    (tmp_path / "train.ids").write_bytes(b"old")
+
+    def replaced_meanwhile(ids):
+        found = suffix_array(ids)
+        (tmp_path / "train.ids").write_bytes(b"new")
+        os.utime(tmp_path / "train.ids", ns=(2, 2))
+        return found
+
+    os.utime(tmp_path / "train.ids", ns=(1, 1))
+    monkeypatch.setattr("ostinato.evaluation.novelty.suffix_array", replaced_meanwhile)
+    open_training_text(array([3, 1, 2, 0]), tmp_path)
+    monkeypatch.undo()
+    new = open_training_text(array([1, 2, 3, 0]), tmp_path)
+    np.testing.assert_array_equal(new.suffixes, suffix_array(array([1, 2, 3, 0])))
+    assert isinstance(open_training_text(array([1, 2, 3, 0]), tmp_path).suffixes, np.memmap)
 
 
 def test_an_index_that_cannot_be_kept_is_made_each_time(tmp_path):

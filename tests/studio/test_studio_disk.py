@@ -4,14 +4,18 @@ import errno
 import os
 import shutil
 import zipfile
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from studio_tools import OLD
 
+import ostinato
 from ostinato.bundle import read_bundle
 from ostinato.errors import BundleError
 from ostinato.server.problems import Problem, of_the_disk
 from ostinato.studio.jobs import Jobs
+from ostinato.studio.looking import _counts, _windows
 from ostinato.studio.place import Place, modified
 from ostinato.studio.runs import _copy, _zip
 from ostinato.studio.writings import Writings
@@ -88,3 +92,19 @@ def test_errors_of_the_disk_are_no_faults_of_ours(error, said):
     found = of_the_disk(error)
     assert (found is None) == (said is None)
     assert found is None or (found.status == 507 and said in found.message)
+
+
+def test_the_text_of_another_run_is_not_taken_for_the_model_s(tmp_path):
+    """`--overwrite` writes the new text before the first new model: its ids may not be in the vocabulary."""
+    shutil.copytree(OLD / "lstm", tmp_path / "run")
+    served = SimpleNamespace(name="run", model=ostinato.load(tmp_path / "run"))
+    size = served.model.tokenizer.vocabulary_size
+    assert _windows(served, 4, None)[0].max() < size
+    assert not np.array_equal(_counts(served, size), np.arange(size, 0, -1))
+    shutil.rmtree(tmp_path / "run" / "text")
+    shutil.copytree(OLD / "gru-words" / "text", tmp_path / "run" / "text")
+    with pytest.raises(Problem, match="the text of run is not there any more"):
+        _windows(served, 4, None)
+    assert np.array_equal(_counts(served, size), np.arange(size, 0, -1))
+    with pytest.raises(ostinato.UsageError, match="copies cannot be found"):
+        _ = served.model.training_text

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.bundle import Bundle, network_of, read_bundle, write_bundle, write_folder
-from ostinato.errors import TextError, UsageError, needs
+from ostinato.errors import UsageError, needs
 from ostinato.evaluation import Evaluation, evaluate
 from ostinato.evaluation.perplexity import evaluate_many
 from ostinato.generation import Piece, Sampler, Search, TextModel, WriteOptions, WriteRequest, Written
@@ -328,20 +328,15 @@ class Model:
         Raises UsageError where the run's folder does not hold it any more.
         """
         from ostinato.evaluation.novelty import open_training_text
-        from ostinato.text import open_corpus
+        from ostinato.text import corpus_of
 
-        folder = self.path.parent / "text"
-        try:
-            corpus = open_corpus(folder)
-            fits = corpus.fingerprint == self.config.get("text", {}).get("fingerprint")
-        except TextError:
-            fits = False
-        if not fits:
+        corpus = corpus_of(self.path, self.config)
+        if corpus is None:
             raise UsageError(
-                f"the training text of {self.path} is not in {folder}, so copies cannot be found: keep the model in "
-                "the folder that `ostinato train -o` made"
+                f"the training text of {self.path} is not in {self.path.parent / 'text'}, so copies cannot be found: "
+                "keep the model in the folder that `ostinato train -o` made"
             )
-        return open_training_text(corpus.train.ids, folder)
+        return open_training_text(corpus.train.ids, corpus.directory)
 
     def novelty(self, text: str) -> "Novelty":
         """What of `text` the model copied from its training text. Raises UsageError where that is gone."""

@@ -4,6 +4,7 @@ A suffix array (Manber & Myers 1993) of the training ids finds the longest copie
 """
 
 import contextlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.errors import TextError, UsageError
-from ostinato.files import write_file
+from ostinato.files import replacing
 from ostinato.protocols import END_OF_DOCUMENT, Ids, Tokenizer
 
 Places = npt.NDArray[np.int64]
@@ -190,18 +191,20 @@ def open_training_text(ids: Ids, folder: Path) -> TrainingText:
     """The training text whose `ids` lie in `folder`; its suffix array is made when first asked for, and kept there
     where that is possible."""
     path = folder / _FILE
-    current = path.is_file() and path.stat().st_size == 4 * len(ids) and path.stat().st_mtime >= _modified(folder)
-    if current and len(ids):
+    of = _modified(folder / "train.ids")
+    if len(ids) and path.is_file() and _modified(path) == of and path.stat().st_size == 4 * len(ids):
         return TrainingText(ids, np.memmap(path, dtype="<u4", mode="r"))
     suffixes = suffix_array(ids)
-    with contextlib.suppress(OSError):
-        write_file(path, suffixes.astype("<u4").tobytes())
+    with contextlib.suppress(OSError), replacing(path) as file:
+        file.write(suffixes.astype("<u4").tobytes())
+        file.flush()
+        os.utime(file.fileno(), ns=(of, of))  # the ids that it is of: another run may have replaced them meanwhile
     return TrainingText(ids, suffixes)
 
 
-def _modified(folder: Path) -> float:
-    ids = folder / "train.ids"
-    return ids.stat().st_mtime if ids.is_file() else 0.0
+def _modified(path: Path) -> int:
+    """When the file was last changed, in nanoseconds; 0 where there is none."""
+    return path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def _window(values: npt.NDArray[np.integer[Any]], starts: Places, ahead: Places, beyond: int) -> Places:

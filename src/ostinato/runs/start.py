@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.bundle import Bundle, network_of, read_bundle
-from ostinato.errors import BundleError, TextError, UsageError
+from ostinato.errors import BundleError, UsageError
 from ostinato.evaluation import Evaluation, baselines
 from ostinato.protocols import END_OF_DOCUMENT, Ids
 from ostinato.runs.task import Run
 from ostinato.runtime import load
 from ostinato.settings import ModelSettings, Recipe, TextSettings, recorded_settings
-from ostinato.text import BaseTokenizer, from_json, open_corpus, prepare
+from ostinato.text import BaseTokenizer, corpus_of, from_json, prepare
 from ostinato.text.corpus import Corpus, Split
 
 _SHAPE = ("cell", "layers", "hidden_size", "embedding_size", "tied", "context")
@@ -217,11 +217,8 @@ def _characters(split: Split) -> int:
 
 def _old_text(start: Bundle, tokenizer: BaseTokenizer) -> tuple[Ids, int] | None:
     """Up to _TOKENS tokens of the start's held-out text, where its run still has them, in the new vocabulary."""
-    try:
-        corpus = open_corpus(start.path.parent / "text")
-    except TextError:
-        return None
-    if corpus.fingerprint != start.config.get("text", {}).get("fingerprint") or not corpus.heldout.tokens:
+    corpus = corpus_of(start.path, start.config)
+    if corpus is None or not corpus.heldout.tokens:
         return None
     ids = np.asarray(corpus.heldout.ids[:_TOKENS])
     return _recoded(ids, corpus.tokenizer, tokenizer, corpus.settings.direction == "backward")

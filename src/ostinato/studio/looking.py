@@ -10,7 +10,7 @@ import numpy.typing as npt
 from starlette.responses import Response
 
 from ostinato.bundle import RecurrentConfig, model_config
-from ostinato.errors import OstinatoError, TextError
+from ostinato.errors import OstinatoError
 from ostinato.server.endpoint import Call, Endpoint, Json, unless_gone
 from ostinato.server.problems import Problem
 from ostinato.server.schema import integer, record, several, text
@@ -21,7 +21,7 @@ from ostinato.studio.library import Library
 from ostinato.studio.network import SHOWN, Network
 from ostinato.studio.tokens import Shown, bits_of, read_text
 from ostinato.studio.writing import check_length
-from ostinato.text import TextStream, open_corpus
+from ostinato.text import TextStream, corpus_of
 from ostinato.text.utf8 import FIRST_BYTE, FIRST_CHARACTER
 
 HIDDEN_TOKENS, GATES_TOKENS, HIDDEN_NUMBERS = 4096, 2048, 8 << 20
@@ -268,10 +268,9 @@ def _windows(served: Served, length: int, given: str | None) -> tuple[Ids, Ids]:
     if given is not None:
         ids = served.model.ids(given)
     else:
-        try:
-            corpus = open_corpus(served.model.path.parent / "text")
-        except TextError:
-            raise Problem(404, f"the text of {served.name} is not there any more: give one", code="no_text") from None
+        corpus = corpus_of(served.model.path, served.model.config)
+        if corpus is None:
+            raise Problem(404, f"the text of {served.name} is not there any more: give one", code="no_text")
         ids = corpus.heldout.ids if corpus.heldout.tokens > length + _ROWS else corpus.train.ids
     if len(ids) < length + 1:
         raise Problem(400, f"the text has {len(ids)} tokens: a smaller distance is needed", param="distance")
@@ -337,9 +336,8 @@ def _map(served: Served, most: int) -> dict[str, Any]:
 
 def _counts(served: Served, size: int) -> npt.NDArray[np.int64]:
     """How often the training text has each token; where it is gone, by the order of ids: the most frequent first."""
-    try:
-        ids = open_corpus(served.model.path.parent / "text").train.ids
-        found: npt.NDArray[np.int64] = np.bincount(np.asarray(ids), minlength=size)
-    except (TextError, ValueError):
-        found = np.zeros(0, np.int64)
+    corpus = corpus_of(served.model.path, served.model.config)
+    found: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+    if corpus is not None:
+        found = np.bincount(np.asarray(corpus.train.ids), minlength=size)
     return found if len(found) == size else np.arange(size, 0, -1)

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from ostinato.errors import TextError
 from ostinato.server.service import Served
-from ostinato.text import open_corpus
+from ostinato.text import corpus_of
 from ostinato.text.sounds import Sounds
 from ostinato.text.sounds_zh import SCHEMES
 
@@ -58,9 +57,6 @@ def _is(word: str, language: str) -> bool:
 
 def _lines(served: Served) -> Iterator[str]:
     """Lines of the model's training text; none where it is gone."""
-    try:
-        corpus = open_corpus(served.model.path.parent / "text")
-    except TextError:
-        return
-    if corpus.fingerprint == served.model.config.get("text", {}).get("fingerprint"):
+    corpus = corpus_of(served.model.path, served.model.config)
+    if corpus is not None:
         yield from islice((line for text in corpus.texts("train") for line in text.split("\n") if line), _LINES)

@@ -9,7 +9,7 @@ from ostinato.lazy import lazily
 
 if TYPE_CHECKING:
     from ostinato.encodings import detect
-    from ostinato.text.corpus import Corpus, Split, open_corpus, prepare
+    from ostinato.text.corpus import Corpus, Split, corpus_of, open_corpus, prepare
     from ostinato.text.documents import Piece, cut_documents, resolve_documents
     from ostinato.text.sources import CORPORA, Source, Texts, read_texts
     from ostinato.text.tokenizers import BaseTokenizer, build, default_min_count, from_json
@@ -28,6 +28,7 @@ __all__ = [
     "Texts",
     "Utf8State",
     "build",
+    "corpus_of",
     "cut_documents",
     "default_min_count",
     "detect",
@@ -43,6 +44,7 @@ __getattr__ = lazily(
     {
         "Corpus": "ostinato.text.corpus",
         "Split": "ostinato.text.corpus",
+        "corpus_of": "ostinato.text.corpus",
         "open_corpus": "ostinato.text.corpus",
         "prepare": "ostinato.text.corpus",
         "Piece": "ostinato.text.documents",

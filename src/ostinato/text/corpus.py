@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -286,6 +286,17 @@ def open_corpus(directory: str | os.PathLike[str]) -> Corpus:
         raise TextError(f"{folder / DESCRIPTION} cannot be read: {error}") from None
     except (BundleError, ValueError, KeyError, TypeError):
         raise TextError(f"{folder} holds a damaged corpus: prepare it again") from None
+
+
+def corpus_of(model: Path, config: Mapping[str, Any]) -> Corpus | None:
+    """The text that the saved model in the folder `model`, of which `config` is the description, was trained on; None
+    where its run's folder does not hold it any more: it was moved, or another run has replaced it."""
+    try:
+        corpus = open_corpus(model.parent / "text")
+    except TextError:
+        return None
+    text = config.get("text")
+    return corpus if isinstance(text, Mapping) and corpus.fingerprint == text.get("fingerprint") else None
 
 
 def _open_split(path: Path, dtype: np.dtype[Any], counts: dict[str, Any]) -> Split:
