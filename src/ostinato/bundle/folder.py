@@ -6,7 +6,6 @@ so that two processes that save the same model do it one after the other. Only f
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -14,7 +13,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ostinato.errors import BundleError, BusyError
-from ostinato.files import NotFlushedError, flush, hold, parse_json, read_regular, refuse_if_held, sweep, unique
+from ostinato.files import (
+    NotFlushedError,
+    checksum,
+    flush,
+    hold,
+    parse_json,
+    read_regular,
+    refuse_if_held,
+    sweep,
+    unique,
+)
 from ostinato.files.writing import exchange, flush_place
 
 FORMAT = 1
@@ -148,7 +157,7 @@ def _build(fresh: Path, files: Mapping[str, FileContent]) -> None:
         else:
             target.write_bytes(content)
         flush(target)
-        manifest[name] = {"bytes": target.stat().st_size, "sha256": _sha256(target)}
+        manifest[name] = {"bytes": target.stat().st_size, "sha256": checksum(target)}
     (fresh / MANIFEST).write_text(json.dumps({"format": FORMAT, "files": manifest}, indent=1) + "\n", "utf-8")
     flush(fresh / MANIFEST)
     for folder in sorted({(fresh / name).parent for name in files} | {fresh}):
@@ -217,8 +226,3 @@ def _files(folder: Path) -> Iterator[str]:
         yield from ((inside / name).as_posix() for name in [*names, *links])
         if not folders and not names and Path(root) != folder:
             yield inside.as_posix()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

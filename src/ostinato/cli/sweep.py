@@ -1,13 +1,13 @@
 """`ostinato train --seeds N --sweep K=A,B`: what the options ask for, and what is printed of it."""
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from ostinato.bundle import NETWORK_SPLIT
 from ostinato.errors import TrainingError, UsageError
+from ostinato.files import checksum
 from ostinato.settings import apply_overrides, load_recipe, to_mapping
 from ostinato.sweeps import TABLE, Sweep, settings_of, sweep, text_of
 from ostinato.terminal import note, quoted, say, say_json
@@ -81,13 +81,8 @@ def _command(args: argparse.Namespace) -> dict[str, Any]:
     budget = {"minutes": args.minutes, "epochs": args.epochs, "steps": args.steps}
     texts = {"text": args.text, "heldout": args.heldout, "test": args.test, "task": args.task}
     start = {"from": None if args.start is None else str(args.start), "vocabulary": args.vocabulary}
-    cells = {Path(file).name: _checksum(Path(file)) for file in args.cell_file}
+    cells = {Path(file).name: checksum(Path(file)) for file in args.cell_file}
     files = [Path(name) for name in (*args.text, *args.heldout, *args.test)]
-    content = {str(file): _checksum(file) for file in files if file.is_file()}
+    content = {str(file): checksum(file) for file in files if file.is_file()}
     asked = {**texts, **budget, **start, "content": content, "cell_files": cells, "recipe": to_mapping(recipe)}
     return json.loads(json.dumps(asked))  # type: ignore[no-any-return]
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

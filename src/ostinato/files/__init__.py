@@ -4,6 +4,7 @@ from ostinato.files.locks import hold, holder, refuse_if_held
 from ostinato.files.reading import (
     UnsafeFileError,
     check_depth,
+    checksum,
     open_regular,
     parse_json,
     parse_value,
@@ -14,6 +15,7 @@ from ostinato.files.reading import (
 from ostinato.files.writing import (
     NotFlushedError,
     building,
+    disk_is_full,
     flush,
     is_unique,
     replacing,
@@ -28,6 +30,8 @@ __all__ = [
     "UnsafeFileError",
     "building",
     "check_depth",
+    "checksum",
+    "disk_is_full",
     "flush",
     "hold",
     "holder",

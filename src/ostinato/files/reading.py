@@ -1,6 +1,7 @@
 """Reading files that anyone may have put there: regular ones only, within limits, JSON once and strictly."""
 
 import contextlib
+import hashlib
 import json
 import math
 import mmap
@@ -70,6 +71,12 @@ def read_regular(path: Path, *, limit: int) -> bytes:
         return read_handle(handle, limit)
     finally:
         close(handle)
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def parse_json(content: bytes, *, depth: int = 40) -> dict[str, Any]:

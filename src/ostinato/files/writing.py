@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import re
 import secrets
@@ -141,6 +142,11 @@ def building(path: Path) -> Iterator[Path]:
         flush_place(target.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def disk_is_full(error: OSError) -> bool:
+    """Whether what failed may be tried again once there is room on the disk."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def reserve(path: Path, size: int) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.errors import TextError
-from ostinato.files import unload
+from ostinato.files import disk_is_full, unload
 from ostinato.kernels.ngram import Integers
 from ostinato.ngram.counts import NgramCounts, check_countable, check_ids
 from ostinato.protocols import Ids
@@ -64,8 +64,7 @@ def counting_in(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        to_do = "; make room there, or name a folder on another disk with -o" if full else ""
+        to_do = "; make room there, or name a folder on another disk with -o" if disk_is_full(error) else ""
         raise TextError(f"n-grams cannot be counted in {folder}: {error.strerror or error}{to_do}") from None
 
 

@@ -5,6 +5,7 @@ import os
 
 from ostinato.engine import DeadlineError, FullError, StoppedError, StoppingError
 from ostinato.errors import GenerationError, MissingExtraError, OstinatoError, TextError, UsageError
+from ostinato.files import disk_is_full
 
 RETRY_AFTER = 1
 """Seconds after which a client that was refused may ask again."""
@@ -58,16 +59,16 @@ class Problem(Exception):
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 
 
 def of_the_disk(error: Exception) -> Problem | None:
     """What is answered where a file cannot be read or written for a reason that lies in the machine, not in us; None
     for another error."""
-    number = error.errno if isinstance(error, OSError) else None
-    if number in _FULL:
+    if not isinstance(error, OSError):
+        return None
+    if disk_is_full(error):
         return Problem(507, "the server's disk is full: make room there, then ask again", code="disk_full")
-    if number in _REFUSED:
-        return Problem(507, f"the server cannot read or write a file: {os.strerror(number)}", code="disk")
+    if error.errno in _REFUSED:
+        return Problem(507, f"the server cannot read or write a file: {os.strerror(error.errno)}", code="disk")
     return None

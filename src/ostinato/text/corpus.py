@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ostinato.errors import BundleError, TextError
-from ostinato.files import UnsafeFileError, flush, parse_json, read_regular, write_file
+from ostinato.files import UnsafeFileError, checksum, flush, parse_json, read_regular, write_file
 from ostinato.protocols import Ids
 from ostinato.settings import TextSettings
 from ostinato.text.documents import BlankTrimmer, Piece, cut_documents, resolve_documents
@@ -259,9 +259,8 @@ def _reusable(folder: Path, fingerprint: str) -> Corpus | None:
     # a power cut may leave zeros in a file of the right size; a corpus without checksums is made anew, too
     described = parse_json(read_regular(folder / DESCRIPTION, limit=_LARGEST))["splits"]
     for name in SPLITS:
-        with (folder / f"{name}.ids").open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != described[name].get("sha256"):
-                return None
+        if checksum(folder / f"{name}.ids") != described[name].get("sha256"):
+            return None
     return corpus
 
 

@@ -8,7 +8,7 @@ class Mixture {
     this.shares = new Float64Array(this.logits.length);
   }
 
-  // Probabilities of what a part said: {p: times their sum, total: that sum, top: the largest logit}.
+  // Probabilities of what a part said: {p: times their sum, total: that sum, largest}; top: what was taken off the logits.
   heard(part) {
     const z = part.logits, p = this.shares;
     let top = -Infinity, total = 0;
