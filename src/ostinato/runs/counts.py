@@ -14,12 +14,12 @@ from ostinato.terminal import activity
 from ostinato.text import Corpus
 
 MIXING_SPLIT = "held-out, context mixing"
-_MOST_MIXED = 1_000_000
-"""Training tokens that a context-mixing model learns from here at most: its tables would be large."""
+_MOST_MIXED = 1 << 22
+"""Training tokens that a context-mixing model learns from here at most: its tables are full, and take 150 MB."""
 _MOST_VALUES = 1_000
 """Tokens of a vocabulary for which it is worth its size: Chinese characters gain 0.1 % over a gate with n-grams."""
-_TOKENS_A_SECOND = 25_000
-"""What it learns at least: by this number, not by the clock, it is decided whether it is made at all."""
+_TOKENS_PER_SECOND = 75_000
+"""What it learns on half of a core: by this number, not by the clock, it is decided whether it is made at all."""
 _SHARE = 0.25
 """Of the minutes, so much may go into it."""
 
@@ -67,4 +67,4 @@ def _has_time(corpus: Corpus, minutes: float | None) -> bool:
     """Whether a context-mixing model is made: for a text and a vocabulary that it suits, where there is time."""
     tokens = corpus.train.tokens
     fits = tokens <= _MOST_MIXED and corpus.tokenizer.vocabulary_size <= _MOST_VALUES and is_compiled()
-    return fits and (minutes is None or tokens / _TOKENS_A_SECOND <= _SHARE * 60 * minutes)
+    return fits and (minutes is None or tokens / _TOKENS_PER_SECOND <= _SHARE * 60 * minutes)
