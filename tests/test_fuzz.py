@@ -50,5 +50,21 @@ def test_a_case_is_slow_by_the_processor_s_time_not_by_the_clock(fuzz, tmp_path,
     assert "s of the processor" in path.with_suffix(".txt").read_text()
 
 
+@pytest.mark.parametrize(("seed", "first"), [(None, 1), ("2", 2001)])
+def test_another_seed_gives_other_arrays(fuzz, monkeypatch, capsys, seed, first):
+    """A finding ends the rounds, and is the exit code."""
+    given = []
+    monkeypatch.setattr(pytest, "main", lambda arguments: given.append(arguments) or len(given) // 3)
+    monkeypatch.setenv("OSTINATO_EXAMPLES", "1")
+    monkeypatch.delenv("FUZZ_SEED", raising=False)
+    if seed:
+        monkeypatch.setenv("FUZZ_SEED", seed)
+    assert fuzz.arrays(60.0) == 1
+    assert [a for arguments in given for a in arguments if "seed" in a] == [
+        f"--hypothesis-seed={first + n}" for n in range(3)
+    ]
+    assert "arrays: 3 rounds of 1 examples per property, exit code 1" in capsys.readouterr().out
+
+
 def test_the_command_needs_a_time():
     assert subprocess.run([sys.executable, str(FUZZ)], capture_output=True).returncode == 2

@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from ostinato.bundle import TensorFile, first_stranger, read_bundle, read_snapshot, write_bundle, write_folder
+from ostinato.bundle import (
+    TensorFile,
+    check_place,
+    first_stranger,
+    read_bundle,
+    read_snapshot,
+    write_bundle,
+    write_folder,
+)
 from ostinato.errors import BundleError, BusyError
 from ostinato.text import build
 
@@ -328,3 +336,42 @@ def test_an_edit_while_the_model_is_read_is_not_half_seen(tmp_path):
         stop.set()
         thread.join()
     assert read > 0
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("file", "it is a file; name a folder"),
+        ("mine", "it holds thesis.txt, which is not part of a saved model; move it away"),
+        ("edited", "it holds notes/mine.txt, which is not part of a saved model"),
+        ("/", "name a folder"),
+    ],
+)
+def test_a_place_is_refused_before_the_work_as_it_is_at_the_save(tmp_path, place, said):
+    (tmp_path / "file").touch()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    write(tmp_path / "edited", 1)
+    (tmp_path / "edited" / "notes").mkdir()
+    (tmp_path / "edited" / "notes" / "mine.txt").touch()
+    for refuse in (check_place, lambda path: write(path, 2)):
+        with pytest.raises(BundleError, match=said):
+            refuse(tmp_path / place)
+
+
+def test_a_place_that_will_do_is_left_as_it_is(tmp_path):
+    write(tmp_path / "m", 1)
+    check_place(tmp_path / "m")
+    check_place(tmp_path / "new" / "m")
+    assert sorted(os.listdir(tmp_path)) == ["m"]
+    assert value_of(tmp_path / "m") == 1
+
+
+def test_a_place_whose_manifest_cannot_be_read_is_one_line(tmp_path, monkeypatch):
+    def fails(*args, **options):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    write(tmp_path / "m", 1)
+    monkeypatch.setattr("ostinato.bundle.folder.read_regular", fails)
+    with pytest.raises(BundleError, match=r"cannot save .*: Input/output error; what was there before is untouched"):
+        check_place(tmp_path / "m")

@@ -1,6 +1,7 @@
 """`ostinato base`: a run, and the base of it."""
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from ostinato.api.base import publish_base
 from ostinato.api.base_texts import BaseText
 from ostinato.bundle import read_bundle
 from ostinato.cli.main import main
-from ostinato.errors import UsageError
+from ostinato.errors import BusyError, UsageError
+from ostinato.runs.folder import run_folder
 from ostinato.settings import TextSettings
 from ostinato.text import prepare
 
@@ -143,3 +145,57 @@ def test_what_is_refused_before_training(texts, tmp_path, capsys, more, message)
     assert main(["base", *texts, "-o", "b", "--steps", "2", *TINY, *more]) != 0
     assert message in capsys.readouterr().err
     assert not (tmp_path / "b").exists()
+
+
+def test_a_base_that_could_not_be_saved_is_not_trained(texts, tmp_path, capsys):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "thesis.txt").write_text("mine")
+    assert main(["base", *texts, "-o", "b", "--steps", "2", "--overwrite", *TINY]) == 1
+    assert "cannot save b: it holds thesis.txt, which is not part of a saved model" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.glob("b*")] == ["b"]
+    assert (tmp_path / "b" / "thesis.txt").read_text() == "mine"
+
+
+def _elsewhere(work):
+    """What `work` gives in another thread, which holds no lock of this one's."""
+    given = []
+    thread = threading.Thread(target=lambda: given.append(work()))
+    thread.start()
+    thread.join()
+    return given[0]
+
+
+def test_another_base_of_that_name_changes_no_text_under_a_run(texts, tmp_path, capsys):
+    """What is read of the texts is written under the run's lock."""
+    arguments = ["base", *texts, "-o", "b", "--times", "2", "--times", "1", "--steps", "2", *TINY]
+    assert main(arguments) == 0
+    capsys.readouterr()
+    read = tmp_path / "b-texts" / "1" / "verse.txt"
+    before = read.read_text()
+    with run_folder(tmp_path / "b-run", resume=True):
+        arguments[arguments.index("2")] = "3"
+        assert _elsewhere(lambda: main([*arguments, "--overwrite"])) == 1
+    assert "is writing in b-run: wait until it has ended" in capsys.readouterr().err
+    assert read.read_text() == before
+
+
+def test_the_run_is_held_until_its_base_is_saved(texts, tmp_path, monkeypatch):
+    """Else another run could replace the model while the base is measured and saved."""
+    said = []
+
+    def try_to_train():
+        try:
+            with run_folder(tmp_path / "b-run", overwrite=True):
+                said.append("it went on")
+        except BusyError as error:
+            said.append(str(error))
+
+    def publish(*args, **options):
+        _elsewhere(try_to_train)
+        return publish_base(*args, **options)
+
+    monkeypatch.setattr("ostinato.api.base.publish_base", publish)
+    assert main(["base", *texts, "-o", "b", "--steps", "2", *TINY]) == 0
+    (line,) = said
+    assert "is writing in" in line
+    assert ostinato.load("b").config["base"]["sources"]

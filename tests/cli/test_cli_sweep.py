@@ -2,11 +2,17 @@
 
 import csv
 import json
+import os
+import signal
 import statistics
+import subprocess
+import sys
+import time
 
 import pytest
 
 from ostinato.cli.main import main
+from ostinato.sweeps.folder import checkpoint_in
 
 SMALL = ("training.batch_size=4", "training.window=8", "text.documents='^# '", "model.hidden_size=8")
 OPTIONS = [word for option in SMALL for word in ("--set", option)]
@@ -58,6 +64,48 @@ def test_runs_that_fail_are_named(verses, tmp_path, capsys):
     printed = capsys.readouterr()
     assert "1 of 2 runs failed; the first: " in printed.err or "2 of 2 runs failed; the first: " in printed.err
     assert any(run["error"] for row in json.loads(printed.out)["rows"] for run in row["runs"])
+
+
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_sweep_with_one_line(verses, tmp_path, monkeypatch, capsys, number, more):
+    def interrupted(*args, **options):
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    monkeypatch.setattr("ostinato.sweeps.run.make_all", interrupted)
+    before = signal.getsignal(number)
+    out = tmp_path / "s"
+    assert swept(verses, out, "--seeds", "2", *more) == 128 + number
+    printed = capsys.readouterr()
+    same = "the same command without --overwrite" if more else "the same command"
+    assert (printed.out, printed.err) == ("", f"interrupted; {same} goes on ({out})\n")
+    assert json.loads((out / "sweep.json").read_text("utf-8"))["rows"][0]["runs"][0]["evaluation"] is None
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.slow
+def test_a_terminal_s_ctrl_c_lets_the_runs_save(verses, tmp_path):
+    """It goes to every process of the group at once; a run that gets two signals ends without saving."""
+    out = tmp_path / "s"
+    run = out / "seed1"
+    options = [*OPTIONS, "--set", "model.mixture=none", "--minutes", "30", "--seeds", "2", "--jobs", "1", "--quiet"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ostinato", "train", verses, "-o", out, *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        while not (before := checkpoint_in(run)) and process.poll() is None:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert (process.returncode, errors) == (130, f"interrupted; the same command goes on ({out})\n")
+    assert checkpoint_in(run) not in ("", before)
+    assert (run / "model" / "manifest.json").is_file()
+    assert not (run / ".ostinato.lock").exists()
+    assert not (out / "seed2").exists()
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,10 @@ def arrays(seconds: float) -> int:
     test = Path(__file__).parents[1] / "kernels" / "test_gateway.py"
     os.environ.setdefault("OSTINATO_EXAMPLES", "500")
     deadline, rounds, code = time.process_time() + seconds, 0, 0
+    first = 1000 * int(os.environ.get("FUZZ_SEED", "0"))
     while not code and time.process_time() < deadline:
         rounds += 1
-        code = pytest.main(["-q", "-x", "-k", "any_ or property", f"--hypothesis-seed={rounds}", str(test)])
+        code = pytest.main(["-q", "-x", "-k", "any_ or property", f"--hypothesis-seed={first + rounds}", str(test)])
     print(
         f"arrays: {rounds} rounds of {os.environ['OSTINATO_EXAMPLES']} examples per property, exit code {code}",
         flush=True,

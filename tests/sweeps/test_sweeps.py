@@ -1,6 +1,10 @@
 """What a sweep is asked for, and what its table says: values, without a run."""
 
 import json
+import os
+import signal
+import subprocess
+import threading
 
 import pytest
 
@@ -15,7 +19,7 @@ from ostinato.sweeps.folder import (
     save_result,
     save_table,
 )
-from ostinato.sweeps.making import _why
+from ostinato.sweeps.making import _Going, _stop, _why
 from ostinato.sweeps.table import best_of, sheet_of, summary, text_of
 
 
@@ -172,6 +176,23 @@ def test_a_result_is_that_of_the_model_beside_it(tmp_path):
     for content in ("{", '{"evaluation": 3}', '{"evaluation": {"held-out": 3}}'):
         (tmp_path / "result.json").write_text(content)
         assert read_result(tmp_path) is None
+
+
+def test_a_second_interruption_ends_the_runs_at_once():
+    """As in `train`: the first signal lets a run save, the second one ends it."""
+    counts = "trap 'n=$((n + 1)); [ $n -lt 2 ] || exit 9' TERM; echo; while :; do sleep 0.02; done"
+    process = subprocess.Popen(["sh", "-c", counts], stdout=subprocess.PIPE)
+    try:
+        process.stdout.readline()
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            _stop(_Going([], {}, {process}))
+        signal.signal(signal.SIGINT, before)
+        assert process.wait(60) == 9
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize(

@@ -49,20 +49,12 @@ def write_folder(path: Path, files: Mapping[str, FileContent]) -> None:
     """
     place = Path(os.path.realpath(path))
     try:
-        if not str(path) or place.parent == place:
-            raise BundleError(f"cannot save to {str(path)!r}: name a folder")
-        if place.exists() and not place.is_dir():
-            raise BundleError(f"cannot save {path}: it is a file; name a folder")
+        _check_folder(path, place)
         place.parent.mkdir(parents=True, exist_ok=True)
         refuse_if_held(place.parent / RUN_LOCK, place=place.parent)
         with hold(_lock(place), what="saving", place=path, wait=_WAIT) as locked:
             _clean(place, everyone=locked)
-            stranger = first_stranger(place)
-            if stranger is not None:
-                raise BundleError(
-                    f"cannot save {path}: it holds {stranger}, which is not part of a saved model; "
-                    "move it away, or name another folder"
-                )
+            _check_replaceable(path, place)
             _replace(place, files)
     except NotFlushedError as error:
         raise BundleError(
@@ -71,6 +63,32 @@ def write_folder(path: Path, files: Mapping[str, FileContent]) -> None:
         ) from None
     except OSError as error:
         raise BundleError(f"cannot save {path}: {error.strerror or error}; {_state(place)}") from None
+
+
+def check_place(path: Path) -> None:
+    """Raise BundleError where a model cannot be saved as `path`: before what takes long. Nothing is made there."""
+    place = Path(os.path.realpath(path))
+    try:
+        _check_folder(path, place)
+        _check_replaceable(path, place)
+    except OSError as error:
+        raise BundleError(f"cannot save {path}: {error.strerror or error}; {_state(place)}") from None
+
+
+def _check_folder(path: Path, place: Path) -> None:
+    if not str(path) or place.parent == place:
+        raise BundleError(f"cannot save to {str(path)!r}: name a folder")
+    if place.exists() and not place.is_dir():
+        raise BundleError(f"cannot save {path}: it is a file; name a folder")
+
+
+def _check_replaceable(path: Path, place: Path) -> None:
+    stranger = first_stranger(place)
+    if stranger is not None:
+        raise BundleError(
+            f"cannot save {path}: it holds {stranger}, which is not part of a saved model; "
+            "move it away, or name another folder"
+        )
 
 
 def first_stranger(folder: Path) -> str | None:

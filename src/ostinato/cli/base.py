@@ -97,7 +97,9 @@ def run(args: argparse.Namespace) -> int:
     """Train, save the base, and print its card."""
     from ostinato.api.base import check_base, publish_base
     from ostinato.api.base_texts import write_texts
-    from ostinato.runs.run import train
+    from ostinato.bundle import check_place
+    from ostinato.runs.folder import run_folder
+    from ostinato.runs.run import nothing_left, train
 
     texts = texts_of(args)
     check_base(texts, args.unseen)
@@ -114,18 +116,21 @@ def run(args: argparse.Namespace) -> int:
     # runs that start from it take over a network
     recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, mixture="none"))
     folder = args.out.with_name(args.out.name + RUN)
-    read, unseen = write_texts(texts, args.out.with_name(args.out.name + TEXTS), recipe.text, args.encoding)
-    result = train(
-        read, out=folder, recipe=recipe, resume=args.resume, overwrite=args.overwrite, encoding=args.encoding,
-        progress=not args.quiet, start=None if args.resume else args.start, threads=args.threads,
-    )  # fmt: skip
-    if result.signal:
-        note(f"interrupted; the same command with --resume goes on ({quoted(folder)})")
-        return 128 + result.signal
-    base = publish_base(
-        folder, args.out, texts, read=read, others=args.unseen, unseen=unseen, storage=args.storage,
-        start_rate=args.start_rate, encoding=args.encoding,
-    )  # fmt: skip
+    check_place(args.out)
+    # what is read of the texts, the run and the base are one process's: another one would change the texts under it
+    with nothing_left(folder), run_folder(folder, resume=args.resume, overwrite=args.overwrite):
+        read, unseen = write_texts(texts, args.out.with_name(args.out.name + TEXTS), recipe.text, args.encoding)
+        result = train(
+            read, out=folder, recipe=recipe, resume=args.resume, overwrite=args.overwrite, encoding=args.encoding,
+            progress=not args.quiet, start=None if args.resume else args.start, threads=args.threads,
+        )  # fmt: skip
+        if result.signal:
+            note(f"interrupted; the same command with --resume goes on ({quoted(folder)})")
+            return 128 + result.signal
+        base = publish_base(
+            folder, args.out, texts, read=read, others=args.unseen, unseen=unseen, storage=args.storage,
+            start_rate=args.start_rate, encoding=args.encoding,
+        )  # fmt: skip
     if args.json:
         say_json({"path": str(base.path), **base.config})
     else:

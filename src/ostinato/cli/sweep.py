@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,12 @@ def run(args: argparse.Namespace, out: Path) -> int:
     from ostinato.runs.joining import refuse_launched
 
     refuse_launched("several runs (--seeds, --sweep)")
-    made = sweep(_asked(args, out), quiet=args.quiet)
+    try:
+        made = sweep(_asked(args, out), quiet=args.quiet)
+    except KeyboardInterrupt as interruption:
+        same = "the same command without --overwrite" if args.overwrite else "the same command"
+        note(f"interrupted; {same} goes on ({quoted(out)})")
+        return 128 + int(next(iter(interruption.args), signal.SIGINT))
     if args.json:
         say_json(made.table)
     else:

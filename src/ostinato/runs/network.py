@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import signal
-import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from ostinato.processors import processors
 from ostinato.runs.expected import expected_time
 from ostinato.runs.overfitting import Overfitting
 from ostinato.runs.saving import ModelWriter
+from ostinato.runs.signals import ending_signals
 from ostinato.runs.task import Result, Run, Task
 from ostinato.settings import Recipe, ResolvedRecipe, ResolvedTraining, decide, recipe_from_mapping, to_mapping
 from ostinato.training.checkpoint import load_checkpoint
@@ -303,15 +302,5 @@ def stop_on_signals(trainer: Trainer, answer: Callable[[], None] = lambda: None)
         trainer.interrupted = True
         answer()
 
-    if threading.current_thread() is not threading.main_thread():
+    with ending_signals(stop):
         yield received
-        return
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup has it ignored
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

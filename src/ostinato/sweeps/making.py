@@ -34,8 +34,8 @@ def make_all(sweep: Sweep, plan: list[One], replaced: Mapping[str, str], *, quie
     """
     going = _Going(plan, replaced)
     with _shown(going, quiet=quiet), ThreadPoolExecutor(sweep.at_a_time) as pool:
-        made = [pool.submit(_make, going, one, sweep) for one in plan]
         try:
+            made = [pool.submit(_make, going, one, sweep) for one in plan]
             for each in made:
                 each.result()
         except BaseException:
@@ -61,7 +61,10 @@ def _make(going: _Going, one: One, sweep: Sweep) -> None:
             if going.stopped:
                 one.error = "interrupted"
                 return
-            process = subprocess.Popen(command, stdout=printed, stderr=said, stdin=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command, stdout=printed, stderr=said, stdin=subprocess.DEVNULL,
+                start_new_session=True,  # a terminal's Ctrl-C is for this process: two signals end a run unsaved
+            )  # fmt: skip
             going.processes.add(process)
         code = process.wait()
         with going.lock:
@@ -84,13 +87,21 @@ def _why(said: str, code: int) -> str:
 
 
 def _stop(going: _Going) -> None:
+    """End the runs that are going on, and wait until they have saved; another interruption ends them at once."""
+    try:
+        _terminate(going)
+        for process in list(going.processes):
+            process.wait()
+    except BaseException:
+        _terminate(going)
+        raise
+
+
+def _terminate(going: _Going) -> None:
     with going.lock:
         going.stopped = True
         for process in going.processes:
             process.terminate()
-    for process in list(going.processes):
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=30)
 
 
 @contextlib.contextmanager

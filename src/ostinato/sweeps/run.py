@@ -7,12 +7,14 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from ostinato.bundle import RUN_LOCK
 from ostinato.errors import TrainingError
 from ostinato.files import hold
 from ostinato.runs.run import nothing_left
+from ostinato.runs.signals import ending_signals
 from ostinato.sweeps.folder import begin, prepare, save_table
 from ostinato.sweeps.making import make_all
 from ostinato.sweeps.plan import One, Sweep
@@ -38,13 +40,14 @@ def sweep(asked: Sweep, *, quiet: bool = False) -> Made:
     """Make all runs, `asked.at_a_time` of them side by side, and save the table: also of those that are finished where
     this is interrupted.
 
-    Raises TrainingError for a folder that holds something else, BusyError where another process is at work in it. A
-    run that fails is noted in the table and ends nothing.
+    Raises TrainingError for a folder that holds something else, BusyError where another process is at work in it,
+    KeyboardInterrupt with the signal's number where Ctrl-C, SIGTERM or SIGHUP ends it. A run that fails is noted in
+    the table and ends nothing.
     """
     plan = asked.runs()
     with nothing_left(asked.out):
         prepare(asked.out)
-        with _held(asked.out):
+        with _held(asked.out), ending_signals(_interrupt):
             replaced = begin(asked.out, asked.command, [one.folder for one in plan], overwrite=asked.overwrite)
             try:
                 make_all(asked, plan, replaced, quiet=quiet)
@@ -57,6 +60,10 @@ def sweep(asked: Sweep, *, quiet: bool = False) -> Made:
                 save_table(asked.out, table, sheet_of(table), left)
                 drawn = draw(plan, asked.out / "sweep")
     return Made(plan, table, drawn, has_mixtures(plan))
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(number)
 
 
 @contextlib.contextmanager
