@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The kernels for ARM64 Linux, cross-compiled, and tests of kernels and runtime on them: an ARM64 Python under qemu-user,
-# once as a CPU with dot products of bytes, once as one without (cortex-a72). With arguments, pytest gets these instead:
+# once as a CPU with matrix products (max), once as one without them and without dot products of bytes (cortex-a72). With
+# arguments, pytest gets these instead:
 #     tests/on_arm.sh tests/kernels tests/runtime        everything: ten minutes (two tests start a Python, which needs binfmt)
 # Where a tool is missing or nothing can be fetched, nothing is tested, and one line says why.
 set -euo pipefail
@@ -41,23 +42,32 @@ cmake -S . -B "$out"/library -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=
   -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DOSTINATO_OUTPUT="$out" >/dev/null
 cmake --build "$out"/library --parallel "$(nproc)"
 
+# emulated CPU ARGUMENTS...: a Python on that CPU
+emulated() {
+  local cpu=$1; shift
+  QEMU_LD_PREFIX=$out/root OSTINATO_LIBRARY=$out/libostinato.so PYTHONPATH=$PWD/src:$out/packages OMP_NUM_THREADS=1 \
+    PYTHONDONTWRITEBYTECODE=1 qemu-aarch64 -cpu "$cpu" "$out"/root/usr/bin/python3.11 "$@"
+}
 # on_cpu CPU PYTEST-ARGUMENTS...
 on_cpu() {
-  local cpu=$1; shift
-  echo "ARM64, qemu's CPU $cpu:"
-  QEMU_LD_PREFIX=$out/root OSTINATO_LIBRARY=$out/libostinato.so PYTHONPATH=$PWD/src:$out/packages OMP_NUM_THREADS=1 \
-    PYTHONDONTWRITEBYTECODE=1 qemu-aarch64 -cpu "$cpu" "$out"/root/usr/bin/python3.11 -m pytest -p no:cacheprovider "$@"
+  echo "ARM64, qemu's CPU $1:"
+  emulated "$1" -m pytest -p no:cacheprovider "${@:2}"
 }
+# Each CPU takes the best set that it has, and no instruction that it lacks.
+for each in cortex-a72:neon neoverse-n1:dotprod max:mmla; do
+  found=$(emulated ${each%:*} -c 'from ostinato.kernels.load import choose_isa; print(choose_isa().isa)')
+  [ "$found" = ${each#*:} ] || { echo "on qemu's CPU ${each%:*} the kernels are $found, not ${each#*:}"; exit 1; }
+done
 if [ $# -gt 0 ]; then
   for cpu in max cortex-a72; do on_cpu $cpu "$@"; done
   exit
 fi
-# The sets that are chosen by themselves, without the tests that take longest under qemu; both at once.
+# Without the tests that take longest under qemu; on two cores, both at once.
 recurrent="tests/kernels/test_kernels_recurrent.py tests/runtime/test_runtime_recurrent.py"
 on_cpu cortex-a72 tests/kernels/test_train_kernels.py $recurrent -k "neon and not writes_what" > "$out"/neon.log 2>&1 &
 first=$!
 status=0
-on_cpu max $recurrent -k "dotprod and not writes_what" || status=1
+on_cpu max tests/kernels/test_train_kernels.py $recurrent -k "mmla and not writes_what" || status=1
 wait $first || status=1
 cat "$out"/neon.log
 exit $status

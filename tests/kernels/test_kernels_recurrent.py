@@ -173,6 +173,18 @@ def test_int8_is_near_and_everywhere_alike(shape, isa):
     assert np.abs(logits - twin).mean() < 0.1 * np.abs(logits - exact).mean() + 1e-6
 
 
+@pytest.mark.parametrize("isa", [isa for isa in available()[1:] if isa != "portable"])
+def test_int8_has_the_same_bits_in_every_set(isa):
+    """For any number of rows at once, which have instructions of their own; but for portable code, which may round
+    a product and a sum apart."""
+    shape, others = SHAPES[1], [name for name in available()[1:] if name != "portable"]
+    one, other = (build(shape, weights(shape), isa=name, precision="int8")[0] for name in (isa, others[0]))
+    for rows in (1, 2, 3, 4, 5, 7, 8, 13, 66):
+        ids = text(shape, 3, rows)
+        for found, expected in zip(step_through(one, ids), step_through(other, ids), strict=True):
+            np.testing.assert_array_equal(found, expected, err_msg=f"{rows} rows")
+
+
 @EACH_ISA
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_two_threads_give_the_same_bits(isa, precision):

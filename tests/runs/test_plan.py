@@ -43,8 +43,8 @@ def test_a_long_text_has_a_wide_network_though_it_is_read_seldom():
 
 
 def test_speeds_are_those_of_the_instruction_set_and_the_precision():
-    per_core = [machine_speed(1, isa, precision) for isa, precision in
-                (("amx", "bf16"), ("vnni", "bf16"), ("avx2", "fp32"), ("numpy", "fp32"), ("neon", "fp32"))]  # fmt: skip
+    kinds = (("amx", "bf16"), ("vnni", "bf16"), ("mmla", "bf16"), ("avx2", "fp32"), ("numpy", "fp32"), ("neon", "fp32"))
+    per_core = [machine_speed(1, isa, precision) for isa, precision in kinds]
     assert per_core == sorted(per_core, reverse=True)
     assert machine_speed(3, "avx2", "fp32") == 3 * machine_speed(1, "avx2", "fp32")
     assert machine_speed(1, "avx2", "bf16") == machine_speed(1, "portable", "fp32")  # torch's own layers

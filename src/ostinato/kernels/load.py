@@ -8,9 +8,10 @@ from pathlib import Path
 
 from ostinato.errors import UsageError
 
-ISAS = ("portable", "avx2", "avx512", "vnni", "amx", "neon", "dotprod")
+ISAS = ("portable", "avx2", "avx512", "vnni", "amx", "neon", "dotprod", "mmla")
 """Instruction sets of the compiled kernels; the index is the C interface's number. Each includes those before it of its
-kind of CPU: x86-64 has them up to "amx", ARM64 "neon" (every one) and "dotprod" (ARMv8.2's dot products of bytes)."""
+kind of CPU: x86-64 has them up to "amx", ARM64 "neon" (every one), "dotprod" (ARMv8.2's dot products of bytes) and
+"mmla" (ARMv8.6's matrix products of bytes and of bfloat16 numbers)."""
 
 NUMPY = "numpy"
 """The name that stands for the NumPy twin in place of an instruction set."""

@@ -58,7 +58,7 @@ def kernels_for(x: Tensor, state: tuple[Tensor, ...]) -> TrainKernels | None:
 def is_faster(x: Tensor) -> bool:
     """Whether `run` was measured to beat torch's own layers for this work on this CPU (docs/decisions/072).
 
-    With any instruction set but the portable code; on ARM64 by its instructions (docs/decisions/122), not by the clock.
+    With any instruction set but the portable code; on ARM64 by its instructions, not by the clock (122, 129).
     """
     return kernels_for(x, ()) is not None and choose_isa().isa != "portable"
 

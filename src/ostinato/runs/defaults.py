@@ -37,7 +37,8 @@ class CorpusSize:
 _CORE_SPEEDS = {
     ("amx", "bf16"): 190e9, ("vnni", "bf16"): 150e9,
     ("amx", "fp32"): 75e9, ("vnni", "fp32"): 75e9, ("avx512", "fp32"): 75e9, ("avx2", "fp32"): 75e9,
-    ("neon", "fp32"): 40e9, ("dotprod", "fp32"): 40e9,
+    ("mmla", "bf16"): 80e9,
+    ("neon", "fp32"): 40e9, ("dotprod", "fp32"): 40e9, ("mmla", "fp32"): 40e9,
 }  # fmt: skip
 _CORE_SPEED = 50e9
 """Where torch's own layers train, or nothing was measured."""

@@ -15,7 +15,7 @@ constexpr int32_t kInterfaceVersion = 4;
 
 // Instruction sets, each including those of its architecture before it: x86-64 up to kAmx, then ARM64. The numbers are those
 // of ISAS in kernels/load.py.
-enum Isa : int32_t { kPortable = 0, kAvx2, kAvx512, kVnni, kAmx, kNeon, kDotprod, kLastIsa = kDotprod };
+enum Isa : int32_t { kPortable = 0, kAvx2, kAvx512, kVnni, kAmx, kNeon, kDotprod, kMmla, kLastIsa = kMmla };
 
 // Whether this CPU and operating system can run `isa`, and this library holds code for it.
 bool supports(Isa isa);

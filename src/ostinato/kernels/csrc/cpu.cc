@@ -68,24 +68,40 @@ Isa detect() {
   return kAmx;
 }
 #elif defined(__aarch64__)
-// NEON belongs to every ARM64 CPU; the dot products of bytes came with ARMv8.2.
-bool has_dotprod() {
-#if defined(__linux__)
-  constexpr unsigned long kAsimdDp = 1ul << 20;  // HWCAP_ASIMDDP
-  return getauxval(AT_HWCAP) & kAsimdDp;
-#elif defined(__APPLE__)
+// NEON belongs to every ARM64 CPU. Dot products of bytes came with ARMv8.2, matrix products of bytes and of bfloat16 numbers,
+// both at once, with ARMv8.6; CPUs of older versions may have them.
+#if defined(__APPLE__)
+bool has(const char* feature) {
   int found = 0;
   size_t size = sizeof found;
-  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &found, &size, nullptr, 0) == 0 && found;
+  return sysctlbyname(feature, &found, &size, nullptr, 0) == 0 && found;
+}
+bool has_dotprod() { return has("hw.optional.arm.FEAT_DotProd"); }
+bool has_mmla() { return has("hw.optional.arm.FEAT_I8MM") && has("hw.optional.arm.FEAT_BF16"); }
+#elif defined(__linux__)
+bool has_dotprod() {
+  constexpr unsigned long kAsimdDp = 1ul << 20;  // HWCAP_ASIMDDP
+  return getauxval(AT_HWCAP) & kAsimdDp;
+}
+bool has_mmla() {
+  constexpr unsigned long kBoth = 1ul << 13 | 1ul << 14;  // HWCAP2_I8MM, HWCAP2_BF16
+  return (getauxval(AT_HWCAP2) & kBoth) == kBoth;
+}
 #elif defined(_WIN32)
+bool has_dotprod() {
   constexpr DWORD kDotProducts = 43;  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE
   return IsProcessorFeaturePresent(kDotProducts);
-#else
-  return false;
-#endif
 }
+bool has_mmla() {
+  constexpr DWORD kBytes = 66, kBfloat = 68;  // PF_ARM_V82_I8MM_, PF_ARM_V86_BF16_INSTRUCTIONS_AVAILABLE
+  return IsProcessorFeaturePresent(kBytes) && IsProcessorFeaturePresent(kBfloat);
+}
+#else
+bool has_dotprod() { return false; }
+bool has_mmla() { return false; }
+#endif
 
-Isa detect() { return has_dotprod() ? kDotprod : kNeon; }
+Isa detect() { return !has_dotprod() ? kNeon : has_mmla() ? kMmla : kDotprod; }
 #else
 Isa detect() { return kPortable; }
 #endif
@@ -112,6 +128,9 @@ bool built(Isa isa) {
 #endif
 #if defined(OSTINATO_HAVE_DOTPROD)
     case kDotprod: return true;
+#endif
+#if defined(OSTINATO_HAVE_MMLA)
+    case kMmla: return true;
 #endif
     default: return false;
   }

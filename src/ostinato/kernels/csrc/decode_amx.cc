@@ -4,7 +4,7 @@
 #define ROWS 4
 #define ROWS_I8 16
 #include "decode_vnni.h"
-#include "decode_kernels.h"
+#include "decode_bytes.h"
 
 namespace {
 

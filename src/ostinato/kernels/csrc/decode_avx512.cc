@@ -15,6 +15,6 @@ inline void put(uint8_t* out, int64_t i, I q) {
 }  // namespace
 
 #include "decode_madd.h"
-#include "decode_kernels.h"
+#include "decode_bytes.h"
 
 const ostinato::DecodeTable ostinato::kDecodeAvx512 = OSTINATO_DECODE_TABLE(panels_i8);

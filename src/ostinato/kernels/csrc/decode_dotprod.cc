@@ -9,6 +9,6 @@ namespace {
 inline I dot(I sum, Weights w, const uint8_t* x) { return (I)vdotq_s32((int32x4_t)sum, w, four_bytes(x)); }
 }  // namespace
 
-#include "decode_kernels.h"
+#include "decode_bytes.h"
 
 const ostinato::DecodeTable ostinato::kDecodeDotprod = OSTINATO_DECODE_TABLE(panels_i8);

@@ -13,6 +13,6 @@ inline I dot(I sum, Weights w, const uint8_t* x) {
 }
 }  // namespace
 
-#include "decode_kernels.h"
+#include "decode_bytes.h"
 
 const ostinato::DecodeTable ostinato::kDecodeNeon = OSTINATO_DECODE_TABLE(panels_i8);

@@ -1,4 +1,5 @@
-// int8 products on ARM64: 4 rows of 4 columns a vector, signed bytes both. `dot` is the includer's.
+// int8 on ARM64: signed bytes, weights and inputs both. The products are the includer's; one by dot products has 4 rows of 4
+// columns a vector.
 #pragma once
 #include <arm_neon.h>
 

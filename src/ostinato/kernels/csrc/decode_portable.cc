@@ -25,6 +25,6 @@ inline void put(uint8_t* out, int64_t i, I q) {
 
 }  // namespace
 
-#include "decode_kernels.h"
+#include "decode_bytes.h"
 
 const ostinato::DecodeTable ostinato::kDecodePortable = OSTINATO_DECODE_TABLE(panels_i8);

@@ -2,7 +2,7 @@
 //
 // A matrix of R rows and K columns is stored in panels of 16 rows: panel p holds rows 16p .. 16p+15, missing rows as zeros.
 //   float32: element (r, k) at [r / 16][k][r % 16]
-//   int8:    element (r, k) at [r / 16][k / 4][r % 16][k % 4], K filled up with zeros to a multiple of kStep
+//   int8:    element (r, k) at [r / 16][k / N][r % 16][k % N], K filled up with zeros to a multiple of kStep; N is `together`
 // So a product with a vector reads the weights once, in one ascending stream, and never adds across lanes.
 // Every array of weights starts at a multiple of 64 bytes.
 #pragma once
@@ -32,6 +32,7 @@ struct DecodeTable {
   // out: 2 * n bytes, of which a set with x_offset 128 fills n with q + 128.
   float (*quantize)(const float* x, int64_t n, uint8_t* out);
   int32_t x_offset;
+  int32_t together;  // int8 weights of one row that lie side by side, as the products take them: 4 or 8
 
   // One step of 16 units of a cell (Cell is the index). gx, gh: input and recurrent products, 16 floats a gate in torch's
   // order, all biases in gx but for b_hn (16 floats), which belongs to GRU's recurrent product of the candidate.
@@ -51,5 +52,6 @@ extern const DecodeTable kDecodeVnni;
 extern const DecodeTable kDecodeAmx;
 extern const DecodeTable kDecodeNeon;
 extern const DecodeTable kDecodeDotprod;
+extern const DecodeTable kDecodeMmla;
 
 }  // namespace ostinato

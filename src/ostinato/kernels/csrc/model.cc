@@ -36,12 +36,15 @@ const DecodeTable& decode_table(int32_t isa) {
 #if defined(OSTINATO_HAVE_DOTPROD)
     case kDotprod: return kDecodeDotprod;
 #endif
+#if defined(OSTINATO_HAVE_MMLA)
+    case kMmla: return kDecodeMmla;
+#endif
     default: return kDecodePortable;
   }
 }
 
-Matrix::Matrix(int64_t columns, int64_t panels, bool int8)
-    : columns(columns), panels(panels), depth(int8 ? round_up(columns, kStep) : columns), int8(int8) {
+Matrix::Matrix(int64_t columns, int64_t panels, bool int8, int64_t together)
+    : columns(columns), panels(panels), depth(int8 ? round_up(columns, kStep) : columns), together(int8 ? together : 1), int8(int8) {
   if (int8) {
     quantized = Buffer<int8_t>(panels * depth * kPanel);
     scale = Buffer<float>(panels * kPanel);
@@ -53,10 +56,14 @@ Matrix::Matrix(int64_t columns, int64_t panels, bool int8)
 
 bool Matrix::ready() const { return int8 ? quantized.data() && scale.data() && start.data() : panels == 0 || values.data(); }
 
-void Matrix::set_row(int64_t place, const float* row, int32_t x_offset) {
+int64_t Matrix::at(int64_t place, int64_t k) const {
   const int64_t first = place / kPanel * depth * kPanel, lane = place % kPanel;
+  return first + (k & -together) * kPanel + lane * together + (k & (together - 1));  // together: a power of 2
+}
+
+void Matrix::set_row(int64_t place, const float* row, int32_t x_offset) {
   if (!int8) {
-    for (int64_t k = 0; k < columns; ++k) values[first + k * kPanel + lane] = row[k];
+    for (int64_t k = 0; k < columns; ++k) values[at(place, k)] = row[k];
     return;
   }
   float largest = 0;
@@ -65,7 +72,7 @@ void Matrix::set_row(int64_t place, const float* row, int32_t x_offset) {
   int32_t sum = 0;
   for (int64_t k = 0; k < columns; ++k) {
     const int32_t q = int32_t(std::nearbyintf(row[k] * inverse));
-    quantized[first + k / 4 * 4 * kPanel + lane * 4 + k % 4] = int8_t(q);
+    quantized[at(place, k)] = int8_t(q);
     sum += q;
   }
   scale[place] = unit;
@@ -73,9 +80,7 @@ void Matrix::set_row(int64_t place, const float* row, int32_t x_offset) {
 }
 
 void Matrix::get_row(int64_t place, float* out) const {
-  const int64_t first = place / kPanel * depth * kPanel, lane = place % kPanel;
-  for (int64_t k = 0; k < columns; ++k)
-    out[k] = int8 ? scale[place] * quantized[first + k / 4 * 4 * kPanel + lane * 4 + k % 4] : values[first + k * kPanel + lane];
+  for (int64_t k = 0; k < columns; ++k) out[k] = int8 ? scale[place] * quantized[at(place, k)] : values[at(place, k)];
 }
 
 Vectors::Vectors(int64_t rows, int64_t columns, bool int8)
@@ -106,16 +111,16 @@ Model::Model(const Shape& s)
       blocks_(round_up(s.hidden, kPanel) / kPanel),
       row_size_(blocks_ * gates_ * kPanel),
       layers_(size_t(s.layers)) {
-  const bool int8 = s.int8 != 0;
+  auto matrix = [&](int64_t columns, int64_t panels) { return Matrix(columns, panels, s.int8 != 0, table_.together); };
   for (int32_t l = 0; l < s.layers; ++l) {
     Layer& layer = layers_[size_t(l)];
-    layer.recurrent = Matrix(s.hidden, blocks_ * gates_, int8);
-    if (l > 0 || s.embedding > 0) layer.input = Matrix(l > 0 ? s.hidden : s.embedding, blocks_ * gates_, int8);
+    layer.recurrent = matrix(s.hidden, blocks_ * gates_);
+    if (l > 0 || s.embedding > 0) layer.input = matrix(l > 0 ? s.hidden : s.embedding, blocks_ * gates_);
     layer.bias = Buffer<float>(row_size_);
     layer.candidate = Buffer<float>(blocks_ * kPanel);
   }
-  if (s.tied && s.embedding != s.hidden) projection_ = Matrix(s.hidden, round_up(s.embedding, kPanel) / kPanel, int8);
-  head_ = Matrix(s.tied ? s.embedding : s.hidden, round_up(s.vocabulary, kPanel) / kPanel, int8);
+  if (s.tied && s.embedding != s.hidden) projection_ = matrix(s.hidden, round_up(s.embedding, kPanel) / kPanel);
+  head_ = matrix(s.tied ? s.embedding : s.hidden, round_up(s.vocabulary, kPanel) / kPanel);
   head_bias_ = Buffer<float>(round_up(s.vocabulary, kPanel));
   if (s.embedding > 0 && !s.tied) embedding_ = Buffer<float>(int64_t(s.vocabulary) * s.embedding);
   row_limit_ = s.vocabulary;

@@ -25,17 +25,18 @@ enum Tensor : int32_t { kEmbedding, kInput, kRecurrent, kInputBias, kRecurrentBi
 
 // A matrix in panels (decode_table.h), float32 or int8.
 struct Matrix {
-  int64_t columns = 0, panels = 0, depth = 0;  // depth: columns stored
+  int64_t columns = 0, panels = 0, depth = 0, together = 0;  // depth: columns stored
   bool int8 = false;
   Buffer<float> values, scale;
   Buffer<int8_t> quantized;
   Buffer<int32_t> start;
 
   Matrix() = default;
-  Matrix(int64_t columns, int64_t panels, bool int8);
+  Matrix(int64_t columns, int64_t panels, bool int8, int64_t together);
   bool ready() const;
   void set_row(int64_t place, const float* row, int32_t x_offset);
   void get_row(int64_t place, float* out) const;
+  int64_t at(int64_t place, int64_t k) const;  // of element (place, k)
   int64_t panel_bytes() const { return depth * kPanel * (int8 ? 1 : 4); }
 };
 

@@ -16,6 +16,9 @@ const Table* table(int32_t precision, int32_t isa) {
 #if defined(OSTINATO_HAVE_AMX)
     if (may(kAmx)) return &kBfloatAmx;
 #endif
+#if defined(OSTINATO_HAVE_MMLA)
+    if (may(kMmla)) return &kBfloatMmla;
+#endif
 #if defined(OSTINATO_HAVE_BF16)
     if (may(kVnni) && has_bfloat()) return &kBfloatVnni;
 #endif

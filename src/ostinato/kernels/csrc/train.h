@@ -76,6 +76,6 @@ struct Table {
 };
 
 // Tables by precision and instruction set; adamw and peak are only in those of float32.
-extern const Table kFloatPortable, kFloatAvx2, kFloatAvx512, kFloatNeon, kBfloatVnni, kBfloatAmx;
+extern const Table kFloatPortable, kFloatAvx2, kFloatAvx512, kFloatNeon, kBfloatVnni, kBfloatAmx, kBfloatMmla;
 
 }  // namespace ostinato::train

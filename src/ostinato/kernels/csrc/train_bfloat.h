@@ -34,6 +34,7 @@ struct BfloatEngine {
   }
 
   static constexpr bool kUneven = false;  // all tiles have the same number of rows
+  static constexpr int kRowStep = 1;
 
   // Puts 16 columns of a tile of `rows` rows, the first of them `first`, into a left operand.
   static void put(Bfloat* left, int64_t first, int64_t rows, int64_t k, int64_t column, const Block* values) {
@@ -93,14 +94,15 @@ struct BfloatEngine {
     put_record(record, stride(gates), row, column, b);
   }
 
-  static void pack_record_transposed(Bfloat* left, Range tiles, const Bfloat* record, int64_t stride_, int64_t, int64_t k) {
+  static void pack_record_transposed(Bfloat* left, Range tiles, const Bfloat* record, int64_t gates, int64_t k) {
+    const int64_t apart = stride(gates);
     for (int64_t tile = tiles.begin; tile < tiles.end; ++tile)
       for (int64_t i = 0; i < depth(k); i += kDepth) {
         __m512i pairs[kBlock];
         for (int j = 0; j < kBlock; ++j) {
-          const Bfloat* from = record + (i + 2 * j) * stride_ + tile * kRows;
+          const Bfloat* from = record + (i + 2 * j) * apart + tile * kRows;
           const __m256i even = i + 2 * j < k ? load_256(from) : _mm256_setzero_si256();
-          const __m256i odd = i + 2 * j + 1 < k ? load_256(from + stride_) : _mm256_setzero_si256();
+          const __m256i odd = i + 2 * j + 1 < k ? load_256(from + apart) : _mm256_setzero_si256();
           pairs[j] = interleave(_mm512_inserti64x4(_mm512_castsi256_si512(even), odd, 1));
         }
         transpose(pairs);

@@ -37,6 +37,7 @@ struct FloatEngine {
   static void release() {}
 
   static constexpr bool kUneven = true;  // tiles of a time step need not have the same number of rows
+  static constexpr int kRowStep = 1;
 
   // Puts 16 columns of a tile of `rows` rows, the first of them `first`, into a left operand.
   static void put(float* left, int64_t first, int64_t rows, int64_t k, int64_t column, const Block* values) {

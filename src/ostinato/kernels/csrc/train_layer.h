@@ -41,7 +41,7 @@ struct Shape {
 template <class E>
 struct StepTiles {
   int64_t B, n, rows, full;
-  explicit StepTiles(int64_t batch) : B(batch), n(ceil_div(B, E::kRows)), rows(ceil_div(B, n)), full(E::kUneven ? B - n * (rows - 1) : n) {}
+  explicit StepTiles(int64_t batch) : B(batch), n(ceil_div(B, E::kRows)), rows(round_up(ceil_div(B, n), E::kRowStep)), full(E::kUneven ? B - n * (rows - 1) : n) {}
   int64_t first(int64_t tile) const { return tile * rows - most(0, tile - full); }
   int64_t rows_in(int64_t tile) const { return E::kUneven ? rows - (tile >= full) : least(rows, B - tile * rows); }
   int64_t rows_put(int64_t tile) const { return E::kUneven ? rows_in(tile) : rows; }
@@ -295,7 +295,7 @@ struct CellLayer {
   void backward_on(Team& team, const Backward& m) const {
     clear_state(m.state, s.panel_width());
     team.share(s.blocks, [&](int64_t block) { prepare_backward(block, m); });
-    if (!E::kRightRecords && E::record_stride(s.panel_width()) > s.panel_width()) team.share_ranges(s.rows, 64, [&](Range rows) { clear_record(rows, m); });
+    if (E::depth(s.panel_width()) > s.panel_width()) team.share_ranges(s.rows, 64, [&](Range rows) { clear_record(rows, m); });
     for (int64_t i = s.T - 1; i >= -1; --i)
       team.share_ranges(s.blocks, blocks_at_once(E::kPanels), [&](Range blocks) {
         const Tiles<E> on(step.rows);
@@ -434,8 +434,8 @@ struct CellLayer {
       if (call.w_ih) columns_by_gates(team, m.x, s.I, x, m.record, m, call.dw_ih);
     } else {
       team.share_ranges(ceil_div(gates, E::kRows), 2, [&](Range tiles) {
-        E::pack_record_transposed(m.left, tiles, m.record, E::record_stride(gates), gates, s.rows);
-        if (kCell == kGru) E::pack_record_transposed(m.left_h, tiles, m.record_h, E::record_stride(gates), gates, s.rows);
+        E::pack_record_transposed(m.left, tiles, m.record, gates, s.rows);
+        if (kCell == kGru) E::pack_record_transposed(m.left_h, tiles, m.record_h, gates, s.rows);
       });
       gates_by_columns(team, m.left_h, m.h, s.H, h, m, call.dw_hh);
       if (call.w_ih) gates_by_columns(team, m.left, m.x, s.I, x, m, call.dw_ih);

@@ -3,7 +3,7 @@
 // A group is kGroup tiles by kWide panels, whose sums lie in the L1 or L2 cache while an engine goes through the depth. The
 // order of every sum is fixed by the engine, whatever slice or thread computes it.
 //
-// The concept of an engine E (train_float.h and train_bfloat.h define the two that exist). All members are static.
+// The concept of an engine E (train_float.h, train_bfloat.h and train_mmla.h define those that exist). All members are static.
 //
 //   Element            type of an operand's numbers; sums are always float32
 //   Operands           the left operand is m rows in tiles of kRows rows; the right one is panels of 16 (kBlock) columns.
@@ -12,6 +12,7 @@
 //   kTiles             tiles that one register tile spans        kGroup    tiles per group (see `product`)
 //   kWide              panels per group                          kKept     bytes of exponentials that a head may keep
 //   kUneven            whether the tiles of a time step may differ by one row (else all have the same, the last padded)
+//   kRowStep           the rows of a tile of a time step are a multiple of it
 //   depth(k)           k as stored, padded to whole steps of the unit
 //   stride(k)          elements from one row of a left operand to the next (with tiles of kRows rows: on average)
 //   panel(k)           elements of one panel of a right operand
