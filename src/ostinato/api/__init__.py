@@ -1,4 +1,4 @@
-"""The Python interface: train, load, and a model one can write and score with."""
+"""The Python interface: train or load a model, then write and score with it."""
 
 from ostinato.api.model import Model, TokenProbability, load
 from ostinato.api.training import train, train_task

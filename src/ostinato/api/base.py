@@ -1,6 +1,6 @@
-"""From the run of a large text to a base model that others can start from: small on disk, with a card that says it all.
+"""Publishes the run of a large text as a base model: small on disk, with a card that describes its texts and quality.
 
-How good it is on each of its texts is measured on what was held out, and with the weights as they are stored.
+Its quality on each text is measured on the held-out part, with the weights as they are stored.
 """
 
 import re
@@ -25,7 +25,7 @@ _TOGETHER = 64
 
 
 def check_base(texts: Sequence[BaseText], others: Sequence[str]) -> None:
-    """What can be said before hours of training. Raises UsageError, and TextError for a text that cannot be read."""
+    """Check the texts before hours of training. Raises UsageError, or TextError if a text cannot be read."""
     paths = [text.path for text in texts]
     if "-" in [*paths, *others]:
         raise UsageError("the texts of a base are read more than once: name files, not -")
@@ -39,13 +39,14 @@ def publish_base(
     others: Sequence[str] = (), unseen: Sequence[Unseen] = (), storage: str = "int8", start_rate: float | None = None,
     encoding: str | None = None,
 ) -> Model:  # fmt: skip
-    """Save the model of the training run in `run` as the base `out`, a bundle, and return it.
+    """Save the model of the training run in `run` as the base `out` (a bundle) and return it.
 
-    texts: what the run learnt from. read: the files that it read of them, in the same order, where they are others
-    (see `write_texts`). others: texts that it has not seen, to be measured on; unseen: documents of that kind.
-    start_rate: the learning rate for runs that start from it (None: the default, for texts near to its own). storage:
-    as for `write_bundle`. The base holds the weights and the words of the texts, not the texts.
-    Raises UsageError where the run is gone, TextError and BundleError.
+    texts: the texts that the run learnt. read: the files that it read instead of them, in the same order (see
+    `write_texts`; None: the texts themselves). others: texts that it has not learnt, to measure it on. unseen: the
+    same as documents. start_rate: the learning rate of runs that start from the base (None: the default). storage: as
+    for `write_bundle`. The base contains the weights and the words of the texts, but not the texts.
+    Raises UsageError if the run is unsuitable or its text has changed, TextError if a text cannot be read, BundleError
+    if a bundle cannot be read or written.
     """
     check_base(texts, others)
     trained = Model(run)
@@ -80,7 +81,7 @@ def publish_base(
 
 
 def _by_source(corpus: Corpus, paths: Sequence[str], encoding: str | None) -> list[list[str]]:
-    """The held-out documents of each text: a document is the first text's that has it."""
+    """The held-out documents of each text. A document belongs to the first text that contains it."""
     whole = []
     for path in paths:
         found = read_texts([path], encoding, field=corpus.settings.field)
@@ -105,7 +106,7 @@ def _beginning(path: str, encoding: str | None) -> list[str]:
 
 
 def _bits(model: Model, documents: Sequence[str]) -> dict[str, Any] | None:
-    """What the model makes of the documents, up to MOST characters of them; None where there are none."""
+    """The model's evaluation on the documents, up to MOST characters of them; None if there are none."""
     chosen: list[str] = []
     characters = 0
     for document in documents:
@@ -156,7 +157,7 @@ def _card(
 
 
 def _split(text: dict[str, Any]) -> str:
-    """What is held out of the texts."""
+    """The card's words for what is held out."""
     held = text["heldout"]
     if not held["characters"]:
         return "nothing held out"
@@ -165,7 +166,7 @@ def _split(text: dict[str, Any]) -> str:
 
 
 def _named(source: dict[str, Any]) -> str:
-    """A text, and how much of it was read."""
+    """The name of a text, with how much of it was read."""
     return f"{source['name']} ({source['read']})" if source["read"] else str(source["name"])
 
 

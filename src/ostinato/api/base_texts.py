@@ -1,7 +1,7 @@
-"""The texts of a base as it learns them: repeated or thinned out, and of some only what `train` would learn.
+"""Prepares the texts of a base: repeated or thinned out, or only the part that `train` would learn.
 
-What `train` holds out of a text stays unseen then, so the figures of runs on that text that start from the base are of
-documents that neither the run nor the base has read.
+In the last case the base does not see what `train` holds out of the text. Runs on that text that start from the base
+are then measured on documents that neither the run nor the base has read.
 """
 
 import dataclasses
@@ -23,9 +23,10 @@ MOST_TIMES = 100
 class BaseText:
     """One text that a base learns.
 
-    path: as for `train`. terms: what it may be used under. times: how often each of its documents is read in a pass;
-    below 1, the share of its documents that is read. training_part: only what `train` learns of it by default is read.
-    spare: of that part, the first documents with so many characters stay unseen, too. Raises UsageError.
+    path: as for `train`. terms: the licence or other terms of use. times: how often each document is read per pass;
+    below 1, the share of the documents that is read. training_part: read only what `train` learns of the text by
+    default. spare: leave out the first documents of that part, up to this many characters. Raises UsageError for
+    values out of range.
     """
 
     path: str
@@ -44,7 +45,7 @@ class BaseText:
 
     @property
     def name(self) -> str:
-        """For the card."""
+        """The name on the card."""
         return Path(self.path).name
 
     @property
@@ -54,7 +55,7 @@ class BaseText:
 
     @property
     def read(self) -> str:
-        """How much of it is read, for the card; "" for a text that is read as it is."""
+        """How much of the text is read, for the card; "" if it is read as it is."""
         part = "the part that `train` learns" if self.training_part else ""
         if self.spare:
             part += f" without its first {self.spare:,} characters"
@@ -64,7 +65,7 @@ class BaseText:
 
 @dataclass(frozen=True)
 class Unseen:
-    """Documents that a base does not learn, by a name for the card."""
+    """Documents that a base does not learn, with a name for the card."""
 
     name: str
     documents: tuple[str, ...]
@@ -73,11 +74,11 @@ class Unseen:
 def write_texts(
     texts: Sequence[BaseText], folder: Path, settings: TextSettings, encoding: str | None = None
 ) -> tuple[list[str], list[Unseen]]:
-    """Paths to what a base reads of `texts`, and what stays unseen of them.
+    """Returns the paths of the files that a base reads for `texts`, and what it does not see of them.
 
-    A text that is read as it is keeps its path. Of any other, its documents are written into `folder`, a file per
-    text, parted by blank lines: cut as `settings` say, or of a training part as `train` cuts and divides the text.
-    Raises TextError where a text cannot be read or nothing of it is left.
+    A text that is read as it is keeps its path. The documents of any other text are written to one file in `folder`,
+    separated by blank lines. They are cut by `settings`, or for a training part as `train` cuts and splits the text.
+    Raises TextError if a text cannot be read or nothing of it is left.
     """
     paths: list[str] = []
     unseen: list[Unseen] = []
@@ -98,7 +99,7 @@ def write_texts(
 
 
 def _documents(text: BaseText, settings: TextSettings, encoding: str | None) -> tuple[list[str], list[Unseen]]:
-    """What is read of a text, each document once, and what is not."""
+    """The documents of a text that are read, each once, and those that are not."""
     cut = TextSettings() if text.training_part else dataclasses.replace(settings, heldout=0.0)
     with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
         corpus = prepare([text.path], cut, folder, encoding=encoding)
@@ -109,7 +110,7 @@ def _documents(text: BaseText, settings: TextSettings, encoding: str | None) -> 
 
 
 def _without_first(documents: list[str], text: BaseText, corpus: Corpus) -> tuple[list[str], list[Unseen]]:
-    """The training part without the documents that are spared, and those and the held-out ones."""
+    """The training part without its first, spared documents; and the held-out and spared documents."""
     spared = size = 0
     while size < text.spare and spared < len(documents):
         size += len(documents[spared])
@@ -121,7 +122,7 @@ def _without_first(documents: list[str], text: BaseText, corpus: Corpus) -> tupl
 
 
 def _repeated(documents: Sequence[str], times: float) -> list[str]:
-    """All documents as often as the whole part of `times` says, then the share that is left of it, evenly spread."""
+    """All documents, repeated by the integer part of `times`, then an evenly spread share of them for the rest."""
     whole, share = int(times), times - int(times)
     rest = [d for n, d in enumerate(documents) if _floor((n + 1) * share) > _floor(n * share)]
     return list(documents) * whole + rest

@@ -1,4 +1,4 @@
-"""How a model shows itself in a notebook: its card and its loss curve, plain HTML, everything escaped."""
+"""A model in a notebook: its card and its loss curve as plain HTML, with everything escaped."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,13 @@ from ostinato.files import write_file
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that a notebook shows. svg: the file's text; png: the file's bytes."""
+    """A picture that a notebook can show. svg: the SVG file as text; png: the PNG file as bytes."""
 
     svg: str
     png: bytes
 
     def save(self, path: str | Path) -> None:
-        """Write it as `path`, in the format that its ending says. Raises UsageError for another than .svg and .png."""
+        """Save the picture as `path`, which must end in .svg or .png. Raises UsageError for any other ending."""
         file = Path(path)
         if file.suffix not in (".svg", ".png"):
             raise UsageError(f"a picture is saved as .svg or .png, got {str(path)!r}")
@@ -33,7 +33,7 @@ class Picture:
 
 
 class History(list[dict[str, Any]]):
-    """The rows of a run's metrics, which a notebook shows as the curve of the losses and the last evaluation."""
+    """The rows of a run's metrics. A notebook shows them as a loss curve and the last evaluation."""
 
     def _repr_html_(self) -> str:
         measured = [row for row in self if row.get("heldout_loss") is not None]
@@ -51,7 +51,7 @@ _LOSSES = (("train_loss", "training", "#888888"), ("heldout_loss", "held-out", "
 
 
 def model_html(title: str, card: str, history: Sequence[Mapping[str, Any]]) -> str:
-    """The card of a model as it stands, and its losses where the run's metrics (`history`) are known."""
+    """The card of a model, and its loss curve if the run's metrics (`history`) are known."""
     curve = loss_curve(history)
     return f'<div><b>{escape(title)}</b>{curve}<pre style="white-space:pre-wrap">{escape(card)}</pre></div>'
 

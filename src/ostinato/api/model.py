@@ -1,4 +1,4 @@
-"""A model one can write and score with."""
+"""A trained model that writes and scores text."""
 
 import json
 import tempfile
@@ -32,7 +32,8 @@ PRECISIONS = ("fp32", "int8")
 
 
 class TokenProbability(NamedTuple):
-    """One token of a scored text: its text (`<end>` for the end), its id, and ln P after the tokens before it."""
+    """One token of a scored text: its text (`<end>` for the end of the document), its id, and ln P given the tokens
+    before it."""
 
     token: str
     id: int
@@ -40,16 +41,21 @@ class TokenProbability(NamedTuple):
 
 
 class Model:
-    """A trained model: an n-gram model, a recurrent network or a mixture. Needs no torch.
+    """A trained model of any kind. Only `predict` needs torch.
 
-    `step_model` is the `StepModel` itself, for those who want to read token by token.
+    `step_model` is the underlying `StepModel`, which reads token by token.
+
+        >>> model = ostinato.load("my-model")
+        >>> model.write("The night", lines=8, seed=7)
+        >>> model.score("a text it has not seen").bits_per_character
     """
 
     def __init__(self, path: str | Path, *, precision: str = "fp32", threads: int | None = None) -> None:
-        """Read the bundle at `path`, or in the output folder of a run.
+        """Read the bundle at `path`, or the model in the output folder of a run.
 
-        threads: how many share a token's work at most (None: as many as pay). Raises BundleError (a missing one is a
-        FileNotFoundError, too), and UsageError for an unknown precision.
+        precision: `fp32` or `int8`. threads: the most threads that share the work of a token (None: as many as make it
+        faster). Raises BundleError if the bundle is missing (then also a FileNotFoundError) or damaged, UsageError for
+        an unknown precision.
         """
         if precision not in PRECISIONS:
             raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
@@ -57,7 +63,7 @@ class Model:
         self._precision, self._threads = precision, threads
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled and copied by its path: another process reads the model from there, and shares its memory."""
+        """Pickle and copy the path only: another process reads the model from there and shares its memory."""
         return _reopened, (str(self.path.resolve()), self._precision, self._threads)
 
     def __repr__(self) -> str:
@@ -70,7 +76,7 @@ class Model:
 
     @property
     def kind(self) -> str:
-        """`recurrent`, `window`, `ngram` or `mixture`."""
+        """`recurrent`, `window`, `ngram`, `context-mixing`, `mixture`, or `task` for a model of `train_task`."""
         return self._bundle.kind
 
     @property
@@ -80,7 +86,7 @@ class Model:
 
     @property
     def card(self) -> str:
-        """What the model is and how good, Markdown."""
+        """A description of the model with its measured quality, in Markdown."""
         return self._bundle.card
 
     @property
@@ -90,13 +96,13 @@ class Model:
 
     @property
     def tokenizer(self) -> "BaseTokenizer":
-        """Cuts text into the model's tokens."""
+        """Converts between text and the model's token ids."""
         return self._bundle.tokenizer
 
     @cached_property
     def network(self) -> "Model | None":
-        """The recurrent network of a mixture as a model of its own; the model itself where it is one; None where there
-        is none."""
+        """The recurrent network of a mixture as a separate model; the model itself if it is a network; None if there is
+        no network."""
         bundle = network_of(self._bundle)
         if bundle is None or bundle is self._bundle:
             return None if bundle is None else self
@@ -106,14 +112,14 @@ class Model:
 
     @cached_property
     def step_model(self) -> StepModel:
-        """The model as arrays in, arrays out; loaded when first used."""
+        """The `StepModel`, which maps arrays of ids and states to arrays; loaded on first use."""
         from ostinato.runtime import load as load_runtime
 
         return load_runtime(self._bundle, precision=self._precision, threads=self._threads)
 
     @cached_property
     def text_model(self) -> TextModel:
-        """The step model with its tokenizer and all else it takes to write text: see `ostinato.generation`."""
+        """The step model with its tokenizer and everything else that `ostinato.generation` needs to write text."""
         text = self.config.get("text", {})
         return TextModel(
             self.step_model,
@@ -142,19 +148,22 @@ class Model:
     def write(
         self, prompt: str | list[str] = "", *, count: int | None = None, **options: Unpack[WriteOptions]
     ) -> str | list[str] | list[list[str]]:
-        """Continue `prompt` to the end of the document, or to a number of lines or tokens, or to a stop text.
+        """Continue `prompt` until the document ends, or until a limit of lines or tokens or a stop text is reached.
 
-        lines, tokens, stop: where the text ends; stop is a text or several. temperature (0.8), top_k, top_p, min_p,
-        repetition_penalty: how tokens are chosen, see `Sampler`. title: the title to write under (None: the model makes
-        one up where its texts have titles, as docs/form.md says; "": none). only_known: no character that the text has
-        less than twice. form: rhyme, line
-        lengths and so on, which the text keeps; `lines` are then the lines of a stanza, and tokens and stop are
-        refused. search: how lines in form are found, "sample" or "beam". max_copy: never more than so many tokens of
-        the training text in a row. seed: the same seed gives the same text; None takes a new one.
+        - lines, tokens, stop: where the text ends; stop is one text or several.
+        - temperature (default 0.8), top_k, top_p, min_p, repetition_penalty: how tokens are chosen; see `Sampler`.
+        - title: the title to write under. None: the model makes one up if its texts have titles (see docs/form.md);
+          "": no title.
+        - only_known: write no character that occurs less than twice in the training text.
+        - form: a `Form` with rhyme, line lengths and so on. `lines` is then the number of lines per stanza; tokens and
+          stop are refused.
+        - search: how lines in form are found, "sample" or "beam".
+        - max_copy: copy at most this many tokens of the training text in a row.
+        - seed: the same seed gives the same text; None uses a new one.
 
-        Returns one text, or a list of `count` texts if `count` is given. A list of prompts is written in one batch,
-        each as if it were alone with this seed, and gives a list with one entry per prompt. Raises UsageError for a
-        value that cannot be used, GenerationError for a form that cannot be met.
+        Returns one text, or a list of `count` texts if `count` is given. A list of prompts is written in one batch and
+        returns a list with one entry per prompt; each entry is what its prompt alone would give with this seed. Raises
+        UsageError for an invalid value, GenerationError if no text with the form was found.
         """
         if options.get("seed") is None:
             options["seed"] = new_seed()
@@ -171,22 +180,22 @@ class Model:
         return [one for (one,) in found] if count is None else found
 
     def stream(self, prompt: str = "", **options: Unpack[WriteOptions]) -> Iterator[str]:
-        """The pieces of one text as soon as they are certain; joined they are what `write` returns.
+        """Yield the pieces of one text as soon as they are final; joined, they are what `write` returns.
 
             for piece in model.stream("night", lines=8):
                 print(piece, end="", flush=True)
 
-        Options and errors as in `write`. A title that the model makes up is left out, as `write` leaves it out; a text
-        in form comes in lines, as soon as they cannot change any more; that of a model that reads from right to left
-        comes in one piece.
+        Options and errors are those of `write`. A title that the model makes up is left out. A text in form arrives
+        line by line, each as soon as it is final. A text of a model that reads from right to left arrives in one piece.
         """
         events = self.events(WriteRequest.of(prompt, **options))
         return (event.text for event in events if isinstance(event, Piece) and not event.title)
 
     def events(self, request: WriteRequest) -> "Iterator[Event]":
-        """Write one request: a `Piece` of text of row r as soon as it is certain, the finished text as `Written`.
+        """Write one request: yields each `Piece` of a row's text as soon as it is final, and each finished text as
+        `Written`.
 
-        Rows are numbered 0 .. count - 1. Raises UsageError and GenerationError as `write`.
+        Rows are numbered 0 .. count - 1. Raises UsageError and GenerationError as `write` does.
         """
         from ostinato.form import stream
 
@@ -204,10 +213,10 @@ class Model:
         search: Search = "sample",
         max_copy: int | None = None,
     ) -> "list[Composed]":
-        """`count` texts of the given form, with what it took to find them; see `form.compose`.
+        """Write `count` texts in the given form; each result also says how the text was found. See `form.compose`.
 
-        sampler: None draws at temperature 0.8. seed: None takes a new one. Raises UsageError for a form that
-        contradicts itself, GenerationError for one that could not be met.
+        sampler: None samples at temperature 0.8. seed: None uses a new one. Raises UsageError for a form that
+        contradicts itself, GenerationError if no text with the form was found.
         """
         from ostinato.form.composing import compose_request
 
@@ -219,9 +228,9 @@ class Model:
 
     @cached_property
     def known_words(self) -> frozenset[str] | None:
-        """The words of the training text, for a model that spells: the only ones that it writes in form.
+        """The words of the training text, for a model of characters or bytes. In form it writes only these words.
 
-        None for other models, and for models saved before 0.2 whose training text is gone.
+        None for other models, and for models saved before 0.2 if their training text is missing.
         """
         if self.tokenizer.kind not in ("character", "byte"):
             return None
@@ -235,9 +244,10 @@ class Model:
 
     @property
     def history(self) -> "History":
-        """The rows of the run's `metrics.jsonl`, a list of dicts; between evaluations the held-out loss is None.
+        """The rows of the run's `metrics.jsonl` as a list of dicts. Losses are in nats per token; rows between
+        evaluations have no held-out loss (None).
 
-        Empty where the run's folder is not known. A notebook shows the losses as a curve.
+        Empty if the model is not in the folder of a run. A notebook shows the losses as a curve.
         """
         from ostinato.api.html import History
 
@@ -254,9 +264,9 @@ class Model:
         return rows
 
     def plot(self) -> "Picture":
-        """Training and held-out loss over time as a picture, which a notebook shows; `plot().save(path)` keeps it.
+        """Training and held-out loss over time as a picture. A notebook shows it; `plot().save(path)` saves it.
 
-        Raises UsageError where the run's folder is not known, MissingExtraError where matplotlib is not installed.
+        Raises UsageError if the model is not in the folder of a run, MissingExtraError if matplotlib is not installed.
         """
         rows = self.history
         if not rows:
@@ -284,11 +294,12 @@ class Model:
 
     @property
     def heading(self) -> str:
-        """What a title line begins with in the model's documents; "" if they have no titles."""
+        """The characters that begin a title line in the model's documents (`"# "`); "" if they have no titles."""
         return str(self.config.get("text", {}).get("heading", ""))
 
     def ids(self, text: str) -> Ids:
-        """The ids of `text` as one document, in the order the model reads them, its end included."""
+        """The ids of `text` as one document: (T,) integers, in the order in which the model reads them, with the end of
+        the document."""
         ids = self._read(text)
         return np.append(ids, ids.dtype.type(END_OF_DOCUMENT))
 
@@ -303,9 +314,9 @@ class Model:
     @overload
     def score(self, text: list[str]) -> list[Evaluation]: ...
     def score(self, text: str | list[str]) -> Evaluation | list[Evaluation]:
-        """How well the model predicts `text` as one document; several texts at once give a list, in one batch.
+        """How well the model predicts `text` as one document. A list is scored in one batch and returns a list.
 
-        Raises TextError for an empty text, UsageError for what is no text.
+        Raises TextError for an empty text, UsageError if `text` is neither a string nor a list.
         """
         if isinstance(text, str):
             return evaluate(self.step_model, self.ids(text), len(text), split="given")
@@ -313,9 +324,9 @@ class Model:
         return evaluate_many(self.step_model, list(map(self.ids, text)), list(map(len, text)), split="given")
 
     def logprobs(self, text: str) -> list[TokenProbability]:
-        """The tokens of `text` as one document, the end included, each with ln P after those before it.
+        """The tokens of `text` as one document, including its end, each with ln P given the tokens before it.
 
-        In the order the model reads them: from right to left where `backward` is True.
+        They are in the order in which the model reads them: from right to left if `backward` is True.
         """
         ids = self.ids(text)
         scores = self.step_model.score(ids).tolist()
@@ -323,9 +334,9 @@ class Model:
 
     @cached_property
     def training_text(self) -> "TrainingText":
-        """The text the model was trained on, to look copies up in.
+        """The text the model was trained on, for finding copies.
 
-        Raises UsageError where the run's folder does not hold it any more.
+        Raises UsageError if the run's folder no longer contains it.
         """
         from ostinato.evaluation.novelty import open_training_text
         from ostinato.text import corpus_of
@@ -339,17 +350,17 @@ class Model:
         return open_training_text(corpus.train.ids, corpus.directory)
 
     def novelty(self, text: str) -> "Novelty":
-        """What of `text` the model copied from its training text. Raises UsageError where that is gone."""
+        """Which parts of `text` are copied from the training text. Raises UsageError if that text is missing."""
         from ostinato.evaluation.novelty import measure
 
         return measure(self.training_text, self._read(text), self.tokenizer)
 
     def predict(self, inputs: Sequence[Any]) -> list[Any]:
-        """What a model that `train_task` made says of each input: tags, a class, a text, or the next values.
+        """The prediction of a `train_task` model for each input: tags, a class, a text, or the next values.
 
-        Inputs are as in training: a list of tokens to be tagged; a text or (steps, features) floats to be classified; a
-        text to be translated or continued; (values,) floats to be forecast. Needs torch. Raises BundleError for a
-        language model, TextError for an input that does not fit.
+        Inputs have the form they had in training: a list of tokens to tag; a text or an array (steps, features) of
+        floats to classify; a text to translate or continue; an array (values,) of floats to forecast. Needs torch.
+        Raises BundleError for a language model, TextError for an unsuitable input.
         """
         return self._predictor.predict(list(inputs))  # type: ignore[no-any-return]
 
@@ -361,7 +372,7 @@ class Model:
             return load_task_model(self._bundle)
 
     def save(self, path: str | Path) -> None:
-        """Copy the model to the folder `path`, atomically. Raises BundleError when it cannot be written."""
+        """Copy the model to the folder `path`, completely or not at all. Raises BundleError if it cannot be written."""
         if not str(path):
             raise UsageError("cannot save to a folder without a name: give a path")
         b = self._bundle
@@ -372,17 +383,17 @@ class Model:
 
 
 def _texts(name: str, given: list[str]) -> list[str]:
-    """Several texts. Raises UsageError for what is neither a text nor a list."""
+    """Several texts. Raises UsageError if `given` is not a list."""
     if not isinstance(given, list | tuple):
         raise UsageError(f"{name} must be a text or a list of texts, got {given!r}")
     return list(given)
 
 
 def _reopened(path: str, precision: str, threads: int | None) -> Model:
-    """A model that was pickled. Raises BundleError where it is not at its path any more."""
+    """A model that was pickled. Raises BundleError if it is no longer at its path."""
     return Model(path, precision=precision, threads=threads)
 
 
 def load(path: str | Path, *, precision: str = "fp32") -> Model:
-    """Read a saved model. `precision` is `fp32` or `int8`. Raises as `Model`."""
+    """Read the saved model at `path`. precision: `fp32` or `int8`. Raises as `Model` does."""
     return Model(path, precision=precision)

@@ -1,4 +1,4 @@
-"""Training from Python: what `ostinato train` does, by the same function."""
+"""Training from Python, with the function that `ostinato train` calls."""
 
 import shutil
 import signal
@@ -36,24 +36,30 @@ def train(
     progress: bool = True,
     start: str | Path | None = "auto",
 ) -> Model:
-    """Train a language model and return the best one.
+    """Train a language model and return the one with the best held-out loss.
 
-    texts: files, folders, zips, `lyrics-zh`, `lyrics-en`. text: a text itself, or documents one by one.
-    out: the output folder (None: a temporary one that lives as long as the model). recipe: a recipe's name or file, or
-    a `Recipe` (None: `default`). settings: what differs from it, as {"model.cell": "gru"} or {"model": {"cell":
-    "gru"}}. minutes, epochs, steps: how long. start: a saved model whose weights and vocabulary the new one takes over;
-    "auto" is the bundled `base-en` or `base-zh` where the text is small and nothing of the recipe asks for another
-    network; None starts afresh.
+    - texts: files, folders, zips, `lyrics-zh`, `lyrics-en`. text: the text itself, or an iterable of documents.
+    - out: the output folder. None: a temporary folder that is deleted with the model.
+    - recipe: the name or file of a recipe, or a `Recipe`. None: `default`.
+    - settings: changes to the recipe, as {"model.cell": "gru"} or {"model": {"cell": "gru"}}.
+    - minutes, epochs, steps: how long to train. Default: 3 minutes, if the recipe does not say.
+    - start: a saved model to start from, with its weights and vocabulary. "auto": the bundled `base-en` or `base-zh`
+      if the text is small and the recipe does not ask for another network. None: start from scratch.
+    - resume: True continues the run in `out`; "auto" does so if there is a checkpoint and otherwise starts the run.
+    - overwrite: replace the run in `out`.
+    - seed, device, encoding: as the options of `ostinato train`. progress: show progress on standard error.
 
         >>> model = ostinato.train("lyrics.txt", minutes=3)
         >>> model = ostinato.train(text=["one song ...", "another ..."], settings={"model": {"cell": "gru"}})
 
-    Processes that `torchrun` started train one model together, each by the same call; `out` is a folder that all of
-    them see, and resume="auto" goes on where there is a checkpoint ([scale](scale.md)).
-    Ctrl-C ends training after a minibatch and saves the run in `out`, for resume=True; then it is KeyboardInterrupt, as
-    it would be anywhere (SIGTERM: what it does by itself). A temporary folder goes with what is raised, and with the
-    process that a signal ends.
-    Raises UsageError, TextError, TrainingError, and MissingExtraError where torch is not installed.
+    Processes started by `torchrun` train one model together if each makes the same call; `out` must be a folder that
+    all of them can access (see docs/scale.md).
+
+    Ctrl-C ends training after the current minibatch, saves the run in `out` and then raises KeyboardInterrupt; SIGTERM
+    saves, too, and then has its usual effect. Continue with resume=True. A temporary folder is deleted in both cases.
+
+    Raises UsageError for invalid arguments, TextError if a text cannot be read, TrainingError if training fails, and
+    MissingExtraError if torch is not installed.
     """
     if not texts and text is None:
         raise UsageError("no text given: name at least one file, folder, zip, or lyrics-zh / lyrics-en")
@@ -95,14 +101,14 @@ def train_task(
     encoding: str | None = None,
     progress: bool = True,
 ) -> Model:
-    """Train a model that predicts, and return the best one: `model.predict([...])`.
+    """Train a task model and return the best one; use it with `model.predict([...])`.
 
-    task: `tag`, `classify`, `translate`, `next-line` or `forecast`. paths: its files, as docs/tasks.md shows them; or
-    `records` that were read before. The rest is as for `train`.
+    task: `tag`, `classify`, `translate`, `next-line` or `forecast`. paths: files in the formats of docs/tasks.md;
+    alternatively, records: `Records` that were read before. All other arguments are those of `train`.
 
         >>> model = ostinato.train_task("moods.csv", task="classify", settings={"task.label": "mood"})
 
-    Raises UsageError, TextError, TrainingError, and MissingExtraError where torch is not installed.
+    Raises UsageError, TextError, TrainingError and MissingExtraError as `train` does.
     """
     if bool(paths) == (records is not None):
         raise UsageError("give the files to learn from, or records=")
@@ -134,7 +140,8 @@ def _plain(table: Any) -> Any:
 
 @contextmanager
 def _as_files(text: str | Iterable[str]) -> Iterator[tuple[list[str], bool]]:
-    """A text, or documents, as a file, and whether it is documents. Raises UsageError for what is no text."""
+    """Paths to a temporary file with the text or documents, and whether there are several documents. Raises UsageError
+    if `text` is neither a string nor an iterable of strings."""
     with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
         try:
             if isinstance(text, str):
@@ -154,7 +161,7 @@ def _as_files(text: str | Iterable[str]) -> Iterator[tuple[list[str], bool]]:
 
 
 def _trained(sources: "list[str] | Records", recipe: Recipe, out: str | Path | None, **options: Any) -> Model:
-    """Run, and read the model. Raises what a signal means to the process when one ended the run."""
+    """Run the training and read the model. If a signal ended the run, it is raised again afterwards."""
     if options["resume"] and out is None:
         raise UsageError("resume=True continues the run in a folder: name it with out=")
     if out is not None and not str(out):

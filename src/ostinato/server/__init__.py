@@ -1,1 +1,2 @@
-"""Models behind HTTP: OpenAI's API, our own, health and metrics. The engine does the work; this room speaks HTTP."""
+"""Serves models over HTTP: OpenAI's API, our own endpoints, health and metrics. The engine writes; this room speaks
+HTTP."""

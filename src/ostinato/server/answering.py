@@ -1,4 +1,4 @@
-"""What the endpoints that write have in common: limits, the record of a call, streams of server-sent events."""
+"""What the writing endpoints share: limits, the record of a call, streams of server-sent events."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -19,7 +19,8 @@ DONE = b"data: [DONE]\n\n"
 
 
 async def started(call: Call, writing: Writing, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same parts; the first is there already, so that what is refused gets its status and no stream."""
+    """The same parts, with the first one already computed, so that a refused request gets its status code instead of a
+    stream."""
     try:
         first = await unless_gone(call.request, anext(parts, b""))
     except BaseException:
@@ -37,7 +38,7 @@ async def started(call: Call, writing: Writing, parts: AsyncIterator[bytes]) -> 
 def streamed(
     call: Call, parts: AsyncIterator[bytes], usage: Callable[[dict[str, int]], bytes], close: Callable[[], None]
 ) -> EventStream:
-    """The answer: the parts, the usage, and the end; an error in between is an event of its own."""
+    """The response: the parts, the usage and the end. An error in between is sent as an event."""
     call.record.stream = True
 
     async def whole() -> AsyncIterator[bytes]:
@@ -63,7 +64,7 @@ def usage_of(call: Call) -> dict[str, int]:
 
 
 def record_call(call: Call, served: Served, prompts: list[Prompt]) -> None:
-    """Note for the log what is asked."""
+    """Record for the log what the client requests."""
     call.record.model = served.name
     call.record.prompt_tokens = sum(len(prompt.ids) for prompt in prompts)
     if call.service.options.log_text:
@@ -71,13 +72,13 @@ def record_call(call: Call, served: Served, prompts: list[Prompt]) -> None:
 
 
 def log_text(call: Call, text_: str) -> None:
-    """Note a text for the log, if the log has texts."""
+    """Record a text for the log, if texts are logged."""
     if call.service.options.log_text:
         call.record.text.append(text_)
 
 
 def check_limits(call: Call, count: int, tokens: int | None) -> None:
-    """Raises Problem for more texts, or longer ones, than this server writes."""
+    """Raises Problem if a request wants more or longer texts than this server writes."""
     options = call.service.options
     if count > options.limits.rows:
         raise Problem(400, f"n must be at most {options.limits.rows}, got {count}", param="n")
@@ -86,7 +87,7 @@ def check_limits(call: Call, count: int, tokens: int | None) -> None:
 
 
 def refuse_backward(served: Served) -> None:
-    """Raises Problem for a model that cannot continue a text."""
+    """Raises Problem if the model reads from right to left, because it cannot continue a text."""
     if served.model.backward:
         message = f"{served.name} reads from right to left and cannot continue a text: use /api/write or /api/score"
         raise Problem(400, message, param="model")

@@ -30,7 +30,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
 
 def build(models: "dict[str, Model]", options: Options, log: Callable[[str], None] = note) -> tuple[ASGIApp, Service]:
-    """The application that serves `models` by name, and what is behind it. log: gets a line of JSON per request."""
+    """Returns the application that serves `models` by name, and the service behind it. log: called with one line of
+    JSON per request."""
     metrics = Metrics()
     service = Service(models, options, metrics)
     metrics.watch({name: one.engine for name, one in service.served.items()})
@@ -46,7 +47,7 @@ def build(models: "dict[str, Model]", options: Options, log: Callable[[str], Non
 def assemble(
     service: Service, endpoints: Sequence[Endpoint], log: Callable[[str], None], may_ask: MayAsk | None = None
 ) -> ASGIApp:
-    """The endpoints, and the document that lists them, behind the gate. may_ask: see `Gate`."""
+    """Returns an application of the endpoints and their OpenAPI document, behind the gate. may_ask: see `Gate`."""
     described = document(endpoints, keys=bool(service.options.keys))
 
     async def openapi(call: Call) -> Response:
@@ -58,9 +59,9 @@ def assemble(
 
 
 class Router:
-    """Finds the endpoint of a request and lets it answer. Raises Problem, and what the endpoint raises.
+    """Finds the endpoint of a request and lets it answer. Raises Problem, and whatever the endpoint raises.
 
-    A part of an endpoint's path in braces stands for any one part, `{rest:path}` at the end for all that follow.
+    A part of a path in braces matches any one part; `{rest:path}` at the end matches all that follow.
     """
 
     def __init__(self, service: Service, endpoints: Sequence[Endpoint]) -> None:

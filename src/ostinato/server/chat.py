@@ -1,6 +1,6 @@
-"""`POST /v1/chat/completions`: the messages' text is a prompt, and the answer its continuation.
+"""`POST /v1/chat/completions`: the text of the messages is the prompt, and the answer is its continuation.
 
-A model of ours has learnt no conversation. It continues the text of the messages, a line each, as it continues any.
+These models have not learnt conversations. They continue the text of the messages, one per line, like any other text.
 """
 
 import time
@@ -88,7 +88,7 @@ def _said(message: dict[str, Any]) -> str:
 
 
 class Chatting:
-    """One call: what is asked for, of which model."""
+    """One call: the request and its model."""
 
     def __init__(self, call: Call, raw: dict[str, Any]) -> None:
         body, options = call.body, call.service.options
@@ -117,11 +117,11 @@ class Chatting:
         self.with_usage = bool(body.get("stream_options", {}).get("include_usage"))
 
     def continuations(self) -> list[Continuation]:
-        """One for each text."""
+        """One `Continuation` per text."""
         return [Continuation(self.served, self.request, self.top) for _ in range(self.request.count)]
 
     async def written(self) -> list[dict[str, Any]]:
-        """The choices, when all of them are finished."""
+        """The choices, after all of them are finished."""
         writing = Writing(self.call, self.served, [self.request], whole_blocks=self.top is None)
         rows = self.continuations()
         try:
@@ -145,7 +145,7 @@ class Chatting:
         return choices
 
     async def streamed(self, writing: Writing) -> AsyncIterator[bytes]:
-        """Parts of server-sent events."""
+        """Yields parts of server-sent events."""
         rows = self.continuations()
         base = self.base | {"object": "chat.completion.chunk"}
         usage = {"usage": None} if self.with_usage else {}
@@ -176,7 +176,7 @@ class Chatting:
                 yield part
 
     def usage(self, usage: dict[str, int]) -> bytes:
-        """The last event, if it was asked for."""
+        """The last event, if the client asked for usage."""
         base = self.base | {"object": "chat.completion.chunk"}
         return event(base | {"choices": [], "usage": usage}) if self.with_usage else b""
 

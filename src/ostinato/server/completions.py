@@ -1,4 +1,4 @@
-"""`POST /v1/completions`, as OpenAI's API has it."""
+"""`POST /v1/completions`, as in OpenAI's API."""
 
 import time
 from collections.abc import AsyncIterator
@@ -76,7 +76,7 @@ FINISH = {"type": "string", "enum": ["stop", "length"]}
 
 
 def answer(kind: str, choice: Schema) -> Schema:
-    """The frame of an answer that is not streamed: `object` is `kind`, and each of `choices` a `choice`."""
+    """The schema of an answer that is not streamed: `object` is `kind`, and each of `choices` is a `choice`."""
     return record(
         {
             "id": text("the request's number"),
@@ -105,10 +105,10 @@ ANSWER = answer(
 
 
 class Completing:
-    """One call: what is asked for, of which model."""
+    """One call: the request and its model."""
 
     def __init__(self, call: Call) -> None:
-        """Raises Problem for what is not allowed here."""
+        """Raises Problem for a request that this endpoint does not allow."""
         body, options = call.body, call.service.options
         self.call, self.served = call, call.service.find(body.get("model"))
         refuse_backward(self.served)
@@ -131,11 +131,11 @@ class Completing:
 
     @property
     def only_scores(self) -> bool:
-        """Whether this asks what the model thinks of the prompts, as evaluation harnesses do."""
+        """Whether the request only scores its prompts, as evaluation harnesses do."""
         return self.tokens == 0 or (self.tokens == 1 and self.echo and self.top is not None and self.best_of == 1)
 
     def requests(self) -> list[WriteRequest]:
-        """One for each prompt."""
+        """One `WriteRequest` per prompt."""
         return [
             request_for(p, self.sampler, tokens=self.tokens, stops=self.stops, seed=self.seed, count=self.best_of)
             for p in self.prompts
@@ -144,7 +144,7 @@ class Completing:
     # -- scoring ---------------------------------------------------------------------------------------------------
 
     def score(self, prompt: Prompt) -> tuple[list[Reading], str, str]:
-        """Readings of the prompt's tokens and of one more, if asked for; its text; why it ended."""
+        """Log-probabilities of the prompt's tokens, and of one more if requested; its text; why it ended."""
         if self.top is None:
             return [], "", "length"
         reader = Reader(self.served.model.step_model, prompt.context or prompt.ids[:1], self.top)
@@ -157,7 +157,7 @@ class Completing:
         return found + reader.read([drawn]), text_, "length" if drawn else "stop"
 
     async def scored(self) -> list[dict[str, Any]]:
-        """The choices where nothing more than one token is written."""
+        """The choices, if at most one token is written."""
         choices: list[dict[str, Any]] = []
         for prompt in self.prompts:
             readings, more, finish = await beside(self.call, self.served, self.score, prompt)
@@ -174,7 +174,7 @@ class Completing:
     # -- writing ---------------------------------------------------------------------------------------------------
 
     async def written(self) -> list[dict[str, Any]]:
-        """The choices, when all of them are finished."""
+        """The choices, after all of them are finished."""
         requests = self.requests()
         needs = 0 if self.top is None and self.best_of > self.n else self.top
         writing = Writing(self.call, self.served, requests, whole_blocks=needs is None)
@@ -214,7 +214,7 @@ class Completing:
     # -- streaming -------------------------------------------------------------------------------------------------
 
     async def streamed(self, writing: Writing, chunk: "Chunks") -> AsyncIterator[bytes]:
-        """Parts of server-sent events: the texts' pieces as they come."""
+        """Yields parts of server-sent events with the pieces of the texts as they arrive."""
         rows = {
             (number, row): Continuation(self.served, one, self.top)
             for number, one in enumerate(self.requests())
@@ -250,7 +250,7 @@ class Completing:
 
 
 class Chunks:
-    """The events of a streamed completion, written out by hand where that is quick."""
+    """The events of a streamed completion; common ones are formatted by hand because that is faster."""
 
     def __init__(self, call: Call, model: str, include_usage: bool) -> None:
         self._usage = include_usage
@@ -269,7 +269,7 @@ class Chunks:
         return event(self.base | {"choices": [choice]} | ({"usage": None} if self._usage else {}))
 
     def usage(self, usage: dict[str, int]) -> bytes:
-        """The last event, if it was asked for."""
+        """The last event, if the client asked for usage."""
         return event(self.base | {"choices": [], "usage": usage}) if self._usage else b""
 
 
@@ -295,7 +295,7 @@ async def _given(parts: list[bytes]) -> AsyncIterator[bytes]:
 
 
 def _next_id(served: Served, prompt: Prompt, reader: Reader, sampler: Sampler, seed: int) -> int:
-    """One token after the prompt."""
+    """Draws one token after the prompt."""
     utf8 = Utf8State(served.model.tokenizer)
     for token_id in prompt.ids[-4:]:
         utf8.push(token_id)

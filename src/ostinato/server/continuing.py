@@ -1,4 +1,4 @@
-"""One text as a client of OpenAI's API gets it: what comes after the prompt, with log-probabilities if asked for."""
+"""One text as a client of OpenAI's API receives it: the text after the prompt, with log-probabilities if requested."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,14 +17,14 @@ FINISH = {"tokens": "length", "limit": "length"}
 
 
 class Continuation:
-    """A row of a request: takes its events, gives the text after the prompt and the ids that it was drawn from.
+    """One row of a request: takes its events and returns the text after the prompt and the ids it consists of.
 
-    A title that the model makes up for itself is left out. A prompt that begins with the heading of a title has the
-    rest of the title in its continuation.
+    A title that the model makes up is left out. If the prompt begins with the heading of a title, the rest of the title
+    belongs to the continuation.
     """
 
     def __init__(self, served: Served, request: WriteRequest, top: int | None) -> None:
-        """top: how many likely tokens are told beside each (None: no log-probabilities)."""
+        """top: how many of the likeliest tokens are listed for each token (None: no log-probabilities)."""
         heading = served.text_model.heading
         self._whole = bool(heading) and request.prompt.startswith(heading)
         self._skip = len(request.prompt)
@@ -37,7 +37,7 @@ class Continuation:
         self.readings: list[Reading] = []
 
     def take(self, event: Event) -> str:
-        """The text that an event adds."""
+        """Returns the text that an event adds."""
         shown = isinstance(event, Piece) and (self._whole or not event.title)
         if isinstance(event, Written):
             self.finish = FINISH.get(event.reason, "stop")
@@ -55,7 +55,7 @@ class Continuation:
         return text
 
     def read(self) -> list[Reading]:
-        """What the model thinks of the ids since the last call; slow, so it runs beside the batch."""
+        """Scores the ids since the last call. This is slow, so it runs outside the batch."""
         if self._reader is None:
             read = open_context(self._served.text_model, self._request.prompt).read
             self._reader = Reader(self._served.model.step_model, read, self._top or 0)
@@ -71,10 +71,11 @@ class Continuation:
 def logprobs_object(
     served: Served, readings: Sequence[Reading], prompt: Prompt, at: int | None = None
 ) -> dict[str, Any]:
-    """OpenAI's `logprobs` of a completion.
+    """OpenAI's `logprobs` object of a completion.
 
-    at: where the first token's text begins (None: at the beginning of the prompt). The first token of a document has
-    its probability after the document's beginning; the beginning itself (id 0, where a prompt of ids has it) has none.
+    at: the offset in characters at which the first token's text begins (None: at the beginning of the prompt). The
+    first token of a document has its probability at the beginning of a document. The beginning itself (id 0, if a
+    prompt of ids contains it) has none.
     """
     names = served.names
     token_logprobs: list[float | None] = []
@@ -97,5 +98,5 @@ def logprobs_object(
 
 
 def finite(log_probability: float) -> float:
-    """As JSON can have it."""
+    """The value as JSON can represent it."""
     return max(log_probability, _LEAST)

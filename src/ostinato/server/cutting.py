@@ -1,4 +1,5 @@
-"""`/tokenize`, `/detokenize` and `/tokenizer_info`: how a model cuts text, as evaluation harnesses ask for it."""
+"""`/tokenize`, `/detokenize` and `/tokenizer_info`: how a model tokenizes text, in the form that evaluation harnesses
+expect."""
 
 from starlette.responses import Response
 
@@ -29,7 +30,7 @@ async def detokenize(call: Call) -> Response:
 
 
 async def tokenizer_info(call: Call) -> Response:
-    """What a client has to know of the tokenizer."""
+    """What a client needs to know about the tokenizer."""
     served = call.service.find(call.request.query_params.get("model"))
     return Json(
         {

@@ -1,4 +1,4 @@
-"""One address of the server, with what the OpenAPI document says of it; reading its body and answering."""
+"""One address of the server with its OpenAPI description; reading the body of a request and answering."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass
 class Record:
-    """What the log and the metrics say of one request."""
+    """What the log and the metrics record of one request."""
 
     id: str = ""
     model: str = ""
@@ -35,7 +35,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Call:
-    """One request: the service, the checked body, the record that is kept of it, and the body as it came."""
+    """One request: the service, the checked body, the record of the request, and the raw body."""
 
     service: Service
     request: Request
@@ -49,8 +49,8 @@ Handler = Callable[[Call], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An address. body: the schema of what is sent (None: nothing). answer: of what comes back. streams: whether
-    `stream: true` gets server-sent events. public: whether it is open to those without a key."""
+    """One address. body: the schema of the request body (None: no body). answer: the schema of the response. streams:
+    whether `stream: true` returns server-sent events. public: whether clients without a key may use it."""
 
     method: str
     path: str
@@ -64,7 +64,7 @@ class Endpoint:
 
 
 async def call_of(service: Service, endpoint: Endpoint, request: Request) -> Call:
-    """The request with its body read and checked. Raises Problem."""
+    """Read and check the body of a request. Raises Problem."""
     record: Record = request.scope["ostinato.record"]
     body: dict[str, Any] = {}
     raw: Any = {}
@@ -120,12 +120,12 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def to_bytes(value: object) -> bytes:
-    """JSON in UTF-8; a lone surrogate, which has no UTF-8 form, as an escape."""
+    """JSON in UTF-8. A lone surrogate, which UTF-8 cannot encode, is written as an escape."""
     return _encode(value).encode("utf-8", "backslashreplace")
 
 
 class Json(Response):
-    """A JSON answer."""
+    """A JSON response."""
 
     media_type = "application/json"
 
@@ -135,12 +135,12 @@ class Json(Response):
 
 
 def problem_response(problem: Problem) -> Json:
-    """The answer to a request that cannot be served."""
+    """The response to a request that cannot be served."""
     return Json(problem.to_json(), status_code=problem.status, headers=problem.headers)
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """Wait for `work`; where the client goes away first, it is cancelled. Raises StoppedError then."""
+    """Wait for `work`; cancel it and raise StoppedError if the client disconnects first."""
     task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request.receive))
     try:
         await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -158,7 +158,8 @@ async def _gone(receive: Receive) -> None:
 
 
 class EventStream(Response):
-    """Server-sent events, in parts of any number of events; `close` is called when it is over, however it ends."""
+    """A stream of server-sent events. Each part contains any number of events. `close` is called when the stream ends,
+    for whatever reason."""
 
     def __init__(self, parts: AsyncIterator[bytes], close: Callable[[], None], send_seconds: float) -> None:
         super().__init__(media_type="text/event-stream", headers={"cache-control": "no-cache"})
@@ -166,7 +167,7 @@ class EventStream(Response):
         self._parts, self._close, self._seconds = parts, close, send_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the parts as they come, until the client goes away or takes nothing for too long."""
+        """Send the parts as they arrive, until the client disconnects or reads nothing for too long."""
         gone = asyncio.ensure_future(_gone(receive))
         gone.add_done_callback(lambda task: None if task.cancelled() else self._close())
         patience = _Patience(self._seconds)
@@ -192,9 +193,9 @@ class EventStream(Response):
 
 
 class _Patience:
-    """Cancels the current task when it spends too long between `begin` and `end`.
+    """Cancels the current task if it spends too long between `begin` and `end`.
 
-    `asyncio.timeout` around each part costs as much as sending it.
+    `asyncio.timeout` around each part would cost as much as sending the part.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -204,11 +205,11 @@ class _Patience:
         self._timer = self._loop.call_later(seconds, self._look)
 
     def begin(self) -> None:
-        """What may take too long begins."""
+        """Start the clock."""
         self._since = self._loop.time()
 
     def end(self) -> None:
-        """It is over."""
+        """Stop the clock."""
         self._since = None
 
     def _look(self) -> None:
@@ -220,11 +221,11 @@ class _Patience:
             self._timer = self._loop.call_at(since + self._seconds, self._look)
 
     def check(self) -> None:
-        """Raises StoppedError where it was this that cancelled the task."""
+        """Raises StoppedError if the task was cancelled by this object."""
         if self._lost and self._task is not None:
             self._task.uncancel()
             raise StoppedError("the client took nothing for too long") from None
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._timer.cancel()

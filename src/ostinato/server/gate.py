@@ -1,4 +1,4 @@
-"""The gate every request comes through: who may ask, a number for it, one line in the log, the counts."""
+"""The gate that every request passes: access control, request number, one log line, metrics."""
 
 import hashlib
 import hmac
@@ -20,7 +20,7 @@ _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
 
 class Keys:
-    """Compares a key with those that are known, in the same time whatever it is."""
+    """Compares a key with the known ones in constant time."""
 
     def __init__(self, keys: tuple[str, ...]) -> None:
         self._digests = [_digest(key) for key in keys]
@@ -29,7 +29,7 @@ class Keys:
         return bool(self._digests)
 
     def know(self, authorization: str) -> bool:
-        """Whether the header `Authorization: Bearer KEY` has one of the keys."""
+        """Whether the header `Authorization: Bearer KEY` contains a known key."""
         scheme, _, key = authorization.partition(" ")
         given, found = _digest(key.strip()), False
         for digest in self._digests:
@@ -42,7 +42,7 @@ def _digest(key: str) -> bytes:
 
 
 def check_host(host: str) -> None:
-    """Raises Problem where the header `Host` does not name this machine as only this machine calls itself."""
+    """Raises Problem if the `Host` header does not name this machine by one of its local names."""
     name = host if host.endswith("]") else host.rpartition(":")[0] or host
     if name.lower() not in _LOCAL:
         raise Problem(403, f"this server is for this machine alone, and knows no host {host[:80]!r}")
@@ -52,7 +52,7 @@ MayAsk = Callable[[Scope], None]
 
 
 class Gate:
-    """ASGI middleware; see the top of this file."""
+    """ASGI middleware; see the module's description."""
 
     def __init__(
         self,
@@ -62,8 +62,8 @@ class Gate:
         log: Callable[[str], None],
         may_ask: MayAsk | None = None,
     ) -> None:
-        """public: paths that are open to those without a key. may_ask: raises Problem for a request that may not be
-        made (None: by keys, and by the host's name where only this machine can ask)."""
+        """public: paths that need no key. may_ask: raises Problem for a request that is not allowed (None: check keys,
+        and the host name if the server listens only on this machine)."""
         self._app, self._service, self._metrics = app, service, service.metrics
         self._options: Options = service.options
         self._public, self._log = public, log
@@ -71,7 +71,7 @@ class Gate:
         self._may_ask = may_ask or self._check
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it here."""
+        """Pass a request on, or answer it here."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -112,7 +112,7 @@ class Gate:
             self._note(scope, record, status, time.perf_counter() - begin)
 
     def _check(self, scope: Scope) -> None:
-        """Who may ask. Raises Problem."""
+        """Raises Problem if the client may not make this request."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         if self._keys:
             if scope["path"] in self._public or scope["method"] == "OPTIONS":

@@ -1,4 +1,4 @@
-"""`/v1/models`, and what a balancer asks: health, readiness, metrics."""
+"""`/v1/models`, and the addresses for load balancers: health, readiness, metrics."""
 
 import time
 from typing import Any
@@ -39,19 +39,19 @@ async def model(call: Call) -> Response:
 
 
 async def health(call: Call) -> Response:
-    """Whether the process works: a server that is stopping does."""
+    """Whether the process works. A server that is shutting down still does."""
     return Json({"status": "ok"})
 
 
 async def ready(call: Call) -> Response:
-    """Whether requests should be sent here."""
+    """Whether the server accepts requests."""
     if not call.service.ready:
         raise Problem(503, "the server is stopping")
     return Json({"status": "ok"})
 
 
 async def metrics(call: Call) -> Response:
-    """Counts for Prometheus."""
+    """Metrics for Prometheus."""
     return Response(call.service.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 

@@ -1,4 +1,4 @@
-"""Counts for Prometheus."""
+"""Metrics for Prometheus."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -12,7 +12,7 @@ _SECONDS_A_TOKEN = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 
 
 
 class Metrics:
-    """The counts of one server."""
+    """The metrics of one server."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -34,12 +34,12 @@ class Metrics:
         self._beside = Gauge("ostinato_beside", "Requests beside the batch", ["model"], registry=registry)
 
     def watch(self, engines: Mapping[str, Engine]) -> None:
-        """Show what the engines do at the moment of asking."""
+        """Report the state of the engines at the moment of each scrape."""
         for name, engine in engines.items():
             self._rows.labels(name).set_function(partial(getattr, engine, "rows"))
             self._waiting.labels(name).set_function(partial(getattr, engine, "waiting"))
             self._beside.labels(name).set_function(partial(len, engine.beside))
 
     def text(self) -> bytes:
-        """All of it, in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)

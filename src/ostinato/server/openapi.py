@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from the endpoints."""
+"""The OpenAPI document, generated from the endpoints."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _ERROR = record(
 
 
 def document(endpoints: Sequence[Endpoint], *, keys: bool) -> dict[str, Any]:
-    """OpenAPI 3.1 of these endpoints. keys: whether a key is needed."""
+    """The OpenAPI 3.1 document of these endpoints. keys: whether clients need a key."""
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, keys=keys)

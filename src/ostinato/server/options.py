@@ -1,4 +1,4 @@
-"""How a server is asked to run."""
+"""The options of a server."""
 
 import ipaddress
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ from ostinato.errors import TextError, UsageError
 
 @dataclass(frozen=True)
 class Options:
-    """What a server allows. Raises UsageError for values that do not go together.
+    """The limits and options of a server. Raises UsageError for values that do not go together.
 
-    keys: who has one of them may ask (none: everybody who can reach the address, which is then this machine alone).
-    origins: web pages that may ask (CORS). body_bytes, prompt_tokens, prompts, tokens: the most of a request.
-    body_seconds: how long a body may take to arrive; send_seconds: how long a reader may take nothing. log_text: log
+    keys: the accepted API keys (none: no key is needed, and only this machine can reach the address). origins: web
+    pages that may send requests (CORS). body_bytes, prompt_tokens, prompts, tokens: the limits of one request.
+    body_seconds: the time in which a body must arrive. send_seconds: how long a client may read nothing. log_text: log
     the texts, too.
     """
 
@@ -51,9 +51,9 @@ class Options:
 
 
 def read_keys(path: Path) -> tuple[str, ...]:
-    """The keys in a file, one per line; blank lines and those that begin with # are passed over.
+    """Read keys from a file, one per line; blank lines and lines that begin with # are skipped.
 
-    Raises TextError where the file cannot be read or has no key, or one that cannot stand in a header.
+    Raises TextError if the file cannot be read, has no key, or has a key that cannot be sent in a header.
     """
     try:
         lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]

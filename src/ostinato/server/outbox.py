@@ -1,4 +1,4 @@
-"""From the engines' threads into the event loop."""
+"""Carries events from the engines' threads into the event loop."""
 
 import asyncio
 import contextlib
@@ -10,15 +10,15 @@ from ostinato.generation import Event
 
 
 class Receiver(Protocol):
-    """Who is told, in the event loop, what happened to its requests."""
+    """Receives, in the event loop, what happened to its requests."""
 
     def receive(self, number: int, events: list[tuple[int, Event]], error: OstinatoError | None) -> None:
-        """number: of the request. events, error: as `engine.Sink` has them."""
+        """number: the number of the request. events, error: as in `engine.Sink`."""
         ...
 
 
 class Outbox:
-    """Carries what happens from the engines' threads into the event loop: all of a block in one call."""
+    """Carries events from the engines' threads into the event loop, all events of a block in one call."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -28,11 +28,11 @@ class Outbox:
     def put(
         self, receiver: Receiver, number: int, events: list[tuple[int, Event]], error: OstinatoError | None
     ) -> None:
-        """Keep what happened to a request until `send`. Called in any thread."""
+        """Keep what happened to a request until `send`. May be called from any thread."""
         self._items.append((receiver, number, events, error))
 
     def send(self) -> None:
-        """Hand over what was kept. Called in any thread."""
+        """Hand over what was kept. May be called from any thread."""
         if self._items and not self._called:
             self._called = True
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens

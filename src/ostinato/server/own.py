@@ -1,4 +1,4 @@
-"""What OpenAI's API has no words for: `/api/info`, `/api/score`, `/api/write`, `/api/hidden`."""
+"""Endpoints that OpenAI's API does not have: `/api/info`, `/api/score`, `/api/write`, `/api/hidden`."""
 
 import math
 from collections.abc import AsyncIterator
@@ -108,7 +108,7 @@ def _info(served: Served) -> dict[str, Any]:
 
 
 async def info(call: Call) -> Response:
-    """The models: kind, shape, tokenizer, measured perplexity."""
+    """The models with kind, shape, tokenizer and measured perplexity."""
     return Json({"models": [_info(served) for served in call.service.served.values()]})
 
 
@@ -145,7 +145,8 @@ def _bits(log_probability: float) -> float | None:
 
 
 async def score(call: Call) -> Response:
-    """A text as one document, its end included: perplexity, bits per character, each token's surprisal and rank."""
+    """Scores a text as one document, including its end: perplexity, bits per character, surprisal and rank of each
+    token."""
     served, given = call.service.find(call.body.get("model")), call.body["text"]
     if not given:
         raise Problem(400, "text must not be empty", param="text")
@@ -165,7 +166,7 @@ def _check_length(call: Call, ids: list[int], most: int) -> None:
 
 
 def form_of(given: dict[str, Any]) -> Form:
-    """The form that a body's `form` describes. Raises UsageError."""
+    """Returns the form that `form` in a body describes. Raises UsageError."""
     named = dict(given)
     length = named.pop("length", None)
     include, ban = tuple(named.pop("include", ())), tuple(named.pop("ban", ()))
@@ -173,7 +174,7 @@ def form_of(given: dict[str, Any]) -> Form:
 
 
 def request_of(body: dict[str, Any]) -> WriteRequest:
-    """The request that a body of WRITE describes. Raises UsageError."""
+    """Returns the request that a WRITE body describes. Raises UsageError."""
     form = form_of(body["form"]) if "form" in body else None
     names = ("lines", "tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "title", "search",
              "max_copy")  # fmt: skip
@@ -192,7 +193,7 @@ def _written(index: int, one: Written) -> dict[str, Any]:
 
 
 async def write(call: Call) -> Response:
-    """A whole `WriteRequest`: what `ostinato write` can do."""
+    """Writes a full `WriteRequest`, with everything that `ostinato write` can do."""
     body, options = call.body, call.service.options
     served = call.service.find(body.get("model"))
     tokens = body.get("tokens")
@@ -246,7 +247,8 @@ def _hidden(served: Served, ids: list[int], units: list[int] | None) -> dict[str
 
 
 async def hidden(call: Call) -> Response:
-    """The last layer's hidden units that each token of a text is predicted from; those of its network for a mixture."""
+    """The hidden units of the last layer from which each token of a text is predicted; for a mixture, those of its
+    network."""
     served, given = call.service.find(call.body.get("model")), call.body["text"]
     if served.model.network is None:
         raise Problem(

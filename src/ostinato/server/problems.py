@@ -1,4 +1,4 @@
-"""What can go wrong with a request, as OpenAI's error object."""
+"""Errors of a request, as OpenAI's error object."""
 
 import errno
 import os
@@ -28,8 +28,8 @@ _CODES = {429: "queue_full", 503: "stopping", 504: "deadline"}
 
 
 class Problem(Exception):
-    """A request that is answered with an error. param: the field it is about. code: a word for programs. allow: the
-    methods that are possible at the address."""
+    """A request that is answered with an error. param: the field that caused it. code: a word for programs. allow: the
+    methods that the address supports."""
 
     def __init__(
         self, status: int, message: str, *, param: str | None = None, code: str | None = None, allow: str = ""
@@ -40,13 +40,13 @@ class Problem(Exception):
 
     @classmethod
     def of(cls, error: OstinatoError) -> "Problem":
-        """The same of an error of ours."""
+        """The error to send for one of ostinato's own exceptions."""
         status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
         return cls(status, str(error))
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers of the answer."""
+        """The headers of the response."""
         if self.status in (429, 503):
             return {"retry-after": str(RETRY_AFTER)}
         if self.allow:
@@ -63,8 +63,8 @@ _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 
 
 def of_the_disk(error: Exception) -> Problem | None:
-    """What is answered where a file cannot be read or written for a reason that lies in the machine, not in us; None
-    for another error."""
+    """The error to send if a file cannot be read or written because of the machine (a full disk, say); None for any
+    other error."""
     if not isinstance(error, OSError):
         return None
     if disk_is_full(error):

@@ -1,4 +1,4 @@
-"""Prompts and sampling fields as clients send them, made into requests of ours."""
+"""Turns the prompts and sampling fields that clients send into `WriteRequest`s."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,14 +40,14 @@ SAMPLING: dict[str, Schema] = {
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt: its text, and the ids as the model reads them, after `context`."""
+    """One prompt: its text, and the ids in the order in which the model reads them, after `context`."""
 
     text: str
     ids: tuple[int, ...]
 
     @property
     def context(self) -> tuple[int, ...]:
-        """What the model reads before the ids: the beginning of a document, unless they begin with it themselves."""
+        """The ids that the model reads before these: the beginning of a document, unless they already begin with it."""
         return () if self.ids[:1] == (END_OF_DOCUMENT,) else (END_OF_DOCUMENT,)
 
 
@@ -76,7 +76,7 @@ def _prompt(served: Served, given: str | list[int], most: int) -> Prompt:
 
 
 def read_sampler(served: Served, body: Mapping[str, Any]) -> Sampler:
-    """The sampler that the fields of SAMPLING ask for. Raises Problem."""
+    """The sampler for the SAMPLING fields. Raises Problem."""
     bias = []
     size = served.model.tokenizer.vocabulary_size
     for key, value in body.get("logit_bias", {}).items():
@@ -103,14 +103,14 @@ def read_stops(body: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def read_seed(body: Mapping[str, Any]) -> int:
-    """The seed; a new one where none is given. Negative ones count from the end of the 64 bits."""
+    """The seed; a new one if none is given. Negative seeds are taken modulo 2^64."""
     return int(body["seed"]) % (1 << 64) if "seed" in body else new_seed()
 
 
 def request_for(
     prompt: Prompt, sampler: Sampler, *, tokens: int | None, stops: tuple[str, ...], seed: int, count: int
 ) -> WriteRequest:
-    """Free writing after one prompt."""
+    """A request for free writing after one prompt."""
     return WriteRequest(
         prompt=prompt.text, sampler=sampler, stop=Stop(tokens=tokens, texts=stops), seed=seed, count=count
     )

@@ -1,4 +1,4 @@
-"""A server process: listen, serve, and on SIGTERM or SIGINT finish what was begun and leave."""
+"""A server process: listen, serve, and on SIGTERM or SIGINT finish the requests in progress and exit."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ SHORT_LIFE = 1.0
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own ideas of signals: it would end by the signal instead of with status 0."""
+    """uvicorn without its signal handling, which would end the process by the signal instead of with status 0."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -36,7 +36,7 @@ class _Server(uvicorn.Server):
 
 
 def listen(options: Options) -> socket.socket:
-    """A socket that listens. Raises OstinatoError where the address cannot be had."""
+    """Returns a listening socket. Raises OstinatoError if the address is not available."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     found = socket.socket(family)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -53,13 +53,13 @@ def listen(options: Options) -> socket.socket:
 
 
 def address(listening: socket.socket) -> str:
-    """Where to ask, as clients write it."""
+    """The server's address as clients write it."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def serve(models: "dict[str, Model]", options: Options, *, workers: int = 1) -> int:
-    """Serve until a signal comes; returns the exit code. Raises OstinatoError where it cannot begin."""
+    """Serve until a signal arrives; returns the exit code. Raises OstinatoError if the server cannot start."""
     if workers < 1:
         raise UsageError(f"--workers must be 1 or more, got {workers}")
     if workers > 1 and not hasattr(os, "fork"):
@@ -81,7 +81,7 @@ def _work(models: "dict[str, Model]", options: Options, listening: socket.socket
 
 
 def run_app(app: ASGIApp, service: Service, listening: socket.socket) -> None:
-    """Answer what comes to the socket until a signal ends it; what was begun is finished first."""
+    """Serve requests from the socket until a signal arrives, then finish the requests in progress."""
     options = service.options
     config = uvicorn.Config(
         app, http="h11", ws="none", loop="asyncio", lifespan="off", log_config=None, access_log=False,
@@ -109,7 +109,7 @@ async def _run(server: _Server, service: Service, listening: socket.socket) -> N
 
 
 def _supervise(work: Callable[[], int], count: int) -> int:
-    """Run `count` processes that do `work`; one that dies is replaced, and a signal ends them all."""
+    """Run `count` processes that execute `work`. A process that dies is replaced; a signal ends all of them."""
     children: set[int] = set()
     begun: dict[int, float] = {}
     stopping = False

@@ -1,7 +1,7 @@
-"""What a JSON body may hold: one description that checks bodies and is shown in the OpenAPI document.
+"""Schemas of JSON bodies: the same description checks bodies and appears in the OpenAPI document.
 
-A schema is JSON Schema, as far as it is needed here. Fields that a schema does not name are passed over, and null is
-as good as leaving a field out, as OpenAI's API has it. `closed` makes a schema that refuses unknown fields.
+A schema is the part of JSON Schema that is needed here. As in OpenAI's API, fields that a schema does not name are
+ignored, and null is the same as leaving a field out. `closed` makes a schema that refuses unknown fields.
 """
 
 import json
@@ -26,7 +26,7 @@ def text(help_: str, **more: Any) -> Schema:
 
 
 def integer(help_: str, low: int, high: int, **more: Any) -> Schema:
-    """A whole number from low to high."""
+    """An integer from low to high."""
     return {"type": "integer", "minimum": low, "maximum": high, "description": help_, **more}
 
 
@@ -36,7 +36,7 @@ def number(help_: str, low: float, high: float, **more: Any) -> Schema:
 
 
 def flag(help_: str) -> Schema:
-    """True or false; false where it is not given."""
+    """True or false; false by default."""
     return {"type": "boolean", "description": help_, "default": False}
 
 
@@ -46,7 +46,7 @@ def several(items: Schema, **more: Any) -> Schema:
 
 
 def record(properties: Mapping[str, Schema], required: Sequence[str] = (), help_: str = "") -> Schema:
-    """An object of which these fields are known; others are passed over."""
+    """An object with these fields; others are ignored."""
     found: Schema = {"type": "object", "properties": dict(properties)}
     if required:
         found["required"] = list(required)
@@ -56,8 +56,8 @@ def record(properties: Mapping[str, Schema], required: Sequence[str] = (), help_
 
 
 def closed(schema: Schema) -> Schema:
-    """The same with unknown fields refused, also those of the objects in it, unless an object says what else it may
-    have."""
+    """The same schema, but unknown fields are refused, also in nested objects, unless an object says which other fields
+    it allows."""
     found = dict(schema)
     if "properties" in schema:
         found["properties"] = {name: closed(inner) for name, inner in schema["properties"].items()}
@@ -70,7 +70,7 @@ def closed(schema: Schema) -> Schema:
 
 
 def either(*schemas: Schema, help_: str = "") -> Schema:
-    """Any one of several."""
+    """A value that matches any of several schemas."""
     return {"anyOf": list(schemas), "description": help_}
 
 
@@ -80,7 +80,7 @@ def or_null(schema: Schema) -> Schema:
 
 
 def shown(schema: Schema) -> Schema:
-    """A body's schema as clients are told it: every optional field may be null."""
+    """A body's schema as the OpenAPI document shows it: every optional field may be null."""
     properties = schema.get("properties")
     if properties is None:
         return schema
@@ -94,7 +94,7 @@ def shown(schema: Schema) -> Schema:
 
 
 def check(value: Any, schema: Schema, name: str) -> Any:
-    """`value` with the defaults of `schema` put in. Raises Problem (400) that says what is wrong with which field."""
+    """Returns `value` with the defaults of `schema` filled in. Raises Problem (400) that names the wrong field."""
     if "anyOf" in schema:
         return _any(value, schema, name)
     kind = schema.get("type")
@@ -116,7 +116,8 @@ def check(value: Any, schema: Schema, name: str) -> Any:
 
 
 def _any(value: Any, schema: Schema, name: str) -> Any:
-    """The value under the first schema that takes it; what is wrong under the one that fits it best, otherwise."""
+    """Returns the value under the first schema that accepts it; otherwise reports the error under the best-fitting
+    schema."""
     problems = []
     for inner in schema["anyOf"]:
         try:

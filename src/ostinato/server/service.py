@@ -1,4 +1,4 @@
-"""What a server serves: the models by name, each with its engine."""
+"""The models that a server serves, by name, each with its engine."""
 
 import re
 import sys
@@ -30,12 +30,12 @@ class Served:
 
     @cached_property
     def names(self) -> TokenNames:
-        """The names of the model's tokens."""
+        """The names of the model's tokens, for answers."""
         return TokenNames(self.model.tokenizer)
 
 
 class Service:
-    """The models, and what may be asked of them."""
+    """The models, and what clients may request of them."""
 
     def __init__(self, models: "dict[str, Model]", options: Options, metrics: "Metrics") -> None:
         self.options, self.metrics = options, metrics
@@ -49,19 +49,19 @@ class Service:
         )
 
     async def prepare(self, name: str) -> None:
-        """Called before a request that names a model is answered: `find` is then quick."""
+        """Called before a request that names a model is answered, so that `find` is fast."""
 
     def told(self) -> None:
-        """Hand over what happened in a block; see `Engine`."""
+        """Hand over the events of a block; see `Engine`."""
         self.outbox.send()
 
     @cached_property
     def outbox(self) -> Outbox:
-        """The way from the engines' threads into the event loop, in which this is asked for first."""
+        """The path from the engines' threads into the event loop in which it is first requested."""
         return Outbox()
 
     def find(self, name: str | None) -> Served:
-        """The model of this name; the only one where none is named. Raises Problem."""
+        """The model with this name, or the only model if no name is given. Raises Problem."""
         if name is None and len(self.served) == 1:
             return next(iter(self.served.values()))
         known = ", ".join(self.served)
@@ -75,11 +75,11 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether requests are taken."""
+        """Whether the server accepts requests."""
         return not self.stopping and all(one.engine.alive for one in self.served.values())
 
     def without_paths(self, message: str) -> str:
-        """An error's message for a client: where the models lie on this machine is nobody's business."""
+        """An error message for a client, without the local paths of models."""
         for path, name in self._paths:
             message = message.replace(path, name)
         return message
@@ -96,7 +96,7 @@ def _paths(path: Path) -> set[Path]:
 
 
 def fault(error: Exception) -> None:
-    """Report a fault of ours on standard error, without the texts that it was about."""
+    """Report an internal error on standard error, without the texts that it concerned."""
     import traceback
 
     from ostinato.terminal import note

@@ -1,4 +1,4 @@
-"""Names of tokens in answers: the text of a token, and different names for different tokens."""
+"""Names of tokens in responses: the text of a token, but different names for different tokens."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ END_NAME = "<|endoftext|>"
 class TokenNames:
     """The names of all tokens of a vocabulary.
 
-    A token is called as its text. A byte that is no character by itself is `bytes:\\xE4`, as OpenAI's API has it; the
+    The name of a token is its text. A byte that is not a whole character is `bytes:\\xe4`, as in OpenAI's API; the
     second of two tokens with the same text is `token_id:N`.
     """
 
@@ -34,7 +34,7 @@ class TokenNames:
         return self._names[token_id]
 
     def offsets(self, ids: Sequence[int], start: int = 0) -> list[int]:
-        """Where each token's text begins, in characters, if the first begins at `start`."""
+        """The offset in characters at which each token's text begins, if the first begins at `start`."""
         offsets = []
         for token_id in ids:
             offsets.append(start)

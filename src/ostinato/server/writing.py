@@ -1,4 +1,4 @@
-"""From a request on the wire to jobs of the engine, and from their events back to the event loop."""
+"""Turns HTTP requests into jobs of the engine, and carries their events back to the event loop."""
 
 import asyncio
 import time
@@ -18,17 +18,17 @@ Happened = list[tuple[int, int, Event]]
 
 
 class Writing:
-    """Several requests that are written for one call. `async for happened in writing` until all texts are finished.
+    """Several requests written for one call. `async for happened in writing` runs until all texts are finished.
 
-    Each turn gives all that happened since the last one, so a reader that is slow gets more at a time. Raises
-    UnavailableError where the engine takes no more (none of the requests goes on then), and whatever ends one of the
-    requests.
+    Each turn yields everything that happened since the last one, so a slow reader gets more at a time. Raises
+    UnavailableError if the engine accepts no more (then none of the requests continues), and any error that ends one of
+    the requests.
     """
 
     def __init__(
         self, call: Call, served: Served, requests: Sequence[WriteRequest], *, whole_blocks: bool = False
     ) -> None:
-        """whole_blocks: pieces of text may be of many tokens; see `Batch.admit`."""
+        """whole_blocks: whether a piece of text may contain many tokens; see `Batch.admit`."""
         self._call, self._whole_blocks = call, whole_blocks
         self._happened: Happened = []
         self._error: OstinatoError | None = None
@@ -45,7 +45,7 @@ class Writing:
             raise
 
     def receive(self, number: int, events: list[tuple[int, Event]], error: OstinatoError | None) -> None:
-        """Take in what happened to request `number`."""
+        """Take in the events of request `number`."""
         self._happened += [(number, row, event) for row, event in events]
         self._error = self._error or error
         self._wake()
@@ -95,7 +95,7 @@ class Writing:
         ]  # fmt: skip
 
     def close(self) -> None:
-        """Give up what is not finished; the iteration ends."""
+        """Give up what is unfinished; the iteration ends."""
         for job in self._jobs:
             if not job.finished:
                 job.cancel()
@@ -104,7 +104,7 @@ class Writing:
 
 
 def _merged(happened: Happened) -> Happened:
-    """The same, with pieces of a text that follow each other as one."""
+    """The same events, with consecutive pieces of a text merged into one."""
     found: Happened = []
     for number, row, event in happened:
         if found and isinstance(event, Piece):
@@ -117,5 +117,5 @@ def _merged(happened: Happened) -> Happened:
 
 
 async def beside(call: Call, served: Served, work: Callable[..., T], *arguments: Any) -> T:
-    """Run `work` in a thread beside the batch. Raises FullError, StoppingError, and what it raises."""
+    """Run `work` in a thread outside the batch. Raises FullError, StoppingError, and whatever `work` raises."""
     return await asyncio.wrap_future(served.engine.beside.submit(work, *arguments))
