@@ -49,6 +49,8 @@ def train(
     - overwrite: replace the run in `out`.
     - seed, device, encoding: as the options of `ostinato train`. progress: show progress on standard error.
 
+    Examples:
+
         >>> model = ostinato.train("lyrics.txt", minutes=3)
         >>> model = ostinato.train(text=["one song ...", "another ..."], settings={"model": {"cell": "gru"}})
 
