@@ -13,6 +13,7 @@ from typing import Any
 
 from ostinato.bundle import PROBE, Bundle, TensorFile, tensor_writer, write_bundle
 from ostinato.errors import BundleError
+from ostinato.export.beginning import beginning
 from ostinato.export.formats import copy_file
 from ostinato.text import from_json
 
@@ -48,6 +49,7 @@ def write(bundle: Bundle, path: Path) -> None:
 
 
 def _config(bundle: Bundle) -> dict[str, Any]:
+    begins = beginning(bundle)
     return {
         "model_type": "ostinato",
         "architectures": ["OstinatoForCausalLM"],
@@ -58,6 +60,8 @@ def _config(bundle: Bundle) -> dict[str, Any]:
         **{name: bundle.config["model"][name] for name in _SHAPE},
         "vocab_size": bundle.config["model"]["vocabulary_size"],
         "direction": bundle.config.get("text", {}).get("direction", "forward"),
+        "beginning": list(begins.read),
+        "first": list(begins.first),
         "tie_word_embeddings": bundle.config["model"]["tied"],
         "bos_token_id": 0,
         "eos_token_id": 0,
@@ -120,7 +124,8 @@ def _fast_tokenizer(bundle: Bundle) -> dict[str, Any] | None:
 def _card(bundle: Bundle, name: str) -> str:
     words = "" if bundle.tokenizer.kind in ("character", "byte") else "\nIts tokenizer needs `pip install ostinato`.\n"
     backward = bundle.config.get("text", {}).get("direction") == "backward"
-    note = "\nThe model reads from right to left: give it reversed ids.\n" if backward else ""
+    right = "\nThe model reads from right to left: give it reversed ids, and reverse those that it writes.\n"
+    note = right if backward else ""
     return (
         f"---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags: [recurrent, ostinato]\n---\n"
         f"{bundle.card.rstrip()}\n{words}{note}\n"
@@ -128,7 +133,8 @@ def _card(bundle: Bundle, name: str) -> str:
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
         f'model = AutoModelForCausalLM.from_pretrained("{name}", trust_remote_code=True)\n'
         f'tokenizer = AutoTokenizer.from_pretrained("{name}", trust_remote_code=True)\n'
-        'ids = tokenizer("", return_tensors="pt")\n'
+        "print(tokenizer.decode(model.write(max_new_tokens=200)[0], skip_special_tokens=True))  # without a prompt\n\n"
+        'ids = tokenizer("A prompt", return_tensors="pt")\n'
         "print(tokenizer.decode(model.generate(**ids, max_new_tokens=200)[0], skip_special_tokens=True))\n"
         "```\n"
     )

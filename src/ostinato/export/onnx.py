@@ -3,11 +3,13 @@
     model.onnx   ids (B, T) int64, state (S, B, H) float32 -> logits (B, T, V), new_state (S, B, H)
     step.onnx    ids (B,)   int64, state (S, B, H) float32 -> logits (B, V),    new_state (S, B, H)
 
-A state is h of every layer, then, for an LSTM, c of every layer; a text starts from zeros and the id 0. The nodes are
-written one by one from the saved weights, nothing is traced. Gates are reordered: ONNX has i, o, f, c for an LSTM and
+A state is h of every layer, then, for an LSTM, c of every layer; a text starts from zeros and the id 0. A text without
+a prompt reads the ids in the metadata's `beginning` instead, as `ostinato write` does. The nodes are written one by one
+from the saved weights, nothing is traced. Gates are reordered: ONNX has i, o, f, c for an LSTM and
 z, r, h for a GRU (with `linear_before_reset`, which is torch's equation), where torch has i, f, g, o and r, z, n.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import numpy.typing as npt
 
 from ostinato.bundle import Bundle
 from ostinato.errors import needs
+from ostinato.export.beginning import beginning
 from ostinato.export.formats import copy_file
 
 OPSET = 17
@@ -103,6 +106,7 @@ class _Graph:
         return {
             "tokenizer": json.dumps(self.bundle.tokenizer.to_json(), ensure_ascii=False),
             "sampling": json.dumps({"temperature": 0.8, "start": [0], "end_of_document": 0}),
+            "beginning": json.dumps(dataclasses.asdict(beginning(self.bundle))),
             "state": json.dumps([states, "batch", hidden]),
             "direction": str(text.get("direction", "forward")),
             "heading": str(text.get("heading", "")),

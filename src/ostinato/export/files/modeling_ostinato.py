@@ -26,7 +26,8 @@ CACHE = (
 
 
 class OstinatoConfig(PretrainedConfig):
-    """The shape of the model. `cell`: rnn, rnn-relu, gru or lstm."""
+    """The shape of the model. `cell`: rnn, rnn-relu, gru or lstm. `beginning`: the ids that are read before a text
+    without a prompt; `first`: those of which it then has one first (none: any)."""
 
     model_type = "ostinato"
 
@@ -39,11 +40,14 @@ class OstinatoConfig(PretrainedConfig):
         vocabulary_size=257,
         tied=False,
         direction="forward",
+        beginning=(0,),
+        first=(),
         **kwargs,
     ):
         self.cell, self.layers, self.hidden_size = cell, layers, hidden_size
         self.embedding_size, self.vocabulary_size = embedding_size, vocabulary_size
         self.tied, self.direction = tied, direction
+        self.beginning, self.first = list(beginning), list(first)
         self.num_hidden_layers = layers
         kwargs.setdefault("vocab_size", vocabulary_size)
         super().__init__(**kwargs)
@@ -189,6 +193,15 @@ class OstinatoForCausalLM(PreTrainedModel, GenerationMixin):
         hidden = (features,) if output_hidden_states else None
         output = OstinatoOutput(loss, logits, RecurrentCache(state, length) if use_cache else None, hidden)
         return output if return_dict else output.to_tuple()
+
+    def write(self, count=1, **options):
+        """Texts without a prompt, ids (count, T), 0 after the end; they begin where texts of this kind do. The options
+        are those of `generate`, which goes on with a prompt."""
+        c = self.config
+        read = torch.tensor([c.beginning] * count, device=self.head.bias.device)
+        if c.first:
+            options.setdefault("begin_suppress_tokens", sorted(set(range(c.vocabulary_size)) - set(c.first)))
+        return self.generate(read, attention_mask=torch.ones_like(read), **options)[:, read.shape[1] :]
 
     def prepare_inputs_for_generation(
         self, input_ids, cache=None, past_key_values=None, attention_mask=None, use_cache=True, **kwargs

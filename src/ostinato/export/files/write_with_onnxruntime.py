@@ -19,17 +19,27 @@ prompt, count, seed = (sys.argv[1:] + ["", "200", "7"][len(sys.argv) - 1 :])[:3]
 random, temperature = np.random.default_rng(int(seed)), json.loads(properties["sampling"])["temperature"]
 states, _, hidden = json.loads(properties["state"])
 
-ids = [0]  # a text starts with the end of the one before it
+beginning = json.loads(properties["beginning"])
+backward = properties["direction"] == "backward"  # such a model reads and writes from right to left
+
+ids = []
 for character in prompt:
     ids += [known[character]] if character in known else [1 + byte for byte in character.encode()]
-state, written = np.zeros((states, 1, hidden), np.float32), b""
-for _ in range(len(ids) + int(count)):
-    token = ids.pop(0)
-    written += b"" if token == 0 else bytes([token - 1]) if token < 257 else characters[token - 257].encode()
-    logits, state = session.run(None, {"ids": np.array([token]), "state": state})
+text = list(ids)
+# a text starts with the end of the one before it; without a prompt, after what stands before a text of its kind
+ids = [0, *(ids[::-1] if backward else ids)] if prompt else list(beginning["read"])
+drawn, state = [], np.zeros((states, 1, hidden), np.float32)
+for _ in range(len(ids) + int(count) - 1):
+    logits, state = session.run(None, {"ids": np.array([ids.pop(0)]), "state": state})
     if not ids:
-        p = np.exp((logits[0] - logits[0].max()) / temperature)
+        scores = logits[0].astype(np.float64)
+        if not (prompt or drawn) and beginning["first"]:  # the first token is one that begins such a text
+            scores[np.setdiff1d(np.arange(len(scores)), beginning["first"])] = -np.inf
+        p = np.exp((scores - scores.max()) / temperature)
         ids = [int(random.choice(len(p), p=p / p.sum()))]
         if ids[0] == 0:
             break
-print(written.decode(errors="replace"))
+        drawn += ids
+pieces = [bytes([token - 1]) if token < 257 else characters[token - 257].encode() for token in text]
+written = [bytes([token - 1]) if token < 257 else characters[token - 257].encode() for token in drawn]
+print(b"".join(written[::-1] + pieces if backward else pieces + written).decode(errors="replace"))
