@@ -104,6 +104,51 @@ def test_the_other_encodings_of_the_world(encoding: str, text: str) -> None:
         assert sample.encode(encoding).decode(guess) == sample
 
 
+RUSSIAN = "Ещё ты дремлешь, друг прелестный\nПора, красавица, проснись: открой глаза\nИ ель зеленеет\n"
+GERMAN = "Über den Hügel läuft die Straße\nund das Mädchen fährt allein für schöne Blüten\n"
+POLISH = "Całą noc padał deszcz, nie mówiliśmy nic\nCzekałem jeszcze długą chwilę\n"
+
+
+@pytest.mark.parametrize(("encoding", "text"), [
+    ("mac-roman", GERMAN), ("mac-latin2", GERMAN), ("mac-turkish", GERMAN), ("mac-roman", WESTERN),
+    ("mac-roman", "She said, “I don’t know – it’s late.”\n"), ("mac-latin2", POLISH), ("mac-cyrillic", RUSSIAN),
+    ("iso8859-5", RUSSIAN), ("cp850", GERMAN), ("cp852", POLISH),
+])  # fmt: skip
+def test_encodings_of_old_computers(encoding: str, text: str) -> None:
+    """Each was read as one of Windows, letter for letter another text."""
+    for sample in (text, text * 30):
+        assert decode(sample.encode(encoding), "x") == sample
+
+
+@pytest.mark.parametrize("text", [RUSSIAN, "И ель сквозь иней зеленеет,\n", "меня звали Яков, а Мороз спал\n"])
+@pytest.mark.parametrize("encoding", ["cp1251", "koi8-r", "cp866", "utf-16-le"])
+def test_the_usual_russian_encodings_are_no_macs(encoding: str, text: str) -> None:
+    assert decode(text.encode(encoding), "x") == text
+
+
+@pytest.mark.parametrize("text", [SIMPLIFIED, TRADITIONAL, JAPANESE, WESTERN, RUSSIAN, GERMAN, "café\n",
+                                  "1 + 1\ncafé\n", "She said, “I don’t know – it’s late.”\n"])  # fmt: skip
+def test_utf7_is_guessed(text: str) -> None:
+    for sample in (text, "plain\n" * 300_000 + text):
+        data = sample.encode("utf-7")
+        assert found(data) == ("utf-7", True)
+        assert decode(data, "x") == sample
+
+
+@pytest.mark.parametrize("text", [
+    "C++ and C+IBM-Google\n", "Call +12025550120 or +4412345678\n", "a+b+c = +And +Ask +You\n", "x = y+AAAA+BBBB\n",
+    "U+FFFD to U+10FFFF, application/rss+xml\n", "1+234567 + 1+890\n", "+AMA and +IBM\n",
+])  # fmt: skip
+def test_texts_with_a_plus_are_utf8(text: str) -> None:
+    assert found(text.encode()) == ("utf-8", False)
+
+
+def test_a_plus_hides_no_other_shift() -> None:
+    """The first of either may stand far before the other."""
+    text = "+IBM\n" + "plain\n" * 300_000 + SIMPLIFIED
+    assert found(text.encode("hz")) == ("hz", True)
+
+
 @pytest.mark.parametrize("text", ["雨\n" * 9, "我——你\n", "《夜》\n", "你好\n"])
 def test_a_few_chinese_characters_with_dashes(text: str) -> None:
     assert found(text.encode("gbk")) == ("gb18030", True)

@@ -30,17 +30,35 @@ _CODECS = {
     "cp1250": ("cp1250",), "iso8859-2": ("iso8859-2",), "iso8859-15": ("cp1252", "iso8859-15"), "cp1254": ("cp1254",),
     "cp1257": ("cp1257",), "cp1258": ("cp1258",), "cp1251": ("cp1251",), "koi8-r": ("koi8-r",), "koi8-u": ("koi8-u",),
     "cp866": ("cp866",), "cp1253": ("cp1253",), "cp1255": ("cp1255",), "cp1256": ("cp1256",), "cp874": ("cp874",),
-    "mac-roman": ("mac-roman",), "cp850": ("cp850",),
+    "mac-roman": ("mac-roman",), "cp850": ("cp850",), "mac-cyrillic": ("mac-cyrillic",), "iso8859-5": ("iso8859-5",),
+    "mac-latin2": ("mac-latin2",), "cp852": ("cp852",),
 }  # fmt: skip
 """What a guess may be, and the codecs to read it with: the first that decodes the whole file, the most usual first."""
-_LATIN = ("cp1252", "cp1250", "iso8859-2", "iso8859-15", "cp1254", "cp1257", "cp1258", "mac-roman", "cp850")
+_LATIN = ("cp1252", "cp1250", "iso8859-2", "iso8859-15", "cp1254", "cp1257", "cp1258", "mac-roman", "cp850",
+          "mac-latin2", "cp852")  # fmt: skip
+_SHIFT, _PLUS = re.compile(rb"\x1b[$(&]|~\{[!-}]{2}"), re.compile(rb"\+[A-Za-z0-9+/]{3}")
+"""What shifts to another character set in ISO-2022 and HZ, and in UTF-7."""
 _SEVEN_BITS = ("iso2022_jp_2", "iso2022_jp_ext", "iso2022_kr", "hz")
+_SCRIPTS = ("cp1252", "gb2312", "big5", "cp932", "euc_kr", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256",
+            "cp1257", "cp1258", "cp874")  # fmt: skip
+"""Encodings of which one has nearly all letters of any text of one script."""
 _CLOSE, _SURE, _HOPELESS = 0.9, 0.1, 0.013
 """A candidate of `_CLOSE` times the best confidence is as good, unless that is `_SURE`; below `_HOPELESS`, none is."""
 _WEIGHTS: dict[str | tuple[str, str | None], float] = {
-    "mac-roman": 0.5, "cp850": 0.5, "cp1258": 0.5, "cp1252": 1.15, ("cp1252", "is"): 0.95,
+    "mac-cyrillic": 0.92, "mac-latin2": 0.95, "cp850": 0.92, "cp852": 0.92, "cp1258": 0.5,
+    "cp1252": 1.15, ("cp1252", "is"): 0.95,
 }  # fmt: skip
 """How much more or less than chardet counts we expect an encoding. Icelandic and Turkish share their letters' bytes."""
+
+_LOOKED_AT = 20_000
+"""Characters of a reading that are looked at one by one."""
+_RARE = {"cp1252": "ŠšŽžŸƒ", "iso8859-15": "ŠšŽžŸ", "cp1254": "ŠšŸƒ", "cp1251": "ЂЃЉЊЌЋЏ",
+         "mac-cyrillic": "јЈЋћЌќ"}  # fmt: skip
+"""Letters of an encoding that its languages hardly use; read as a Mac's, the bytes are those of ä, ö, ü, é."""
+_WITHIN = "’‘ʼ‐‑–—…™®°²³ªº"
+"""What may stand in a word, or right after one."""
+_ALONE = "§¶†‡‰"
+"""What stands at no letter."""
 
 
 class Detected(NamedTuple):
@@ -81,7 +99,7 @@ def detect(stream: BinaryIO, name: str) -> Detected:
     scan = _Scan("utf-8", name)
     fault = scan.first_fault(stream)
     if fault is None:
-        return _seven_bits(stream, scan.shift) if scan.shift is not None else Detected("utf-8", False)
+        return _seven_bits(stream, scan)
     sample = _sample(stream, fault)
     if _nearly_utf8(sample):
         raise TextError(f"{name} is UTF-8 except for byte {fault}: repair it, or name its encoding")
@@ -119,11 +137,13 @@ def _binary(name: str) -> TextError:
 
 
 class _Scan:
-    """One pass over a whole stream. `shift`: where an ASCII text first has what shifts to another character set."""
+    """One pass over a whole stream. `shift`, `plus`: where an ASCII text first has what shifts to another character
+    set."""
 
     def __init__(self, encoding: str, name: str) -> None:
         self._decoder, self._name = codecs.getincrementaldecoder(encoding)(), name
         self.shift: int | None = None
+        self.plus: int | None = None
 
     def first_fault(self, stream: BinaryIO) -> int | None:
         """Offset of the first byte that does not decode; None if all do. Raises TextError at a zero byte."""
@@ -134,8 +154,10 @@ class _Scan:
             if b"\0" in chunk:
                 raise _binary(self._name)
             ascii_only = ascii_only and chunk.isascii()
-            if ascii_only and self.shift is None and (shift := re.search(rb"\x1b[$(&]|~\{[!-}]{2}", chunk)):
+            if ascii_only and self.shift is None and (shift := _SHIFT.search(chunk)):
                 self.shift = end + shift.start()
+            if ascii_only and self.plus is None and (plus := _PLUS.search(chunk)):
+                self.plus = end + plus.start()
             end += len(chunk)
             try:
                 self._decoder.decode(chunk, final=not chunk)
@@ -144,7 +166,8 @@ class _Scan:
             except UnicodeError:  # a codec that does not say where
                 return max(0, end - len(chunk))
             if not chunk:
-                self.shift = self.shift if ascii_only else None
+                if not ascii_only:
+                    self.shift = self.plus = None
                 return None
 
 
@@ -196,17 +219,32 @@ def _utf16(head: bytes) -> str | None:
     return best or None
 
 
-def _seven_bits(stream: BinaryIO, shift: int) -> Detected:
-    """ISO-2022 or HZ, if the ASCII text from its first shift on is one of them throughout, else UTF-8."""
-    sample = _sample(stream, shift)
-    for encoding in _SEVEN_BITS:
+def _seven_bits(stream: BinaryIO, scan: _Scan) -> Detected:
+    """UTF-7, ISO-2022 or HZ, if the ASCII text from its first shift on is one of them throughout, else UTF-8."""
+    for encoding, shift in (("utf-7", scan.plus), *((one, scan.shift) for one in _SEVEN_BITS)):
+        if shift is None:
+            continue
+        sample = _sample(stream, shift)
         text = _decoded(sample, encoding)
-        if text is None or text.isascii() or (encoding == "hz" and not _is_usual_chinese(text)):
+        if text is None or text.isascii():
+            continue
+        if (encoding == "hz" and not _is_usual_chinese(text)) or (encoding == "utf-7" and not _is_utf7(text, sample)):
             continue
         stream.seek(0)
         if _Scan(encoding, "").first_fault(stream) is None:
             return Detected(encoding, True)
     return Detected("utf-8", False)
+
+
+def _is_utf7(text: str, sample: bytes) -> bool:
+    """Whether what the shifts of UTF-7 stand for is of one script. `+IBM` and `+12025550120` stand in other texts."""
+    shifts = re.findall(rb"\+([A-Za-z0-9+/]{3,})(-?)", sample)
+    mixed = any(not re.fullmatch(rb"[A-Za-z]?[a-z]+|[A-Z]+|[0-9]+", shift) for shift, _ in shifts)  # no word or number
+    beyond = "".join(character for character in text if not character.isascii())
+    sure = mixed or (beyond.isalpha() and (len(beyond) >= 3 or any(end for _, end in shifts)))
+    if not sure:
+        return False
+    return any(20 * len(beyond.encode(script, "ignore").decode(script)) >= 19 * len(beyond) for script in _SCRIPTS)
 
 
 def _is_usual_chinese(text: str) -> bool:
@@ -258,7 +296,9 @@ def _candidates(sample: bytes) -> list[_Candidate]:
         if (latin and guess not in _LATIN) or (text := _decoded(sample, guess)) is None:
             continue
         confidence, language = scores.get(guess, (0.0, None))
-        confidence *= _WEIGHTS.get((guess, language), _WEIGHTS.get(guess, 1.0))
+        confidence *= _WEIGHTS.get((guess, language), _WEIGHTS.get(guess, 1.0)) * (1 - _oddity(text, guess))
+        if latin and not re.search("[^\x00-\x7f“”‘’–—…]", text):  # of which chardet knows nothing
+            confidence *= 1.5
         if not latin:
             confidence *= (0.5 if guess in _LATIN else 1.0) * (1.2 if guess == first["encoding"] else 1.0)
         if guess == "gb18030" and _is_short_chinese(text, sample):
@@ -282,6 +322,27 @@ def _decoded(sample: bytes, encoding: str) -> str | None:
         return None
     odd = re.search("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd]|[─-▟]{2}[^─-▟\n]", text)
     return None if odd else text
+
+
+def _oddity(text: str, guess: str) -> float:
+    """From 0 to 0.95: how much of what is not ASCII stands where it does in no text, as when a Mac's letters are read
+    as those of Windows: a capital or a sign within a word (`fŸr`, `don‚t`)."""
+    text = text[:_LOOKED_AT]
+    rare = _RARE.get(guess, "")
+    beyond = odd = 0
+    for found in re.finditer("[^\x00-\x7f]", text):
+        at = found.start()
+        before, c, after = text[at - 1 : at], text[at], text[at + 1 : at + 2]
+        beyond += 1
+        if c in rare or (c == "»" and before in "\n" and after == " "):
+            odd += 1
+        elif c.isupper() or c.islower():
+            odd += (c.isupper() and before.islower()) or (c.islower() and after.isupper())
+        elif c in _ALONE or unicodedata.category(c) == "Sm":
+            odd += before.isalpha() or after.islower()
+        elif (before.isupper() or before.islower()) and c not in _WITHIN:
+            odd += after.isupper() or after.islower() or unicodedata.category(c)[0] == "S"
+    return min(0.95, 4 * odd / max(beyond, 1))
 
 
 def _is_short_chinese(text: str, sample: bytes) -> bool:
