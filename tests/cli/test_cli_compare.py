@@ -304,7 +304,7 @@ def test_without_torch_there_is_no_network(verses, capsys, without_torch):
         (["--order", "11"], "--order must be between 1 and 10, got 11"),
         (["--minutes", "-1"], "--minutes must be 0 or more, got -1"),
         (["--window", "1025"], "--window must be between 0 and 1024, got 1025"),
-        (["--window", "4"], "--window 4 asks for a network, but --minutes 0 trains none"),
+        (["--window", "4"], "--window 4 needs a network, but --minutes 0 trains none"),
         (["--tokenizer", "letters"], "--tokenizer must be one of character"),
         (["--cache", "0"], "window of a cache must be 1 token or more"),
         (["--tokenizer", "byte", "--model", "m"], "--tokenizer cannot be given with --model"),

@@ -134,7 +134,7 @@ def test_suggest_keeps_words_and_last_characters(model, monkeypatch, capsys):
     assert got.err.startswith("  still wanted: 桥, 雨\n  1  ")
     assert "to include" not in got.err
     run(model, monkeypatch, "=风\nq\n", "--include", "雨")
-    assert capsys.readouterr().err.endswith("ostinato: the text does not include 雨, as --include asked\n")
+    assert capsys.readouterr().err.endswith("ostinato: the text lacks 雨 of --include\n")
 
 
 def test_suggest_fills_in_a_form_line_by_line(model, monkeypatch, capsys, tmp_path):
@@ -160,7 +160,8 @@ def test_what_suggest_cannot_do(model, monkeypatch, tmp_path):
     with pytest.raises(UsageError, match="a template and a prompt cannot both begin the text"):
         run(model, monkeypatch, "", "风", "--form", str(tmp_path / "form.txt"))
     with pytest.raises(
-        UsageError, match="suggest reads its commands from standard input, so --form - is not possible: name a file"
+        UsageError,
+        match="suggest reads commands from standard input, so the form cannot come from there: name a file with --form",
     ):
         run(model, monkeypatch, "__在山里", "--form", "-")
     with pytest.raises(UsageError, match="candidates must be 1 or more, got 0"):

@@ -248,7 +248,7 @@ def test_interrupting_training_saves(verses, tmp_path, number):
     assert process.returncode == 128 + number, errors
     assert "(interrupted)" in output
     assert "stopping: saving and evaluating; --resume goes on" in errors
-    assert f"go on: ostinato train {verses} -o {tmp_path / 'm'} --resume\n" in errors
+    assert f"continue: ostinato train {verses} -o {tmp_path / 'm'} --resume\n" in errors
     assert "Traceback" not in errors
     assert run("write", tmp_path / "m", "--tokens", "5").returncode == 0
 

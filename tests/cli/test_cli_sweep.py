@@ -175,7 +175,7 @@ def test_a_mixture_has_a_column_for_its_network(verses, tmp_path, capsys):
 def test_info_of_a_sweep(verses, tmp_path, capsys):
     out, options = finished(tmp_path / "s", {"held-out": measured(4.0)}, {"held-out": measured(5.0)})
     assert main(["info", str(out)]) == 0
-    assert "is a sweep, finished runs: 2; it has no table yet; of one run" in capsys.readouterr().out
+    assert "is a sweep with 2 finished runs; it has no table yet; for one run" in capsys.readouterr().out
     assert swept(verses, out, *options) == 0
     capsys.readouterr()
     assert main(["info", str(out)]) == 0
@@ -226,7 +226,7 @@ def test_a_sweep_does_not_go_on_with_an_edited_file_of_cells(verses, tmp_path, c
 def test_info_of_texts_beside_such_a_file(verses, capsys, table):
     (verses.parent / "sweep.json").write_text(table, "utf-8")
     assert main(["info", str(verses.parent)]) == 0
-    assert "a vocabulary of" in capsys.readouterr().out
+    assert "vocabulary of" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

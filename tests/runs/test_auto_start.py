@@ -107,7 +107,12 @@ def test_train_starts_from_a_base_and_says_so(text, tmp_path, capsys):
     arguments = ["train", path, "-o", str(out), *TINY]
     assert main([a for a in arguments if a != "--quiet"]) == 0
     printed = capsys.readouterr()
-    assert printed.err.count("starts from base-en, which knows the language already (--from none: a fresh start)") == 1
+    assert (
+        printed.err.count(
+            "starting from base-en, which already knows the language (--from none: start from random weights)"
+        )
+        == 1
+    )
     assert "started from base-en (verse-en.txt, prose-en.txt)" in ostinato.load(out).card
     assert json.loads(printed.out)["evaluation"]["held-out"]["bits_per_character"] < 4
     assert main(["train", path, "-o", str(out), "--resume", "--steps", "4", "--quiet", "--json"]) == 0
@@ -139,7 +144,8 @@ def test_a_start_that_knows_no_such_text_learns_like_a_fresh_network(text, tmp_p
     arguments = ["train", text(content), "-o", str(tmp_path / "m"), "--from", "base-en", "--steps", "1"]
     arguments += ["--set", "training.batch_size=1", "--set", "training.window=8", "--set", f"text.heldout={heldout}"]
     assert main(arguments) == 0
-    said = "base-en knows no texts of this kind: it learns at the rate of a fresh network (--from none: a fresh start)"
+    said = "base-en does not know this kind of text: training uses the learning rate of a "
+    said += "new network (--from none: start from random weights)"
     assert (said in capsys.readouterr().err) == (rate > 1e-3)
     assert load_recipe(str(tmp_path / "m" / "recipe.toml")).training.learning_rate == rate
 

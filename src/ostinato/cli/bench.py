@@ -17,10 +17,10 @@ _WARM_UP, _SECONDS = 3, 0.004
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `bench`."""
-    parser.add_argument("--hidden", type=int, default=512, metavar="H", help="hidden size (default 512)")
-    parser.add_argument("--vocabulary", type=int, default=5000, metavar="V", help="vocabulary size (default 5000)")
+    parser.add_argument("--hidden", type=int, default=512, metavar="H", help="hidden size (default: 512)")
+    parser.add_argument("--vocabulary", type=int, default=5000, metavar="V", help="vocabulary size (default: 5000)")
     parser.add_argument(
-        "--rounds", type=int, default=21, metavar="N", help="rounds in which everything is measured once (default 21)"
+        "--rounds", type=int, default=21, metavar="N", help="rounds; each measures everything once (default: 21)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -17,21 +17,23 @@ _WINDOW = 8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `compare`."""
-    parser.add_argument("text", nargs="+", metavar="TEXT", help="file, folder, zip, -, lyrics-zh or lyrics-en")
+    parser.add_argument(
+        "text", nargs="+", metavar="TEXT", help="file, folder, zip, - (standard input), lyrics-zh or lyrics-en"
+    )
     parser.add_argument(
         "-o",
         "--out",
         type=path,
         metavar="DIR",
-        help="save the mixture, the networks, the table (compare.json, compare.csv) and a picture in DIR",
+        help="save the mixture, the networks, the table (compare.json, compare.csv) and a plot in DIR",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the run in DIR")
-    parser.add_argument("--order", type=int, default=5, metavar="N", help="the longest n-grams (default: 5)")
+    parser.add_argument("--order", type=int, default=5, metavar="N", help="length of the longest n-grams (default: 5)")
     parser.add_argument(
         "--tokenizer",
         action="append",
         metavar="T",
-        help="tokenizer; give several to compare them in bits per character",
+        help="tokenizer (default: the recipe's); repeat to compare several in bits per character",
     )
     parser.add_argument("--model", type=Path, metavar="MODEL", help="measure this network instead of training one")
     parser.add_argument(
@@ -39,31 +41,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=2.0,
         metavar="M",
-        help="minutes to train the networks (default 2; 0: train none)",
+        help="minutes to train the networks, in total (default: 2; 0: train none)",
     )
     parser.add_argument(
         "--window",
         type=int,
         metavar="N",
         help="also train a network without hidden state that sees the last N tokens "
-        f"(default {_WINDOW}; 0 with --model or model.context; 0: none)",
+        f"(default: {_WINDOW}, but 0 with --model or model.context; 0: none)",
     )
     parser.add_argument("--heldout", metavar="TEXT", help="measure on this text (default: a part of TEXT)")
     parser.add_argument(
-        "--cache", type=int, default=2000, metavar="N", help="tokens that the caches remember (default 2000)"
+        "--cache", type=int, default=2000, metavar="N", help="tokens that the caches remember (default: 2000)"
     )
     parser.add_argument("--no-dynamic", action="store_true", help="skip dynamic evaluation, which is slow")
-    parser.add_argument("--recipe", default="default", metavar="R", help="recipe of the network")
+    parser.add_argument("--recipe", default="default", metavar="R", help="recipe of the network (default: default)")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="K=V",
-        help="change a value of the recipe: --set text.documents=lines",
+        help="change a setting of the recipe: --set text.documents=lines",
     )
     parser.add_argument("--seed", type=int, metavar="N", help="seed for weights, sampling and dropout")
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps (default: auto)")
-    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, else guessed)")
+    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, otherwise guessed)")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -95,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= window <= 1024:
         raise UsageError(f"--window must be between 0 and 1024, got {window}")
     if window and not args.minutes:
-        raise UsageError(f"--window {window} asks for a network, but --minutes 0 trains none: give more minutes")
+        raise UsageError(f"--window {window} needs a network, but --minutes 0 trains none: give it some minutes")
     tokenizers = list(dict.fromkeys(args.tokenizer or [recipe.text.tokenizer]))
     folders = ["."] if len(tokenizers) == 1 else tokenizers
     comparisons = []
@@ -142,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _interrupted(number: int, out: Path | None) -> int:
-    kept = "" if out is None else f"; what was finished is in {out}"
+    kept = "" if out is None else f"; what is finished is in {out}"
     note(f"ostinato: interrupted{kept}")
     return 128 + number
 

@@ -14,15 +14,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `export`."""
     from ostinato.export import FORMATS
 
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a saved model, or the output folder of a run")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="saved model, or the output folder of a run")
     formats = "; ".join(f"{name}: {entry.what}" for name, entry in FORMATS.items())
     parser.add_argument(
         "--to", required=True, choices=[*FORMATS, RESTORE], metavar="FORMAT",
-        help=f"{formats}; {RESTORE}: back to an ostinato model, from a Hugging Face folder that ostinato exported",
+        help=f"{formats}; {RESTORE}: an ostinato model again, from a Hugging Face folder that ostinato exported",
     )  # fmt: skip
-    parser.add_argument("-o", "--out", type=Path, metavar="PATH", help="where to write it (default: beside the model)")
-    parser.add_argument("--network", action="store_true", help="of a mixture, export the network alone: a smaller file")
-    parser.add_argument("--overwrite", action="store_true", help="replace what is at PATH")
+    parser.add_argument(
+        "-o", "--out", type=Path, metavar="PATH", help="where to write the result (default: next to the model)"
+    )
+    parser.add_argument("--network", action="store_true", help="export only the network of a mixture: a smaller file")
+    parser.add_argument("--overwrite", action="store_true", help="replace PATH if it exists")
 
 
 def run(args: argparse.Namespace) -> int:

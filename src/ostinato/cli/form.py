@@ -20,24 +20,33 @@ _OPTIONS = ("length", "rhyme", "tones", "acrostic", "acrostic_end", "include", "
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The argument group `form`. The caller adds `--lines`: with any of these options it means lines per stanza."""
     form = parser.add_argument_group(
-        "form", "the text has exactly this form, or the command says why that is impossible"
+        "form", "the text has exactly this form; if that is impossible, the command says why"
     )
     form.add_argument(
         "--length", metavar="N", help="characters (Chinese) or syllables (English) per line: 7, 5-9, 7,7,5,5"
     )
-    form.add_argument("--rhyme", metavar="R", help="a scheme (AABA), a sound (ang, night), or both (AABA,A=ang)")
-    form.add_argument("--rhyme-scheme", choices=("13", "18"), default="13", help="Chinese rhymes: 十三辙 or 十八韵")
-    form.add_argument("--tones", action="store_true", help="Chinese rhymes must have the same tone")
-    form.add_argument("--acrostic", default="", metavar="TEXT", help="what the first characters of the lines spell")
-    form.add_argument("--acrostic-end", default="", metavar="TEXT", help="what the last characters of the lines spell")
+    form.add_argument("--rhyme", metavar="R", help="rhyme scheme (AABA), sound (ang, night), or both (AABA,A=ang)")
+    form.add_argument(
+        "--rhyme-scheme", choices=("13", "18"), default="13", help="Chinese rhyme table: 十三辙 (13) or 十八韵 (18)"
+    )
+    form.add_argument("--tones", action="store_true", help="Chinese rhymes must also agree in tone")
+    form.add_argument(
+        "--acrostic", default="", metavar="TEXT", help="text that the first characters of the lines spell"
+    )
+    form.add_argument(
+        "--acrostic-end", default="", metavar="TEXT", help="text that the last characters of the lines spell"
+    )
     form.add_argument("--include", action="append", default=[], metavar="WORDS", help="words that must appear: 桥,雨")
     form.add_argument("--ban", action="append", default=[], metavar="WORDS", help="words that must not appear")
     form.add_argument("--stanzas", type=int, metavar="N", help="number of stanzas")
     form.add_argument(
-        "--form", type=Path, metavar="FILE", help="a text with blanks to fill in: ____, or _ per character"
+        "--form", type=Path, metavar="FILE", help="text with blanks to fill in: ____, or one _ per character"
     )
     form.add_argument(
-        "--search", choices=("sample", "beam"), default="sample", help="sample lines, or search for the likeliest"
+        "--search",
+        choices=("sample", "beam"),
+        default="sample",
+        help="sample lines (default), or search for the likeliest ones",
     )
 
 

@@ -10,12 +10,17 @@ from ostinato.terminal import activity, note, quoted, say, say_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `info`."""
-    parser.add_argument("what", nargs="*", metavar="MODEL|TEXT", help="a model or texts (default: this machine)")
+    parser.add_argument("what", nargs="*", metavar="MODEL|TEXT", help="model or texts (default: this machine)")
     parser.add_argument(
         "--tokenizer", default="character", metavar="T", help="tokenizer for a text (default: character)"
     )
-    parser.add_argument("--documents", default="auto", metavar="D", help="files, lines, paragraphs, auto or a pattern")
-    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, else guessed)")
+    parser.add_argument(
+        "--documents",
+        default="auto",
+        metavar="D",
+        help="where documents begin: files, lines, paragraphs, auto or a regular expression",
+    )
+    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, otherwise guessed)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -51,8 +56,8 @@ def _sweep(folder: Path, best: dict[str, Any] | None, done: list[str], args: arg
         return 0
     where = f"its table is {quoted(table)}" if table.is_file() else "it has no table yet"
     one, which = (best["folder"], "the best") if best else ("".join(done[:1]), "one")
-    run = f"; of {which} run: ostinato info {quoted(folder / one)}" if one else ""
-    say(f"{folder} is a sweep, finished runs: {len(done)}; {where}{run}")
+    run = f"; for {which} run: ostinato info {quoted(folder / one)}" if one else ""
+    say(f"{folder} is a sweep with {len(done)} finished run{'' if len(done) == 1 else 's'}; {where}{run}")
     return 0
 
 
@@ -83,7 +88,7 @@ def _text(args: argparse.Namespace) -> int:
         say_json(report)
         return 0
     say(", ".join(report["names"]))
-    say(f"  tokenizer {report['tokenizer']}: a vocabulary of {report['vocabulary']:,} tokens, from the training part")
+    say(f"  tokenizer {report['tokenizer']}: vocabulary of {report['vocabulary']:,} tokens, from the training part")
     say(f"  documents divided by {report['documents']}")
     for name, label in (("train", "training"), ("heldout", "held out")):
         s = report[name]

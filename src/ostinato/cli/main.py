@@ -15,17 +15,17 @@ from ostinato.terminal import finish, note, one_line, prepare_streams, showing
 
 COMMANDS = {
     "train": "train a model on texts",
-    "base": "a base model of a large text, for others to start from",
+    "base": "make a base model from large texts, for other runs to start from",
     "write": "write with a model",
-    "suggest": "write together, line by line",
+    "suggest": "write together with a model, line by line",
     "score": "measure how well a model predicts a text",
-    "compare": "compare n-grams, a window network, the network and a mixture on one held-out split",
+    "compare": "compare n-grams, a window network, a recurrent network and a mixture on the same held-out text",
     "serve": "serve models over HTTP: OpenAI's API and more",
-    "studio": "in the browser: train, write, look inside",
+    "studio": "train, write and look inside models in the browser",
     "predict": "predict tags, classes, translations, next lines or forecasts",
     "export": "export a model: one HTML file, ONNX, Hugging Face, ARPA",
-    "info": "describe a text, a model or this machine",
-    "bench": "measure how fast this machine writes, compared with what else is installed",
+    "info": "describe texts, a model or this machine",
+    "bench": "measure how fast this machine writes, with torch for comparison if installed",
 }
 
 
@@ -34,7 +34,7 @@ def build_parser(command: str | None = None) -> Parser:
     parser = Parser(
         prog="ostinato",
         description="Recurrent language models for your own words.",
-        epilog="`ostinato COMMAND --help` shows its options. Start with: ostinato train lyrics-zh --minutes 2",
+        epilog="`ostinato COMMAND --help` shows a command's options. To begin: ostinato train lyrics-zh --minutes 2",
     )
     parser.add_argument("--version", action="version", version=f"ostinato {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -45,7 +45,7 @@ def build_parser(command: str | None = None) -> Parser:
             if name != "bench":
                 sub.add_argument(
                     "--cell-file", action="append", default=[], metavar="FILE",
-                    help="a Python file with a cell of your own; it is run (docs/how-to-add.md)",
+                    help="Python file with your own cell; it is executed (docs/how-to-add.md)",
                 )  # fmt: skip
     return parser
 
@@ -90,9 +90,9 @@ def _run(arguments: list[str]) -> int:
     if name not in COMMANDS:
         every = f"the commands are {', '.join(COMMANDS)}"
         if not name:
-            parser.error(f"no command given: {every}")
+            parser.error(f"no command given; {every}")
         if name.startswith("-"):
-            parser.error(f"the first argument must be a command, got {name}: {every}")
+            parser.error(f"the first argument must be a command, got {name}; {every}")
         parser.error(f"unknown command {name}{did_you_mean(name, COMMANDS) or f': {every}'}")
     command = command_parser(parser, name)
     args = command.parse_mixed(arguments[1:])
@@ -115,7 +115,7 @@ def _run(arguments: list[str]) -> int:
 def _standard_input() -> str:
     """The prompt from standard input, without its final newline."""
     if sys.stdin is None:
-        raise UsageError("the prompt - is read from standard input, which is closed")
+        raise UsageError("a prompt of - reads standard input, but standard input is closed")
     try:
         text = sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:

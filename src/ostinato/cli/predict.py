@@ -12,16 +12,16 @@ from ostinato.terminal import activity, note, say, say_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `predict`."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a model that `ostinato train --task ...` made")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="model made by `ostinato train --task ...`")
     parser.add_argument(
         "input",
         nargs="*",
         default=["-"],
         metavar="INPUT",
-        help="files like those of training (default: standard input, one line each)",
+        help="files in the format of the training files (default: standard input, one record per line)",
     )
     parser.add_argument("--beam", type=int, metavar="N", help="hypotheses kept in beam search (1: greedy)")
-    parser.add_argument("--encoding", metavar="E", help="encoding of the input (default: UTF-8, else guessed)")
+    parser.add_argument("--encoding", metavar="E", help="encoding of the input (default: UTF-8, otherwise guessed)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

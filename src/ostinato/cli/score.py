@@ -16,16 +16,18 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `score`."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="saved model, or the output folder of a run")
     parser.add_argument(
-        "model", type=Path, metavar="MODEL", help="a saved model, or the output folder of a training run"
+        "text", nargs="*", default=["-"], metavar="TEXT", help="texts to score (default: standard input)"
+    )
+    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, otherwise guessed)")
+    parser.add_argument(
+        "--precision", choices=("fp32", "int8"), default="fp32", help="precision of the weights (default: fp32)"
     )
     parser.add_argument(
-        "text", nargs="*", default=["-"], metavar="TEXT", help="what to score (default: standard input)"
-    )
-    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, else guessed)")
-    parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="precision of the weights")
-    parser.add_argument(
-        "--per-token", action="store_true", help="show the surprisal (in bits) and the rank of each token"
+        "--per-token",
+        action="store_true",
+        help="show the surprisal of each token by colour; as JSON (--json or in a pipe), bits and rank per token",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -11,11 +11,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `studio`."""
     parser.add_argument(
         "folder", nargs="?", type=path, default=Path("studio"), metavar="DIR",
-        help="where texts, runs and everything else lie (default: studio)",
+        help="folder for texts, runs and everything else (default: studio)",
     )  # fmt: skip
-    parser.add_argument("--port", type=int, metavar="P", help="port (default 8010, or any free one; 0: any free one)")
-    parser.add_argument("--no-open", action="store_true", help="open no browser; the address is printed")
-    parser.add_argument("--max-upload", type=int, default=256, metavar="MB", help="the largest upload (default 256)")
+    parser.add_argument(
+        "--port", type=int, metavar="P", help="port (default: 8010, or any free port if it is taken; 0: any free port)"
+    )
+    parser.add_argument("--no-open", action="store_true", help="do not open a browser, only print the address")
+    parser.add_argument("--max-upload", type=int, default=256, metavar="MB", help="largest upload in MB (default: 256)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -17,18 +17,18 @@ from ostinato.terminal import activity, is_terminal, note, one_line, say
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `suggest`."""
-    parser.add_argument(
-        "model", type=Path, metavar="MODEL", help="a saved model, or the output folder of a training run"
-    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="saved model, or the output folder of a run")
     parser.add_argument("prompt", nargs="?", default="", metavar="PROMPT", help="lines to begin with")
     parser.add_argument("--title", metavar="T", help="title of the text, if the model's texts have titles")
-    parser.add_argument("--candidates", type=int, default=5, metavar="N", help="propose N lines at a time (default 5)")
-    parser.add_argument("--lines", type=int, metavar="N", help="lines per stanza of the form")
+    parser.add_argument("--candidates", type=int, default=5, metavar="N", help="propose N lines at a time (default: 5)")
+    parser.add_argument("--lines", type=int, metavar="N", help="lines per stanza")
     parser.add_argument(
-        "--temperature", type=float, default=0.8, metavar="T", help="higher is more surprising (default 0.8)"
+        "--temperature", type=float, default=0.8, metavar="T", help="higher is more surprising (default: 0.8)"
     )
     parser.add_argument("--seed", type=int, metavar="N", help="the same seed proposes the same lines")
-    parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="precision of the weights")
+    parser.add_argument(
+        "--precision", choices=("fp32", "int8"), default="fp32", help="precision of the weights (default: fp32)"
+    )
     add_form_arguments(parser)
 
 
@@ -43,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
     if args.candidates < 1:
         raise UsageError(f"--candidates must be 1 or more, got {args.candidates}")
     if str(args.form) == "-":
-        raise UsageError("suggest reads its commands from standard input, so --form - is not possible: name a file")
+        raise UsageError(
+            "suggest reads commands from standard input, so the form cannot come from there: name a file with --form"
+        )
     with speaking_of_options():
         form = form_of(args) or Form(lines=args.lines)
         refuse_two_beginnings(form, args.prompt)
@@ -71,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if session.text:
         say(session.text)
         if wanted := proposer.wanted(session.lines):
-            note(f"ostinato: the text does not include {', '.join(wanted)}, as --include asked")
+            note(f"ostinato: the text lacks {', '.join(wanted)} of --include")
     return 0
 
 

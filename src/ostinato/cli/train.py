@@ -20,65 +20,71 @@ NONE = "none"
 
 def add_arguments(parser: Parser) -> None:
     """Options of `train`."""
-    parser.add_argument("text", nargs="+", metavar="TEXT", help="file, folder, zip, -, lyrics-zh or lyrics-en")
-    parser.add_argument("-o", "--out", type=path, metavar="DIR", help="output folder (default: NAME-model)")
-    parser.add_argument("--task", choices=TASKS, metavar="T", help=f"what to learn: {', '.join(TASKS)}")
-    parser.add_argument("--recipe", metavar="R", help=f"a TOML file or one of {', '.join(recipe_names())}")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="K=V", help="change a value of the recipe: --set model.cell=gru"
+        "text", nargs="+", metavar="TEXT", help="file, folder, zip, - (standard input), lyrics-zh or lyrics-en"
+    )
+    parser.add_argument("-o", "--out", type=path, metavar="DIR", help="output folder (default: TEXT-model)")
+    parser.add_argument("--task", choices=TASKS, metavar="T", help=f"one of {', '.join(TASKS)} (default: language)")
+    parser.add_argument("--recipe", metavar="R", help=f"TOML file, or one of {', '.join(recipe_names())}")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="K=V", help="change a setting of the recipe: --set model.cell=gru"
     )
     parser.add_argument(
         "--minutes",
         type=float,
         metavar="M",
-        help="train for M minutes; the schedule adapts (default: 3, if neither options nor recipe say how long)",
+        help="train for M minutes; the schedule adapts (default: 3 if neither the options nor the recipe set a limit)",
     )
     parser.add_argument("--epochs", type=float, metavar="N", help="train for N passes over the text")
-    parser.add_argument("--steps", type=int, metavar="N", help="train for N minibatches")
+    parser.add_argument("--steps", type=int, metavar="N", help="train for N optimizer steps")
     parser.add_argument(
         "--from",
         dest="start",
         type=path,
         metavar="MODEL",
-        help="start from a saved model, its weights and vocabulary; auto: from base-en or base-zh where the text is "
-        "small and the recipe the default one (the default); none: afresh",
+        help="start from the weights and vocabulary of a saved model; auto (the default): from base-en or base-zh if "
+        "the text is small and the recipe is the default one; none: from random weights",
     )
     parser.add_argument(
         "--vocabulary", choices=VOCABULARIES, metavar="V",
-        help="with --from: join (the model's tokens and the text's, the default) or new (only the text's)",
+        help="with --from: join (default: the model's tokens and the text's) or new (only the text's)",
     )  # fmt: skip
     parser.add_argument(
         "--heldout", nargs="+", action="extend", default=[], metavar="FILE",
-        help="choose the model by these files instead of a tenth of TEXT",
+        help="hold out these files for choosing the model, instead of a tenth of TEXT",
     )  # fmt: skip
     parser.add_argument(
         "--test", nargs="+", action="extend", default=[], metavar="FILE",
-        help="measure the chosen model on these files, at the end",
+        help="test files, used once at the end to measure the chosen model",
     )  # fmt: skip
-    several = parser.add_argument_group("several runs", "each in a folder of its own inside DIR, with a table of all")
-    several.add_argument("--seeds", type=int, metavar="N", help="train N times with different seeds: mean ± deviation")
+    several = parser.add_argument_group(
+        "several runs", "each run has its own folder inside DIR; DIR also has a table of all runs"
+    )
+    several.add_argument(
+        "--seeds", type=int, metavar="N", help="train N times with different seeds; report mean ± standard deviation"
+    )
     several.add_argument(
         "--sweep", action="append", default=[], metavar="K=A,B",
-        help="train with each of these values: --sweep model.hidden_size=256,512 (give it again for combinations)",
+        help="train with each of these values: --sweep model.hidden_size=256,512 (repeat for combinations)",
     )  # fmt: skip
-    several.add_argument("--jobs", type=int, metavar="N", help="runs at a time (default: as many as there are cores)")
+    several.add_argument("--jobs", type=int, metavar="N", help="runs at a time (default: one per core)")
     parser.add_argument(
         "--report", action="append", default=[], metavar="PROGRAM",
-        help="send the metrics to tensorboard or wandb as well (give it twice for both)",
+        help="also send the metrics to tensorboard or wandb (repeat for both)",
     )  # fmt: skip
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="continue from the last checkpoint in DIR; `--resume auto`: where there is one, else start the run",
+        help="continue from the last checkpoint in DIR; `--resume auto`: continue if there is one, otherwise start",
     )
     parser.add_argument("--resume-auto", action="store_true", help=argparse.SUPPRESS)
     parser.words["--resume=auto"] = "--resume-auto"
     parser.add_argument("--overwrite", action="store_true", help="replace the run in DIR")
     parser.add_argument("--seed", type=int, metavar="N", help="seed for weights, sampling and dropout")
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps (default: auto)")
-    parser.add_argument("--threads", type=int, metavar="N", help="use at most N processor cores (default: all)")
-    parser.add_argument("--memory", metavar="M", help="count n-grams in so much memory, such as 2G; the rest on disk")
-    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, else guessed)")
+    parser.add_argument("--threads", type=int, metavar="N", help="use at most N cores (default: all)")
+    parser.add_argument("--memory", metavar="M", help="memory for counting n-grams, such as 2G; the rest goes to disk")
+    parser.add_argument("--encoding", metavar="E", help="encoding of the text (default: UTF-8, otherwise guessed)")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
@@ -118,12 +124,14 @@ def run(args: argparse.Namespace) -> int:
 
         find_task(recipe)
     if (args.resume or args.resume_auto) and recipe.ngram.smoothing != "none":
-        raise UsageError("an n-gram model is counted anew each time: leave out --resume, or give --overwrite")
+        raise UsageError(
+            "an n-gram model is counted anew each time, not resumed: leave out --resume, or use --overwrite"
+        )
     if args.memory and recipe.ngram.smoothing == "none":
-        raise UsageError("--memory is for n-gram models (--recipe kneser-ney); a network needs none")
+        raise UsageError("--memory is for n-gram models (--recipe kneser-ney): leave it out for a network")
     named = args.start is not None and str(args.start) not in (AUTO, NONE)
     if args.vocabulary and not named:
-        raise UsageError("--vocabulary says what becomes of the tokens of a model to start from: name it with --from")
+        raise UsageError("--vocabulary needs a model to start from: name one with --from")
     names_recipe = bool(args.recipe or args.set or args.task or args.seed is not None)
     with joined() as team, showing(not args.quiet and (team is None or team.rank == 0)):
         result = train(
@@ -152,7 +160,7 @@ def run(args: argparse.Namespace) -> int:
         note(f"{use} {quoted(out)}{cells}")
         if result.reason == "interrupted":
             texts = " ".join(map(quoted, args.text))
-            note(f"go on: ostinato train {texts} -o {quoted(out)} --resume{cells}")
+            note(f"continue: ostinato train {texts} -o {quoted(out)} --resume{cells}")
     return 128 + result.signal if result.signal else 0
 
 

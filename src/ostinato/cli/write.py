@@ -22,32 +22,30 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `write`."""
-    parser.add_argument(
-        "model", type=Path, metavar="MODEL", help="a saved model, or the output folder of a training run"
-    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="saved model, or the output folder of a run")
     parser.add_argument(
         "prompt",
         nargs="?",
         default="",
         metavar="PROMPT",
-        help="the beginning of the text (any text; - reads standard input)",
+        help="beginning of the text (- reads standard input)",
     )
     length = parser.add_argument_group("length")
-    length.add_argument("--lines", type=int, metavar="N", help="stop after N lines")
+    length.add_argument("--lines", type=int, metavar="N", help="stop after N lines (with a form: lines per stanza)")
     length.add_argument("--tokens", type=int, metavar="N", help="stop after N tokens")
     length.add_argument("--stop", action="append", default=[], metavar="TEXT", help="stop where TEXT appears")
-    length.add_argument("--count", type=int, default=1, metavar="N", help="write N texts at once")
+    length.add_argument("--count", type=int, default=1, metavar="N", help="write N texts (default: 1)")
     titles = parser.add_mutually_exclusive_group()
     titles.add_argument(
         "--title", metavar="T",
-        help="title of the text, if the model's texts have titles (default: the model makes one up first)",
+        help="title of the text, if the model's texts have titles (default: the model makes one up)",
     )  # fmt: skip
     titles.add_argument(
         "--no-title",
         action="store_const",
         const="",
         dest="title",
-        help="no title: nothing is made up and none is shown",
+        help="write without a title",
     )
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument(
@@ -55,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.8,
         metavar="T",
-        help="higher is more surprising, 0 always takes the likeliest token (default 0.8)",
+        help="higher is more surprising; 0 always takes the likeliest token (default: 0.8)",
     )
     sampling.add_argument(
         "--greedy", action="store_const", const=0.0, dest="temperature", help="the same as --temperature 0"
@@ -76,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     sampling.add_argument(
         "--only-known", action="store_true",
-        help="no character that the model's text has less than twice: others would be spelled in bytes",
+        help="only characters that occur at least twice in the training text; others would be spelled in bytes",
     )  # fmt: skip
     sampling.add_argument("--seed", type=int, metavar="N", help="the same seed writes the same text")
     copying = parser.add_argument_group("copies of the training text")
@@ -88,9 +86,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=path,
         metavar="FILE",
-        help="write into FILE, which appears (or is replaced) when it is complete",
+        help="write to FILE, which appears (or is replaced) only when complete",
     )
-    parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="precision of the weights")
+    parser.add_argument(
+        "--precision", choices=("fp32", "int8"), default="fp32", help="precision of the weights (default: fp32)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -211,7 +211,7 @@ def _report(
         else:
             print_text(json.dumps(document, ensure_ascii=False))
     elif spelled := _spelled(model, [entry["text"] for entry in entries]):
-        note(f"(not in the model's text, or only once: {spelled}; --only-known leaves such characters out)")
+        note(f"(not in the training text, or only once: {spelled}; --only-known avoids such characters)")
     if not args.json and args.seed is None and is_terminal(sys.stderr):
-        note(f"(--seed {seed} writes the same again)")
+        note(f"(--seed {seed} writes the same text again)")
     return 0

@@ -29,7 +29,7 @@ def fit_mixing(ids: Ids, tokenizer: Tokenizer) -> MixingModel:
     if not 2 <= size <= LARGEST_VOCABULARY:
         raise UsageError(
             f"a context-mixing model is made for vocabularies of 2 to {LARGEST_VOCABULARY:,} tokens, this text has "
-            f"{size:,}: set text.tokenizer=character, or take --recipe kneser-ney"
+            f"{size:,}: set text.tokenizer=character, or use --recipe kneser-ney"
         )
     if not len(ids):
         raise UsageError("a context-mixing model learns from a text, got no tokens")

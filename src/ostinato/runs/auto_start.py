@@ -40,8 +40,8 @@ def choose_start(sources: Sequence[str], recipe: Recipe, encoding: str | None = 
         return None, ""
     language = {"base-en": "English", "base-zh": "Chinese"}[name]
     return base_folder(name), (
-        f"{characters:,} characters of {language}: starts from {name}, which knows the language already "
-        "(--from none: a fresh start)"
+        f"{characters:,} characters of {language}: starting from {name}, which already knows the language "
+        "(--from none: start from random weights)"
     )
 
 

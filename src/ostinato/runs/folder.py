@@ -235,7 +235,7 @@ def _refuse_stranger(folder: Path, mark: str, use: str) -> None:
     if (folder / mark).is_file() or not os.path.lexists(folder):
         return
     if folder.is_symlink() or not folder.is_dir() or any(folder.iterdir()):
-        raise TrainingError(f"{folder} was not made by a run, which {use}")
+        raise TrainingError(f"{folder} was not made by ostinato, but a run {use}")
 
 
 def remove_network(out: Path) -> None:
@@ -254,7 +254,7 @@ def _make(out: Path) -> None:
         raise TrainingError(f"{out} is a file; choose another with -o")
     if out.is_symlink() and not out.exists():
         raise TrainingError(
-            f"{out} is a link to {os.readlink(out)}, where there is nothing: make that folder, or name another with -o"
+            f"{out} is a link to {os.readlink(out)}, which does not exist: make that folder, or choose another with -o"
         )
     if (out / MANIFEST).is_file() and (out / "config.json").is_file():
         raise TrainingError(f"{out} is a saved model, not the folder of a run; choose another with -o")
@@ -444,7 +444,7 @@ def _recover(out: Path, *, resume: bool) -> None:
         return
     changed = _model_changed(out)
     if changed is None:
-        raise TrainingError(f"what a run before this one set aside cannot be read: see {out / _ASIDE}")
+        raise TrainingError(f"cannot read what an earlier run set aside: see {out / _ASIDE}")
     if changed:
         _remove(out / _ASIDE)
     elif not (resume and (out / "checkpoint").exists()):  # else the new run goes on, and is not yet in place

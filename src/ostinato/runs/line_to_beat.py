@@ -122,6 +122,6 @@ def verdict(evaluation: Mapping[str, Any]) -> str | None:
     if bits < line["bits_per_character"]:
         return None
     return (
-        f"the network did not beat the n-gram model: {bits:.2f} bits per held-out character, Kneser-Ney has "
-        f"{line['bits_per_character']:.2f}. Give it more time or more text, or take --recipe kneser-ney"
+        f"the network did not beat the n-gram model: {bits:.2f} bits per held-out character, against "
+        f"{line['bits_per_character']:.2f} for Kneser-Ney. Give it more time or text, or use --recipe kneser-ney"
     )

@@ -128,7 +128,7 @@ def mixed_with_counts(
     if best is None:
         _keep_network(out, saved, network, tensors, extra)
         why = (
-            "none is better than the network alone for sure"
+            "none is reliably better than the network alone"
             if tried
             else "the held-out text is too long to fit a gate on (--set model.mixture=linear mixes without one)"
         )
@@ -158,8 +158,8 @@ def mixed_with_counts(
             card=_card(best, config["evaluation"], corpus, network), extra=extra, probe=Probe.of(mixture),
         )  # fmt: skip
     return [
-        f"the model is a mixture ({best}): {best.evaluation.bits_per_character:.3f} bits per held-out character, the "
-        f"network alone has {alone.bits_per_character:.3f} (counted and mixed in {seconds:.1f} s)",
+        f"the model is a mixture ({best}): {best.evaluation.bits_per_character:.3f} bits per held-out character, "
+        f"against {alone.bits_per_character:.3f} for the network alone (counted and mixed in {seconds:.1f} s)",
         f"the network alone is in {beside}",
     ]
 

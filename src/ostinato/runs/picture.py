@@ -40,7 +40,7 @@ def drawn(path: Path, width: float, height: float, draw: "Callable[[Figure], Non
     except MissingExtraError:
         return False
     except Exception as error:  # whatever a drawing library, a font or a disk comes up with: it is only a picture
-        note(f"{path.name}.svg and {path.name}.png are not drawn: {one_line(str(error) or type(error).__name__)}")
+        note(f"{path.name}.svg and {path.name}.png could not be drawn: {one_line(str(error) or type(error).__name__)}")
         return False
     return True
 
@@ -159,4 +159,4 @@ class LossPicture:
             draw_losses(rows, self._folder / "loss", title=self._title, sample=sample, unit=self._unit)
         except Exception as error:  # whatever a drawing library, a font or a disk comes up with: it is only a picture
             self._possible = False
-            self._noted(f"loss.svg and loss.png are not drawn: {one_line(str(error) or type(error).__name__)}")
+            self._noted(f"loss.svg and loss.png could not be drawn: {one_line(str(error) or type(error).__name__)}")

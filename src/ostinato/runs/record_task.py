@@ -276,7 +276,7 @@ def load_task_model(bundle: Bundle) -> TaskModel[Any]:
     """The model in a bundle, on the CPU. Raises BundleError for another kind and for what does not fit."""
     if bundle.kind != KIND:
         raise BundleError(
-            f"{bundle.path} is a language model ({bundle.kind}) and predicts nothing: write with it "
+            f"{bundle.path} is a language model ({bundle.kind}), which cannot predict: write with it "
             "(ostinato write) or score a text (ostinato score)"
         )
     where = str(bundle.path / "config.json")

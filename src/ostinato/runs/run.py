@@ -80,7 +80,9 @@ def train(
     elif start is not None:
         _check_start(recipe, resume)
     if resume and not task.resumable:
-        raise UsageError("an n-gram model is counted anew each time: leave out resume, or overwrite the old one")
+        raise UsageError(
+            "an n-gram model is counted anew each time, not resumed: leave out resume, or overwrite the old one"
+        )
     bundle = None if start is None else read_start(start)
     run = Run(
         sources, recipe, out, device, resume, same_recipe, overwrite, encoding, bundle, team, seen, threads=threads
@@ -154,7 +156,7 @@ def _auto_start(
 
 def _check_start(recipe: Recipe, resume: bool) -> None:
     if resume:
-        raise UsageError("a resumed run already has its start: leave out --from (start=)")
+        raise UsageError("a resumed run keeps the start it had: leave out --from (start=)")
     if recipe.task.name != "language" or recipe.ngram.smoothing != "none" or recipe.model.context:
         raise UsageError("only a recurrent language model can start from another: leave out --from (start=)")
 

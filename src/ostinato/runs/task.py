@@ -52,7 +52,7 @@ class Run:
         """The files. Raises UsageError where records were given, which this task cannot learn from."""
         if not isinstance(self.sources, Sequence):
             raise UsageError(
-                f"task.name is {self.recipe.task.name}, which learns from texts: name the task of the records"
+                f"task.name is {self.recipe.task.name}, which needs texts, got records: name a task for records"
             )
         return self.sources
 

@@ -58,9 +58,7 @@ def fingerprint(corpus: Corpus) -> str:
 def _parts(expected: str, names: list[str]) -> dict[str, str | None]:
     text, *others = expected.split(_BETWEEN)
     if len(others) != len(names):
-        raise UsageError(
-            "a resumed run has the held-out and test files that it began with: leave out --heldout, --test"
-        )
+        raise UsageError("a resumed run keeps its held-out and test files: leave out --heldout and --test")
     return {"text": text, **dict(zip(names, others, strict=True))}
 
 
@@ -76,5 +74,5 @@ def check_apart(run: Run) -> dict[str, tuple[str, ...]]:
                 raise UsageError(f"the {name} text must be a file, got - (standard input)")
             if (first := owner.setdefault(os.path.realpath(path), name)) != name:
                 ways = {"text": "learnt from", "heldout": "held out", "test": "tested on"}
-                raise UsageError(f"{path} cannot be {ways[first]} and {ways[name]}: give each part a file of its own")
+                raise UsageError(f"{path} cannot be {ways[first]} and {ways[name]}: use a different file for each")
     return files

@@ -37,21 +37,23 @@ class TextSettings(Checked):
 
     section = "text"
 
-    tokenizer: str = setting("character", "how text is cut into tokens", among=TOKENIZERS)
+    tokenizer: str = setting("character", "how text is split into tokens", among=TOKENIZERS)
     documents: str = setting(
         "auto",
-        "where documents begin: files, lines, paragraphs, auto, or a regular expression for their first line",
+        "where a new document begins: files, lines, paragraphs, auto, or a regular expression for its first line",
     )
-    limit: int = setting(0, "use only this many characters of the text (0: all)", low=0, high=_MOST)
-    newlines: str = setting("keep", "keep newlines, or turn each into a blank", among=("keep", "blank"))
-    min_count: int | None = setting(None, "rarer tokens are spelled (auto: 2; 1 for whitespace)", low=1, high=_MOST)
-    direction: str = setting("forward", "reading direction", among=("forward", "backward"))
-    heldout: float = setting(0.1, "share of the text held out for evaluation", low=0.0, high=0.5)
-    field: str = setting("text", "field with the text, in files of JSON lines (.jsonl)")
+    limit: int = setting(0, "use only the first N characters of the text (0: all)", low=0, high=_MOST)
+    newlines: str = setting("keep", "keep newlines, or replace each with a space (blank)", among=("keep", "blank"))
+    min_count: int | None = setting(
+        None, "spell out tokens that occur fewer times than this (auto: 2; 1 for whitespace)", low=1, high=_MOST
+    )
+    direction: str = setting("forward", "direction in which the text is read", among=("forward", "backward"))
+    heldout: float = setting(0.1, "fraction of the text held out for evaluation", low=0.0, high=0.5)
+    field: str = setting("text", "field that contains the text in JSON Lines files (.jsonl)")
     heldout_files: tuple[str, ...] = setting(
-        (), "files held out to choose the model by, in place of a share of the text (--heldout)"
+        (), "held-out files for choosing the model, instead of a fraction of the text (--heldout)"
     )
-    test_files: tuple[str, ...] = setting((), "files that the chosen model alone is measured on, at the end (--test)")
+    test_files: tuple[str, ...] = setting((), "test files, used once at the end to measure the chosen model (--test)")
 
 
 @dataclass(frozen=True)
@@ -60,29 +62,34 @@ class ModelSettings(Checked):
 
     section = "model"
 
-    cell: str = setting("lstm", "recurrent cell, or one of your own (--cell-file)", among=CELLS, hint=OWN_CELL)
-    layers: int = setting(1, "recurrent layers", low=1, high=16)
+    cell: str = setting("lstm", "recurrent cell: built in or your own (--cell-file)", among=CELLS, hint=OWN_CELL)
+    layers: int = setting(1, "number of recurrent layers", low=1, high=16)
     hidden_size: int | None = setting(None, "units per layer", low=1, high=16384)
-    embedding_size: int | None = setting(None, "size of the token embedding (0: one-hot input)", low=0, high=16384)
-    tied: bool = setting(False, "the output layer uses the weights of the embedding")
-    dropout: float | None = setting(None, "dropout of layer inputs and outputs", low=0.0, high=0.95)
-    embedding_dropout: float = setting(0.0, "share of vocabulary whose embedding is dropped", low=0.0, high=0.95)
-    locked_dropout: bool = setting(True, "one dropout mask for all time steps (variational dropout)")
-    weight_drop: float | None = setting(
-        None, "dropout of the hidden-to-hidden weights (DropConnect; auto: by passes)", low=0.0, high=0.95
+    embedding_size: int | None = setting(None, "size of the token embeddings (0: one-hot input)", low=0, high=16384)
+    tied: bool = setting(False, "share weights between the embedding and the output layer")
+    dropout: float | None = setting(None, "dropout rate of layer inputs and outputs", low=0.0, high=0.95)
+    embedding_dropout: float = setting(
+        0.0, "fraction of the vocabulary whose embeddings are dropped", low=0.0, high=0.95
     )
-    initialisation: str = setting("default", "initial weights", among=INITIALISATIONS)
+    locked_dropout: bool = setting(True, "use one dropout mask for all time steps (variational dropout)")
+    weight_drop: float | None = setting(
+        None,
+        "dropout rate of the hidden-to-hidden weights (DropConnect; auto: depends on text size and passes)",
+        low=0.0,
+        high=0.95,
+    )
+    initialisation: str = setting("default", "how weights are initialised", among=INITIALISATIONS)
     forget_bias: float | None = setting(
-        None, "initial bias of the LSTM's forget gate (auto: as initialised)", low=-1e3, high=1e3
+        None, "initial bias of the LSTM forget gate (auto: set by initialisation)", low=-1e3, high=1e3
     )
     backend: str = setting("auto", "implementation of the recurrent layers", among=BACKENDS)
     context: int = setting(
-        0, "a network without hidden state over this many last tokens (0: a recurrent one)", low=0, high=1024
+        0, "number of tokens that a network without hidden state sees (0: recurrent network)", low=0, high=1024
     )
     mixture: str | None = setting(
         None,
-        "how the network is mixed with models of counts, where that predicts the held-out text better (auto: best, "
-        "whichever of linear, gated and none does; language)",
+        "mix the network with count-based models if this predicts the held-out text better (auto: best, "
+        "which picks the best of linear, gated and none; language models only)",
         among=MIXTURES,
     )
 
@@ -108,11 +115,12 @@ class TrainingSettings(Checked):
     section = "training"
 
     sampling: str = setting("consecutive", "how minibatches are drawn", among=SAMPLINGS)
-    batch_size: int | None = setting(None, "rows of a minibatch", low=1, high=65536)
-    window: int | None = setting(None, "time steps of a minibatch (truncated BPTT)", low=1, high=65536)
+    batch_size: int | None = setting(None, "rows per minibatch", low=1, high=65536)
+    window: int | None = setting(None, "time steps per minibatch (truncated BPTT)", low=1, high=65536)
     stride: int | None = setting(
         1,
-        "distance between neighbouring windows (sampling = windows; auto: 1, or what fits the minutes)",
+        "distance between neighbouring windows (sampling = windows; auto: 1, or up to half a window if "
+        "minutes are set)",
         low=1,
         high=_MOST,
     )
@@ -120,30 +128,39 @@ class TrainingSettings(Checked):
     learning_rate: float | None = setting(None, "peak learning rate", low=0.0, high=1e6)
     weight_decay: float | None = setting(
         None,
-        "decoupled weight decay (adamw; auto: by size and passes) or L2 penalty (sgd, adam; auto: 0)",
+        "decoupled weight decay (adamw; auto: depends on text size and passes) or L2 penalty (sgd, adam; auto: 0)",
         low=0.0,
         high=1e6,
     )
     momentum: float = setting(0.0, "momentum (sgd)", low=0.0, high=1.0)
     schedule: str | None = setting(
-        "linear", "learning rate over time (auto: linear; plateau for windows without minutes)", among=SCHEDULES
+        "linear",
+        "how the learning rate changes over time (auto: linear; plateau for windows without minutes)",
+        among=SCHEDULES,
     )
-    warmup: float = setting(0.02, "share of training spent warming up (linear, cosine, one-cycle)", low=0.0, high=1.0)
-    plateau_factor: float = setting(0.5, "learning rate factor on a plateau", low=0.0, high=1.0)
-    plateau_patience: int = setting(2, "epochs without improvement before a plateau cut", low=0, high=_MOST)
-    clip: float = setting(1.0, "largest global gradient norm (0: no clipping)", low=0.0, high=1e30)
+    warmup: float = setting(
+        0.02, "fraction of training spent on warm-up (linear, cosine, one-cycle)", low=0.0, high=1.0
+    )
+    plateau_factor: float = setting(0.5, "factor by which each plateau multiplies the learning rate", low=0.0, high=1.0)
+    plateau_patience: int = setting(
+        2, "cut the learning rate after more than this many evaluations in a row without improvement", low=0, high=_MOST
+    )
+    clip: float = setting(1.0, "maximum global gradient norm (0: no clipping)", low=0.0, high=1e30)
     epochs: float | None = setting(None, "passes over the training text", low=0.001, high=1e9)
     steps: int | None = setting(None, "optimizer steps", low=1, high=_MOST)
     minutes: float | None = setting(None, "minutes of training", low=0.001, high=1e7)
-    evaluate_every: float | None = setting(None, "epochs between evaluations (auto: by cost)", low=0.0, high=1e9)
+    evaluate_every: float | None = setting(
+        None, "epochs between evaluations (auto: depends on their cost)", low=0.0, high=1e9
+    )
     patience: int | None = setting(
         0,
-        "evaluations without improvement before stopping early (0: never; auto: 0; 3 for windows without minutes)",
+        "evaluations in a row without improvement before training stops early (0: never; auto: 0; 3 for "
+        "windows without minutes)",
         low=0,
         high=_MOST,
     )
     averaging: float = setting(
-        0.0, "decay of the exponential moving average of the weights (0: none)", low=0.0, high=1.0
+        0.0, "decay of the exponential moving average of the weights (0: no averaging)", low=0.0, high=1.0
     )
     candidates: int | None = setting(
         None,
@@ -151,28 +168,30 @@ class TrainingSettings(Checked):
         low=0,
         high=_MOST,
     )
-    accumulate: int = setting(1, "minibatches of one step", low=1, high=65536)
+    accumulate: int = setting(1, "minibatches per optimizer step", low=1, high=65536)
     local_steps: int = setting(
-        1, "several processes: steps that each takes alone before their weights meet (1: gradients meet)", low=1,
+        1, "with several processes: steps between averages of the weights (1: average gradients at every step)", low=1,
         high=65536,
     )  # fmt: skip
-    compression: str = setting("none", "several processes: how gradients are sent", among=COMPRESSIONS)
-    precision: str = setting("auto", "arithmetic of the matrix products", among=PRECISIONS)
+    compression: str = setting(
+        "none", "with several processes: how gradients are compressed before sending", among=COMPRESSIONS
+    )
+    precision: str = setting("auto", "precision of matrix products", among=PRECISIONS)
     vocabulary: str = setting(
         "join",
-        "tokens of a run that starts from a model: its own and the text's, or the text's alone",
+        "with --from: join the model's tokens with the text's, or use only the text's (new)",
         among=VOCABULARIES,
     )
     layer_rates: float = setting(
         1.0,
-        "a run that starts from a model: learning rate of each layer, as a share of the one above",
+        "with --from: learning rate of each layer as a fraction of that of the layer above",
         low=0.0,
         high=1.0,
     )
     unfreeze: float = setting(
-        0.0, "where a model is the start: share of the run after which the lowest layer learns", low=0.0, high=1.0
+        0.0, "with --from: fraction of the run after which the lowest layer starts to learn", low=0.0, high=1.0
     )
-    seed: int = setting(1, "seed of initial weights, sampling and dropout", low=0, high=2**63 - 1)
+    seed: int = setting(1, "seed for initial weights, sampling and dropout", low=0, high=2**63 - 1)
 
 
 @dataclass(frozen=True)
@@ -184,12 +203,14 @@ class NgramSettings(Checked):
 
     section = "ngram"
 
-    smoothing: str = setting("none", "how unseen n-grams get their probability", among=SMOOTHINGS)
-    order: int = setting(5, "length of the longest n-grams in tokens", low=1, high=10)
-    k: float = setting(1.0, "what add-k adds to every count", low=0.0, high=1e9)
-    prune: int = setting(0, "drop n-grams of 3 or more tokens that occur at most this often", low=0, high=_MOST)
+    smoothing: str = setting(
+        "none", "how unseen n-grams get a probability (none: train a network instead)", among=SMOOTHINGS
+    )
+    order: int = setting(5, "length of the longest n-grams, in tokens", low=1, high=10)
+    k: float = setting(1.0, "amount that add-k adds to every count", low=0.0, high=1e9)
+    prune: int = setting(0, "drop n-grams of 3 or more tokens that occur at most N times", low=0, high=_MOST)
     memory: float = setting(
-        0.0, "GiB of memory to count kneser-ney in; the rest goes to disk (0: no limit)", low=0.0, high=1e6
+        0.0, "GiB of memory for counting kneser-ney; the rest goes to disk (0: no limit)", low=0.0, high=1e6
     )
 
 
@@ -202,20 +223,23 @@ class TaskSettings(Checked):
     name: str = setting("language", "what the model does", among=TASKS)
     bidirectional: bool = setting(True, "read in both directions (tag, classify, translate, next-line)")
     pooling: str = setting("mean", "how a sequence becomes one vector (classify)", among=POOLINGS)
-    attention: bool = setting(True, "look back at the source for every token (translate, next-line)")
-    beam: int = setting(4, "hypotheses kept while decoding (1: greedy; translate, next-line)", low=1, high=256)
-    length_penalty: float = setting(1.0, "scores are divided by the length to this power (0: not)", low=0.0, high=4.0)
-    label: str = setting("label", "name of the column or field with the class (classify)")
-    column: str = setting("auto", "name of the column with the series (auto: the last; forecast)")
-    history: int = setting(24, "values read to make a forecast", low=2, high=65536)
-    horizon: int = setting(12, "values that a forecast predicts", low=1, high=65536)
+    attention: bool = setting(True, "attend to the source at every output token (translate, next-line)")
+    beam: int = setting(4, "hypotheses kept in beam search (1: greedy; translate, next-line)", low=1, high=256)
+    length_penalty: float = setting(
+        1.0, "divide scores by the length to this power (0: do not divide)", low=0.0, high=4.0
+    )
+    label: str = setting("label", "column or field that contains the class (classify)")
+    column: str = setting("auto", "column that contains the series (auto: the last; forecast)")
+    history: int = setting(24, "past values that a forecast reads", low=2, high=65536)
+    horizon: int = setting(12, "future values that a forecast predicts", low=1, high=65536)
     season: int = setting(
         0, "values per season; forecasts correct the last season (0: the last value)", low=0, high=65536
     )
     logarithm: bool = setting(False, "forecast the logarithm, for series that grow by percentages")
     saved: str = setting(
         "best",
-        "best: what needs no network is saved in its place where it is better (forecast, classify, tag)",
+        "best: save a method without a network where it does better; network: always save the network "
+        "(forecast, classify, tag)",
         among=("best", "network"),
     )
 

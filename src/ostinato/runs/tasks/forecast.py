@@ -45,7 +45,7 @@ class ForecastModel(TaskModel[Forecaster | Smoother]):
         self.check(value)
         if len(value) < self.task.history:
             raise TextError(
-                f"the series has {len(value)} values, a forecast reads {self.task.history}: give more, "
+                f"the series has {len(value)} values, but a forecast reads {self.task.history}: give more, "
                 "or train with a smaller task.history"
             )
         return (np.asarray(value[-self.task.history :], np.float64),)
@@ -257,7 +257,9 @@ def _backtest(run: Run, settled: Settled, records: Records) -> Backtest:
         return model.predict
 
     if trials:
-        run.seen.noted(f"first {len(trials)} networks of earlier values, to test what each method would have forecast")
+        run.seen.noted(
+            f"first training {len(trials)} networks on earlier values, to test how each method would have forecast"
+        )
     with activity("forecasting what is known from earlier values"):
         return backtest(series, task, trials, train)
 

@@ -101,8 +101,8 @@ class LanguageTask(NetworkTask):
             if rate is None and recipe.training.learning_rate is None and is_strange(run.start, data):
                 started = False
                 run.seen.noted(
-                    f"{name_of(run.start)} knows no texts of this kind: it learns at the rate of a fresh network "
-                    "(--from none: a fresh start)"
+                    f"{name_of(run.start)} does not know this kind of text: training uses the learning rate of a "
+                    "new network (--from none: start from random weights)"
                 )
         precision = resolve_precision(recipe.training.precision, device, hidden_size=512)
         speed = machine_speed(_cores(run), instruction_set(), precision)
@@ -116,7 +116,7 @@ class LanguageTask(NetworkTask):
         size, rows = 1 if run.team is None else run.team.size, settled.training.batch_size
         if rows < size:
             raise UsageError(
-                f"{size} processes share the rows of a minibatch, of which there are {rows}: start fewer processes, "
+                f"{size} processes cannot share a minibatch of {rows} rows: start fewer processes, "
                 f"or set training.batch_size to {size} or more"
             )
         return settled
