@@ -76,7 +76,7 @@ def test_a_limit_counts(text):
     assert choose_start([path], apply_overrides(load_recipe("default"), ["text.limit=900"])) == (None, "")
     start, line = choose_start([path], apply_overrides(load_recipe("default"), ["text.limit=2000"]))
     assert start == base_folder("base-en")
-    assert line.startswith("2,000 characters of English: starts from base-en")
+    assert line.startswith("2,000 characters of English: starting from base-en")
     assert "\n" not in line
 
 
@@ -181,7 +181,7 @@ def test_python_does_the_same(tmp_path):
 def test_a_vocabulary_needs_a_named_start(text, tmp_path, capsys, start):
     arguments = ["train", text(ENGLISH), "-o", str(tmp_path / "m"), "--from", start, "--vocabulary", "new"]
     assert main(arguments) == 2
-    assert "name it with --from" in capsys.readouterr().err
+    assert "name one with --from" in capsys.readouterr().err
 
 
 def test_a_name_of_nothing(text, tmp_path, capsys):

@@ -126,7 +126,7 @@ def test_a_folder_of_somebody_else_is_left_alone(run, tmp_path):
     text, _, _ = run
     (tmp_path / "network").mkdir()
     (tmp_path / "network" / "mine").write_text("mine")
-    with pytest.raises(TrainingError, match="network was not made by a run"):
+    with pytest.raises(TrainingError, match="network was not made by ostinato"):
         train(text, tmp_path, steps=2)
     train(text, tmp_path, "model.mixture=none", steps=2)
     train(text, tmp_path, "model.mixture=none", steps=2, overwrite=True)
