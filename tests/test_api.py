@@ -370,5 +370,5 @@ def test_a_recipe_and_a_task_have_a_door_at_the_top(tmp_path):
 
 
 def test_a_language_model_does_not_predict(model):
-    with pytest.raises(ostinato.BundleError, match="and predicts nothing"):
+    with pytest.raises(ostinato.BundleError, match="which cannot predict"):
         model.predict(["x"])

@@ -163,7 +163,7 @@ def test_a_folder_of_someone_elses_is_not_touched(files, tmp_path, capsys):
     (tmp_path / "m" / "test").mkdir(parents=True)
     (tmp_path / "m" / "test" / "precious").touch()
     assert trained(files, tmp_path / "m", "--recipe", "kneser-ney") == 1
-    assert "was not made by a run" in capsys.readouterr().err
+    assert "was not made by ostinato" in capsys.readouterr().err
     assert (tmp_path / "m" / "test" / "precious").exists()
 
 

@@ -50,7 +50,7 @@ def test_a_picture_that_cannot_be_drawn_is_one_note(folder, monkeypatch):
     picture.draw()
     picture.draw()
     assert len(notes) == 1
-    assert "loss.svg and loss.png are not drawn" in notes[0]
+    assert "loss.svg and loss.png could not be drawn" in notes[0]
 
     def broken(*arguments, **options):
         raise RuntimeError("no font\n at all")
@@ -66,7 +66,7 @@ def test_a_comparison_that_cannot_be_drawn_is_a_note(tmp_path, capsys):
     assert draw([comparison], tmp_path / "compare")
     assert capsys.readouterr().err == ""
     assert not draw([comparison], tmp_path / "none" / "compare")
-    assert "compare.svg and compare.png are not drawn" in capsys.readouterr().err
+    assert "compare.svg and compare.png could not be drawn" in capsys.readouterr().err
 
 
 def test_a_foreign_backend_is_no_obstacle(folder):
@@ -80,4 +80,4 @@ def test_a_foreign_backend_is_no_obstacle(folder):
             env={**os.environ, "MPLBACKEND": backend},
         )  # fmt: skip
         assert done.stderr == ""
-        assert (folder / "loss.png").exists() or "not drawn" in done.stdout
+        assert (folder / "loss.png").exists() or "not be drawn" in done.stdout

@@ -163,7 +163,7 @@ def test_a_note_that_cannot_be_read_is_told_by_the_next_run(tmp_path):
     (tmp_path / ".replaced").mkdir()
     (tmp_path / ".replaced" / ".was.json").write_text("damaged")
     (tmp_path / ".replaced" / "metrics.jsonl").write_text("older")
-    with pytest.raises(TrainingError, match="set aside cannot be read: see"), run_folder(tmp_path, overwrite=True):
+    with pytest.raises(TrainingError, match="cannot read what an earlier run set aside: see"), run_folder(tmp_path, overwrite=True):
         pass
     assert (tmp_path / ".replaced" / "metrics.jsonl").read_text() == "older"
 
@@ -348,7 +348,7 @@ def test_folders_that_cannot_be_used(tmp_path):
     for name, target in (("dangling", "gone"), ("loop", "loop")):
         (tmp_path / name).symlink_to(target)
         with (
-            pytest.raises(TrainingError, match=rf"is a link to {target}, where there is nothing"),
+            pytest.raises(TrainingError, match=rf"is a link to {target}, which does not exist"),
             run_folder(tmp_path / name),
         ):
             pass

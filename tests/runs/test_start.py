@@ -143,7 +143,7 @@ def test_vocabulary_needs_a_start(tmp_path, capsys):
     path = tmp_path / "a.txt"
     path.write_text("ab " * 50)
     assert main(["train", str(path), "-o", str(tmp_path / "m"), "--vocabulary", "new"]) == 2
-    assert "name it with --from" in capsys.readouterr().err
+    assert "name one with --from" in capsys.readouterr().err
 
 
 def test_levels_and_graded_rates():
