@@ -99,7 +99,7 @@ def test_info_knows_and_other_commands_say_what_to_use(train, model, tmp_path, c
     code, line = failing(capsys, "write", out)
     assert (code, "no language model but one to classify: use it with `ostinato predict`" in line) == (1, True)
     code, line = failing(capsys, "predict", model)
-    assert (code, "is a language model (mixture) and predicts nothing" in line) == (1, True)
+    assert (code, "is a language model (mixture), which cannot predict" in line) == (1, True)
 
 
 def test_a_run_goes_on_without_repeating_its_options(train, tmp_path, capsys):

@@ -231,7 +231,7 @@ def test_a_series_that_cannot_be_forecast():
     model = task_model(TaskSettings(name="forecast", history=5, logarithm=True), build("byte", []))
     with pytest.raises(TextError, match=r"needs values above 0, got -1: set task.logarithm=false"):
         model.predict([np.array([1, 2, -1, 4, 5.0])])
-    with pytest.raises(TextError, match="the series has 2 values, a forecast reads 5"):
+    with pytest.raises(TextError, match="the series has 2 values, but a forecast reads 5"):
         model.predict([np.array([1, 2.0])])
 
 

@@ -101,7 +101,7 @@ def test_a_seasonal_series_is_smoothed(tmp_path):
     assert np.abs(made - series[-4:]).mean() < 0.05 * series[-1]
     with pytest.raises(ostinato.TextError, match="values above 0"):
         load_task_model(bundle).predict([series - 100])
-    with pytest.raises(ostinato.TextError, match="the series has 5 values, a forecast reads 8"):
+    with pytest.raises(ostinato.TextError, match="the series has 5 values, but a forecast reads 8"):
         load_task_model(bundle).predict([series[:5]])
 
 

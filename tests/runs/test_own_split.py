@@ -145,7 +145,7 @@ def test_overwriting_takes_the_other_texts_away(files, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--heldout", "train"], "cannot be learnt from and held out: give each part a file of its own"),
+        (["--heldout", "train"], "cannot be learnt from and held out: use a different file for each"),
         (["--heldout", "valid", "--test", "valid"], "cannot be held out and tested on"),
         (["--test", "-"], "the test text must be a file"),
         (["--test", "missing"], "missing"),

@@ -90,7 +90,7 @@ def test_without_matplotlib_a_run_is_complete_but_for_the_picture(verses, tmp_pa
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr("ostinato.runs.tasks.language._SAMPLE_SECONDS", 0.0)
     running.train([str(verses)], out=tmp_path, recipe=recipe("training.evaluate_every=0.2", steps=10))
-    note = "loss.svg and loss.png are not drawn: a picture needs matplotlib: pip install 'ostinato[train]'"
+    note = "loss.svg and loss.png could not be drawn: a picture needs matplotlib: pip install 'ostinato[train]'"
     assert capsys.readouterr().err.count(note) == 1
     assert len(read_metrics(tmp_path / "metrics.jsonl")) > 1
     assert load_checkpoint(tmp_path / "checkpoint").position.step == 10

@@ -163,7 +163,10 @@ def test_a_note_that_cannot_be_read_is_told_by_the_next_run(tmp_path):
     (tmp_path / ".replaced").mkdir()
     (tmp_path / ".replaced" / ".was.json").write_text("damaged")
     (tmp_path / ".replaced" / "metrics.jsonl").write_text("older")
-    with pytest.raises(TrainingError, match="cannot read what an earlier run set aside: see"), run_folder(tmp_path, overwrite=True):
+    with (
+        pytest.raises(TrainingError, match="cannot read what an earlier run set aside: see"),
+        run_folder(tmp_path, overwrite=True),
+    ):
         pass
     assert (tmp_path / ".replaced" / "metrics.jsonl").read_text() == "older"
 

@@ -89,5 +89,5 @@ def test_a_new_task_is_one_new_file(file, tmp_path, monkeypatch):
 def test_records_are_no_text(tmp_path):
     from ostinato.text.records import Records
 
-    with pytest.raises(UsageError, match=r"task.name is language, which learns from texts"):
+    with pytest.raises(UsageError, match=r"task.name is language, which needs texts"):
         runs.train(Records(["a"], ["b"], [0], ("t",)), out=tmp_path, recipe=Recipe(), progress=False)

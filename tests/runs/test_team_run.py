@@ -111,7 +111,7 @@ def test_what_cannot_be_done_is_said_once(tmp_path, text):
     assert {code for code, _, _ in ended} == {1, 2}
     said = [line for _, _, errors in ended for line in errors.splitlines() if line.startswith("ostinato:")]
     assert len(said) == 1, said
-    assert "2 processes share the rows of a minibatch, of which there are 1" in said[0]
+    assert "2 processes cannot share a minibatch of 1 rows" in said[0]
 
 
 def test_tasks_are_learnt_together(tmp_path):
@@ -240,11 +240,11 @@ def launched(monkeypatch):
 def test_what_no_team_can_share(tmp_path, text, launched, capsys, monkeypatch):
     given = [str(word) for word in command(text, tmp_path / "out", 5)]
     assert main([*given, "--seeds", "2"]) == 2
-    assert "several runs (--seeds, --sweep) cannot be shared by the processes of torch's launcher" in (
+    assert "several runs (--seeds, --sweep) cannot be used under torch's launcher" in (
         capsys.readouterr().err)  # fmt: skip
     assert main(["compare", str(text), "--minutes", "0"]) == 2
-    assert "a comparison cannot be shared" in capsys.readouterr().err
-    with pytest.raises(UsageError, match=r"a temporary folder \(out=None\) cannot be shared"):
+    assert "a comparison cannot be used under" in capsys.readouterr().err
+    with pytest.raises(UsageError, match=r"a temporary folder \(out=None\) cannot be used under"):
         ostinato.train(text, steps=1)
     monkeypatch.setenv("WORLD_SIZE", "two")
     assert main(given) == 2

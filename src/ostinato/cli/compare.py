@@ -144,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _interrupted(number: int, out: Path | None) -> int:
-    kept = "" if out is None else f"; what is finished is in {out}"
+    kept = "" if out is None else f"; what was finished is in {out}"
     note(f"ostinato: interrupted{kept}")
     return 128 + number
 

@@ -22,4 +22,4 @@ def joined() -> "contextlib.AbstractContextManager[Processes | None]":
 def refuse_launched(what: str) -> None:
     """Raises UsageError where torch's launcher has started this process, which is for training one model."""
     if launched():
-        raise UsageError(f"{what} runs in one process only: start it without torchrun")
+        raise UsageError(f"{what} cannot be used under torch's launcher: start it without torchrun")
