@@ -111,7 +111,7 @@ def test_what_cannot_be_done_is_said_once(tmp_path, text):
     assert {code for code, _, _ in ended} == {1, 2}
     said = [line for _, _, errors in ended for line in errors.splitlines() if line.startswith("ostinato:")]
     assert len(said) == 1, said
-    assert "2 processes cannot share a minibatch of 1 rows" in said[0]
+    assert "2 processes cannot share a minibatch of 1 row" in said[0]
 
 
 def test_tasks_are_learnt_together(tmp_path):
