@@ -116,8 +116,8 @@ class LanguageTask(NetworkTask):
         size, rows = 1 if run.team is None else run.team.size, settled.training.batch_size
         if rows < size:
             raise UsageError(
-                f"{size} processes cannot share a minibatch of {rows} row{'' if rows == 1 else 's'}: start fewer processes, "
-                f"or set training.batch_size to {size} or more"
+                f"{size} processes cannot share a minibatch of {rows} row{'' if rows == 1 else 's'}: start fewer "
+                f"processes, or set training.batch_size to {size} or more"
             )
         return settled
 
