@@ -44,20 +44,20 @@ def test_the_last_value_is_saved_of_a_random_walk(walked):
     assert bundle.config["task"]["method"] == "last value"
     assert sum(tensor.size for tensor in bundle.tensors.values()) == 5
     assert load_task_model(bundle).predict([walk()])[0].tolist() == [walk()[-1]] * 4
-    assert "model: last value, in the place of a network (lstm, 1 × 4" in bundle.card
+    assert "model: last value, instead of a network (lstm, 1 × 4" in bundle.card
     assert "| earlier forecasts | mean_absolute_error |" in bundle.card
     (note,) = (note for note in result.notes if note.startswith("saved: last value"))
     errors = [result.evaluation[f"earlier forecasts, {m}"]["mean_absolute_error"] for m in ("last value", "network")]
     better = errors[1] < errors[0]
-    assert ("better by less than chance would explain" in note) == better
+    assert ("within its standard error" in note) == better
     assert ("earlier forecasts are as good or better" in note) != better
 
 
 @pytest.mark.parametrize(
     ("network", "reason"),
     [
-        (21.42, "since the network's earlier forecasts are better by less than chance would explain (mean absolute "
-         "error 21.42, against 21.83)"),
+        (21.42, "since the gain of the network's earlier forecasts is within its standard error (mean absolute error "
+         "21.42, against 21.83)"),
         (22.74, "whose earlier forecasts are as good or better (mean absolute error 21.83, the network's 22.74); "
          "held-out figures do not decide, since they chose the network's weights"),
         (None, "whose earlier forecasts are as good or better (mean absolute error 21.83, the network's infinite); "
@@ -114,7 +114,7 @@ def test_it_is_a_model_like_others(walked, tmp_path, capsys):
     assert main(["predict", str(tmp_path / "copy"), str(tmp_path / "s.csv"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["predictions"] == [pytest.approx([walk()[-1]] * 4)]
     assert main(["info", str(out)]) == 0
-    assert "last value, in the place of a network" in capsys.readouterr().out
+    assert "last value, instead of a network" in capsys.readouterr().out
     for command in (["write", str(out)], ["export", str(out), "--to", "onnx", "-o", str(tmp_path / "x.onnx")]):
         assert main(command) in (1, 2)
         assert len(capsys.readouterr().err.splitlines()) == 1

@@ -66,8 +66,8 @@ def case(request, tmp_path_factory):
 def test_what_is_better_is_saved_in_the_place_of_the_network(case):
     bundle = read_bundle(case.out)
     assert bundle.config["task"]["method"] == case.method
-    assert f"model: {case.method}, in the place of a network (lstm, 1 × 4" in bundle.card
-    assert "so that their figures are slightly too good" in bundle.card
+    assert f"model: {case.method}, instead of a network (lstm, 1 × 4" in bundle.card
+    assert "so their figures are slightly too good" in bundle.card
     model = ostinato.Model(case.out)
     assert model.predict([case.asked]) == [case.answer]
     assert pickle.loads(pickle.dumps(model)).predict([case.asked]) == [case.answer]
@@ -171,7 +171,7 @@ def test_half_of_many_held_out_records_choose_nothing(tmp_path):
     out = tmp_path / "m"
     first = run("classify", records, out)
     card = read_bundle(out).card
-    assert "- records: 360 to learn from, 20 held out, 20 to test on" in card
+    assert "- records: 360 for training, 20 held out, 20 for testing" in card
     assert "the test records chose nothing" in card
     assert first.evaluation["test"]["accuracy"] == 1
     again = train(records, out=out, recipe=recipe("classify", "training.steps=6"), progress=False, resume=True)

@@ -52,8 +52,7 @@ def chose_between(before: str, rival: str, described: Mapping[str, Any]) -> str:
         else "with more records, half of those held out choose nothing and are reported; or give some with --test"
     )
     return (
-        f"{before} They also chose between the network and {rival}, so that their figures are slightly too good; "
-        f"{trusted}."
+        f"{before} They also chose between the network and {rival}, so their figures are slightly too good; {trusted}."
     )
 
 
@@ -134,7 +133,7 @@ class RecordWriter(ModelWriter):
             return ()
         return (
             f"saved: {method}, {self.task.preferred(method, self.described)}; --set task.saved=network saves the "
-            "network all the same",
+            "network anyway",
         )
 
     def probe(self) -> Probe:
@@ -200,9 +199,9 @@ class RecordWriter(ModelWriter):
             + (f", {len(labels)} classes: {', '.join(labels[:12])}" if labels else "")
             + (" ..." if len(labels) > 12 else ""),
             f"- model: {network}" if method == NETWORK
-            else f"- model: {method}, in the place of a network ({network}) that did no better",
-            f"- records: {len(self.data.train):,} to learn from, {len(self.data.heldout):,} held out"
-            + ("" if self.test is None else f", {len(self.test):,} to test on"),
+            else f"- model: {method}, instead of a network ({network}), which was no better",
+            f"- records: {len(self.data.train):,} for training, {len(self.data.heldout):,} held out"
+            + ("" if self.test is None else f", {len(self.test):,} for testing"),
             f"- training: {self.how_long(row)}",
             "",
             "| measured on | measure | value |",
@@ -210,7 +209,7 @@ class RecordWriter(ModelWriter):
             *(f"| {split} | {name} | {'infinite' if value is None else f'{value:.5g}'} |"
               for split, found in config["evaluation"].items() for name, value in found.items()),
             "",
-            f"Scores on training records (at most {SCORED:,}) say how well they were learnt by heart. "
+            f"Scores on training records (at most {SCORED:,}) show how well the model memorised them. "
             + self.task.explained(self.described),
             "",
             "Use it: `ostinato predict MODEL INPUT`.",

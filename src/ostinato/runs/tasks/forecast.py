@@ -176,17 +176,17 @@ class ForecastTask(RecordTask):
         if found is None:
             return super().explained(described)
         trusted = (
-            "\"Earlier forecasts\" is what to expect of this model: at each origin the method was chosen by forecasts "
-            "of other values, and nothing that it is measured on chose anything. " if found["figure"] else ""
+            "\"Earlier forecasts\" is the error to expect of this model: at each origin, forecasts of other values "
+            "chose the method, and the values that it is measured on chose nothing. " if found["figure"] else ""
         )  # fmt: skip
         network = (
-            f"{found['trials']} networks learnt the beginning of the series, each to forecast what follows. "
+            f"{found['trials']} networks were trained, each on a beginning of the series, to forecast what follows. "
             if found["trials"]
             else "The series is too short to test a network on it: give more values, or set a smaller task.history or "
             "task.horizon. "
         )
         return (
-            f"Earlier forecasts began at {found['origins']} places of the series and knew nothing of what follows. "
+            f"Earlier forecasts began at {found['origins']} points of the series and used only the values before them. "
             f"{trusted}{network}The network's weights are those that did best on the held-out records."
         )
 
@@ -200,8 +200,8 @@ class ForecastTask(RecordTask):
         own, network = (math.inf if error is None else error for error in found)
         if network < own:
             return (
-                f"since the network's earlier forecasts are better by less than chance would explain (mean absolute "
-                f"error {network:.4g}, against {own:.4g})"
+                f"since the gain of the network's earlier forecasts is within its standard error (mean absolute error "
+                f"{network:.4g}, against {own:.4g})"
             )
         other = "infinite" if math.isinf(network) else f"{network:.4g}"
         return (
