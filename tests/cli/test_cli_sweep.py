@@ -180,7 +180,7 @@ def test_info_of_a_sweep(verses, tmp_path, capsys):
     capsys.readouterr()
     assert main(["info", str(out)]) == 0
     told = capsys.readouterr().out
-    assert f"finished runs: 2; its table is {out / 'sweep.csv'}; of the best run: ostinato info {out / 'seed1'}" in told
+    assert f"2 finished runs; its table is {out / 'sweep.csv'}; for the best run: ostinato info {out / 'seed1'}" in told
     assert told.count("\n") == 1
     assert main(["info", str(out), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
