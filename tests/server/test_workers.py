@@ -60,7 +60,9 @@ def test_a_worker_that_dies_is_replaced_and_said(two):
     assert two.stop() == 0
 
 
-def test_sigterm_lets_every_worker_finish(two):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_every_worker_finish(two, number):
+    """Also a terminal's Ctrl-C, which goes to every process: to a server, a second signal means at once."""
     children = workers(two)
     sockets = [connect(two.url) for _ in range(6)]
     for seed, one in enumerate(sockets):
@@ -78,7 +80,11 @@ def test_sigterm_lets_every_worker_finish(two):
     threads = [threading.Thread(target=read, args=(number,)) for number in range(6)]
     for thread in threads:
         thread.start()
-    assert two.stop() == 0
+    for child in children if number == signal.SIGINT else ():
+        os.kill(child, number)
+        os.kill(child, signal.SIGSTOP)  # both signals come while the requests are in progress
+    threading.Timer(0.5, lambda: [os.kill(child, signal.SIGCONT) for child in children]).start()
+    assert two.stop(number) == 0
     for thread in threads:
         thread.join(20)
     for one in sockets:

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ostinato.api import Model
 
 BACKLOG = 1024
+ENDING = (signal.SIGTERM, signal.SIGINT)
 SHORT_LIFE = 1.0
 """Seconds: a worker that ends sooner is replaced only after as long."""
 
@@ -71,26 +72,28 @@ def serve(models: "dict[str, Model]", options: Options, *, workers: int = 1) -> 
     note(f"serving {names} at {address(listening)}/v1 (Ctrl-C ends it)")
     if workers == 1:
         return _work(models, options, listening)
-    return _supervise(lambda: _work(models, options, listening), workers)
+    return _supervise(lambda: _work(models, options, listening, heeded=(signal.SIGTERM,)), workers)
 
 
-def _work(models: "dict[str, Model]", options: Options, listening: socket.socket) -> int:
+def _work(
+    models: "dict[str, Model]", options: Options, listening: socket.socket, *, heeded: Sequence[int] = ENDING
+) -> int:
     app, service = build(models, options)
-    run_app(app, service, listening)
+    run_app(app, service, listening, heeded=heeded)
     return 0
 
 
-def run_app(app: ASGIApp, service: Service, listening: socket.socket) -> None:
-    """Serve requests from the socket until a signal arrives, then finish the requests in progress."""
+def run_app(app: ASGIApp, service: Service, listening: socket.socket, *, heeded: Sequence[int] = ENDING) -> None:
+    """Serve requests from the socket until one of the signals `heeded` arrives, then finish the requests in progress."""
     options = service.options
     config = uvicorn.Config(
         app, http="h11", ws="none", loop="asyncio", lifespan="off", log_config=None, access_log=False,
         server_header=False, timeout_graceful_shutdown=max(1, round(options.drain_seconds)), backlog=BACKLOG,
     )  # fmt: skip
-    asyncio.run(_run(_Server(config), service, listening))
+    asyncio.run(_run(_Server(config), service, listening, heeded))
 
 
-async def _run(server: _Server, service: Service, listening: socket.socket) -> None:
+async def _run(server: _Server, service: Service, listening: socket.socket, heeded: Sequence[int]) -> None:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -99,7 +102,7 @@ async def _run(server: _Server, service: Service, listening: socket.socket) -> N
         service.stopping = True
         server.should_exit = True
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in heeded:
         try:
             loop.add_signal_handler(number, stop)
         except NotImplementedError:  # Windows
@@ -126,8 +129,9 @@ def _supervise(work: Callable[[], int], count: int) -> int:
             return
         code = 1
         try:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            # a terminal's Ctrl-C goes to every process: it is passed on once, and a second signal means "at once"
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             code = work()
         finally:
             os._exit(code)
@@ -139,7 +143,7 @@ def _supervise(work: Callable[[], int], count: int) -> int:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGTERM)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ENDING:
         signal.signal(number, stop)
     for _ in range(count):
         start()
