@@ -84,7 +84,7 @@ def _work(
 
 
 def run_app(app: ASGIApp, service: Service, listening: socket.socket, *, heeded: Sequence[int] = ENDING) -> None:
-    """Serve requests from the socket until one of the signals `heeded` arrives, then finish the requests in progress."""
+    """Serve requests from the socket until a signal in `heeded` arrives, then finish the requests in progress."""
     options = service.options
     config = uvicorn.Config(
         app, http="h11", ws="none", loop="asyncio", lifespan="off", log_config=None, access_log=False,
