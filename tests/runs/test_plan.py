@@ -129,3 +129,13 @@ def test_why_is_said_on_one_line(tokens, minutes, overrides, start, said):
     ends = f" passes over it in {minutes:g} minute{'s' if minutes != 1 else ''} on 2 cores in bf16"
     assert line.endswith(ends)
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "rate"),
+    [((), 6 / 640), (("model.hidden_size=256",), 0.016), (("model.hidden_size=1024", "model.cell=gru"), 6 / 1024),
+     (("model.cell=rnn",), 4e-3), (("model.context=8",), 4e-3), (("training.optimizer=adam",), 2e-3),
+     (("training.learning_rate=0.5",), 0.5)],
+)  # fmt: skip
+def test_the_learning_rate_falls_with_the_width_of_networks_with_gates(overrides, rate):
+    assert planned(200_000, 320, 10, *overrides).training.learning_rate == rate

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from ostinato.cells import CELLS
-from ostinato.settings import Recipe, ResolvedRecipe, TrainingSettings, decide
+from ostinato.settings import ModelSettings, Recipe, ResolvedRecipe, TrainingSettings, decide
 
 DEFAULT_MINUTES = 3.0
 _SMALL, _MIDDLE = 500_000, 3_000_000
@@ -19,6 +19,8 @@ _TOKENS_A_WEIGHT = 12
 _LARGE_VOCABULARY, _CANDIDATES = 12_000, 4096
 LESSON_WIDTH = 512
 """Of the recipe `words` at most, whose windows are made to fit (`fitting.py`)."""
+_RATE_TIMES_WIDTH, _HIGHEST_RATE, _LOWEST_RATE = 6.0, 0.016, 4e-3
+"""AdamW's peak learning rate: it falls with the width of a network with gates, others bear the lowest."""
 _START_RATE = 1e-3
 """Peak learning rate where the weights are another model's, unless that model names its own."""
 _EVALUATION_SHARE = 0.06
@@ -82,7 +84,7 @@ def resolve(
     dropout, weight_drop, weight_decay = _regularisation(size, passes, hidden)
     rate = t.learning_rate
     if rate is None:
-        rate = {"sgd": 1.0, "adam": 2e-3, "adamw": 4e-3 if hidden <= 768 else 2e-3}[t.optimizer]
+        rate = {"sgd": 1.0, "adam": 2e-3, "adamw": _adamw_rate(m, hidden)}[t.optimizer]
         if started and t.optimizer == "adamw":
             rate = _START_RATE if start_rate is None else start_rate
     every = t.evaluate_every
@@ -139,6 +141,13 @@ def reason(
     if t.minutes is not None and passes >= 60 * t.minutes * rate:
         often += f" in {t.minutes:g} minute{'' if t.minutes == 1 else 's'} on {machine}"
     return f"{m.hidden_size} units: {why}; {often}"
+
+
+def _adamw_rate(m: ModelSettings, hidden: int) -> float:
+    """The peak learning rate that suits a network of a width (docs/decisions/212-learning-rates.md)."""
+    if m.cell in ("lstm", "gru") and not m.context:
+        return min(_HIGHEST_RATE, _RATE_TIMES_WIDTH / hidden)
+    return _LOWEST_RATE if hidden <= 768 else _LOWEST_RATE / 2
 
 
 def _largest(size: CorpusSize) -> int:
