@@ -19,7 +19,7 @@ doing = sys.modules[activity.__module__]._doing
 
 LONG = {
     "train": [
-        "runs.texts.prepare", "runs.tasks.language._mean_loss", "runs.tasks.language.build_language_model",
+        "runs.texts.prepare", "runs.language_data.mean_loss", "runs.tasks.language.build_language_model",
         "runs.tasks.language.sample_text", "runs.saving.write_bundle", "runtime.precision_loss",
         "training.trainer.save_checkpoint", "runs.picture.draw_losses",
     ],
@@ -103,7 +103,7 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize(
     ("name", "path"),
     [
-        ("train", "runs.tasks.language._mean_loss"),
+        ("train", "runs.language_data.mean_loss"),
         ("compare", "comparing.measuring.fit_mixing"),
         ("score", "evaluation.evaluate"),
     ],
@@ -134,7 +134,7 @@ def test_a_second_signal_stops_at_once(verses, tmp_path, monkeypatch, capsys):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(60)
 
-    spied(monkeypatch, "runs.tasks.language._mean_loss", evaluating)
+    spied(monkeypatch, "runs.language_data.mean_loss", evaluating)
 
     def send():
         while not (out / "recipe.toml").exists():

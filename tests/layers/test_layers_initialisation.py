@@ -3,7 +3,16 @@ import torch
 
 from ostinato import settings
 from ostinato.errors import UsageError
-from ostinato.layers import GRU, INITIALISATIONS, LSTM, RNN, initialise, keep_one_bias, start_output_bias
+from ostinato.layers import (
+    GRU,
+    INITIALISATIONS,
+    LSTM,
+    RNN,
+    initialisation,
+    initialise,
+    keep_one_bias,
+    start_output_bias,
+)
 
 
 def _model():
@@ -118,3 +127,11 @@ def test_of_two_biases_that_are_only_added_one_learns(layers, frozen):
     keep_one_bias(model)
     still = {label for label, parameter in model.named_parameters() if not parameter.requires_grad}
     assert still == ({"layers.bias_hh_l0", "layers.bias_hh_l1"} if frozen else set())
+
+
+def test_what_goes_with_an_initialisation():
+    """Recipes of textbooks: one bias learns, and the output begins without the frequencies."""
+    assert [name for name in INITIALISATIONS if initialisation(name).one_bias] == ["normal-0.01"]
+    assert [name for name in INITIALISATIONS if initialisation(name).frequencies] == ["default", "orthogonal"]
+    with pytest.raises(UsageError, match="must be one of default, torch"):
+        initialisation("zeros")

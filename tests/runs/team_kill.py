@@ -6,7 +6,7 @@ import sys
 
 from ostinato.bundle import folder
 from ostinato.cli.main import main
-from ostinato.runs.tasks.language import LanguageData
+from ostinato.runs.language_data import LanguageData
 from ostinato.training.trainer import Trainer
 
 MOMENTS = {

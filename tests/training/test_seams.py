@@ -4,7 +4,7 @@ import numpy as np
 import team_kit
 from training_kit import HELDOUT, IDS, trainer, weights
 
-from ostinato.runs.tasks.language import LanguageData
+from ostinato.runs.language_data import LanguageData
 from ostinato.training.observers import Observer
 
 

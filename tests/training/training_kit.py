@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from ostinato.models.language_model import LanguageModel
-from ostinato.runs.tasks.language import LanguageData
+from ostinato.runs.language_data import LanguageData
 from ostinato.settings import ModelSettings, ResolvedTraining
 from ostinato.training.metrics import MetricsFile
 from ostinato.training.observers import Observer

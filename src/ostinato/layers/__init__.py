@@ -2,7 +2,7 @@
 
 from ostinato.layers.backends import BACKENDS, Backend, RunLayer, RunStack, choose, select_backend
 from ostinato.layers.dropout import dropout, embedding_dropout, weight_drop
-from ostinato.layers.initialisation import INITIALISATIONS, initialise, keep_one_bias, start_output_bias
+from ostinato.layers.initialisation import INITIALISATIONS, initialisation, initialise, keep_one_bias, start_output_bias
 from ostinato.layers.recurrent import GRU, LSTM, RNN, Recurrent, RecurrentState
 from ostinato.layers.tied import shared
 
@@ -20,6 +20,7 @@ __all__ = [
     "choose",
     "dropout",
     "embedding_dropout",
+    "initialisation",
     "initialise",
     "keep_one_bias",
     "select_backend",

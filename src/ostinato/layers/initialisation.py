@@ -1,5 +1,7 @@
 """How weights start, by name."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -9,11 +11,39 @@ from torch.nn import init
 from ostinato.errors import UsageError
 from ostinato.layers.recurrent import Recurrent
 
-INITIALISATIONS = ("default", "torch", "normal-0.01", "uniform-0.1", "orthogonal")
+
+@dataclass(frozen=True)
+class Initialisation:
+    """What goes with weights that start in one way, of a language model.
+
+    frequencies: the output bias starts from the frequencies of the tokens. one_bias: of two biases that are only
+    added one learns, as in a textbook's cell.
+    """
+
+    frequencies: bool = False
+    one_bias: bool = False
+
+
+_BY_NAME = {
+    "default": Initialisation(frequencies=True),
+    "torch": Initialisation(),
+    "normal-0.01": Initialisation(one_bias=True),
+    "uniform-0.1": Initialisation(),
+    "orthogonal": Initialisation(frequencies=True),
+}
+INITIALISATIONS = tuple(_BY_NAME)
+"""Their names, which `model.initialisation` takes."""
 _ADDS_BIASES = ("rnn", "rnn-relu", "lstm")
 """Cells whose equation has b_ih + b_hh and neither of them anywhere else."""
 _UNSEEN = 0.1
 """How often a token that the training text does not have counts, for the output bias."""
+
+
+def initialisation(name: str) -> Initialisation:
+    """What goes with the initialisation of this name. Raises UsageError."""
+    if name not in _BY_NAME:
+        raise UsageError(f"initialisation must be one of {', '.join(INITIALISATIONS)}, got {name!r}")
+    return _BY_NAME[name]
 
 
 @torch.no_grad()
@@ -27,8 +57,7 @@ def initialise(module: torch.nn.Module, name: str, *, forget_bias: float | None 
     orthogonal: in recurrent layers, per gate, W_hh orthogonal and W_ih Glorot-uniform, biases 0; the rest as default.
     forget_bias: what the two biases of an LSTM's forget gate add up to; None leaves them.
     """
-    if name not in INITIALISATIONS:
-        raise UsageError(f"initialisation must be one of {', '.join(INITIALISATIONS)}, got {name!r}")
+    initialisation(name)
     for child in module.modules():
         if isinstance(child, Recurrent):
             _start_recurrent(child, name)
@@ -55,7 +84,7 @@ def start_output_bias(bias: Tensor, counts: ArrayLike, name: str) -> None:
     """
     seen = torch.as_tensor(np.maximum(np.asarray(counts, np.float64), _UNSEEN))
     start = (seen / seen.sum()).log()
-    if name not in ("default", "orthogonal"):
+    if not _BY_NAME[name].frequencies:
         occur = seen >= 1
         uniform = (occur.sum() * _UNSEEN / seen[occur].sum()).log()
         begun = bias.double() if name == "torch" else torch.zeros_like(start)

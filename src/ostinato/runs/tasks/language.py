@@ -1,45 +1,37 @@
 """The language model of a text: what is read, how "auto" is decided, what is built, measured and said of it."""
 
 import contextlib
-import copy
 import dataclasses
-import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from ostinato.batching import Minibatches, minibatches
-from ostinato.bundle import Bundle, Probe
 from ostinato.errors import TextError, TrainingError, UsageError
-from ostinato.evaluation import Evaluation, baselines, figure
-from ostinato.layers import keep_one_bias, start_output_bias
+from ostinato.evaluation import baselines
+from ostinato.layers import initialisation, keep_one_bias, start_output_bias
 from ostinato.layers.native import instruction_set
 from ostinato.layers.threads import wanted_threads
 from ostinato.models.candidates import Candidates
 from ostinato.models.device import resolve_precision
 from ostinato.models.language_model import LanguageModel
-from ostinato.models.step import TorchStepModel
 from ostinato.models.window_mlp import build_language_model
-from ostinato.protocols import Ids
 from ostinato.runs.counts import Counts, find_counts
 from ostinato.runs.defaults import CorpusSize, machine_speed, reason, resolve
 from ostinato.runs.fitting import fitted
 from ostinato.runs.folder import network_model
-from ostinato.runs.line_to_beat import Line, find_line, verdict
+from ostinato.runs.language_data import LanguageData, evaluate_text
+from ostinato.runs.language_writer import LanguageWriter
+from ostinato.runs.line_to_beat import find_line, verdict
 from ostinato.runs.mixture import mixed_with_counts
 from ostinato.runs.network import Built, NetworkTask, Settled
 from ostinato.runs.picture import LossPicture
 from ostinato.runs.sample_file import append_sample
 from ostinato.runs.samples import sample_text
-from ostinato.runs.saving import ModelWriter, loss_figures
 from ostinato.runs.start import (
     Origin,
     carried_over,
@@ -56,15 +48,10 @@ from ostinato.runs.texts import fingerprint, read_corpus
 from ostinato.settings import ResolvedRecipe, ResolvedTraining
 from ostinato.terminal import activity
 from ostinato.text import Corpus, open_corpus
-from ostinato.text.description import describe
-from ostinato.text.known_words import words_file
 from ostinato.training.observers import Observer, Observers, Row
-from ostinato.training.team import ALONE, Team
+from ostinato.training.team import ALONE
 
-_ROWS, _TOKENS_A_ROW = 32, 512
-"""A held-out split is scored as this many rows side by side, each of at least so many tokens."""
 _SAMPLE_SECONDS = 20.0
-_INT8_TOKENS = 20_000
 
 
 class LanguageTask(NetworkTask):
@@ -126,7 +113,7 @@ class LanguageTask(NetworkTask):
         recipe, training = settled.recipe, settled.training
         torch.manual_seed(training.seed)
         model = build_language_model(recipe.model, data.tokenizer.vocabulary_size).to(settled.device)
-        if recipe.model.initialisation == "normal-0.01":  # the textbook's
+        if initialisation(recipe.model.initialisation).one_bias:
             keep_one_bias(model)
         counts = baselines.token_counts(data.train.ids, model.vocabulary_size)
         if training.candidates:
@@ -143,7 +130,7 @@ class LanguageTask(NetworkTask):
         if run.start is not None:
             model.load_tensors(carried_over(run.start, data.tokenizer, counts))
             origin = find_origin(
-                run.start, data.tokenizer, lambda ids, n: _evaluate(model, training, ids, n), data.heldout
+                run.start, data.tokenizer, lambda ids, n: evaluate_text(model, training, ids, n), data.heldout
             )
             run.seen.noted(_started(origin))
         elif run.recorded is not None and "start" in run.recorded:
@@ -193,50 +180,6 @@ class LanguageTask(NetworkTask):
 TASK = LanguageTask()
 
 
-class LanguageData:
-    """Two arrays of ids as `trainer.TrainingData`: minibatches of consecutive tokens, and the held-out loss."""
-
-    def __init__(
-        self,
-        model: LanguageModel,
-        train_ids: Ids,
-        heldout_ids: Ids,
-        settings: ResolvedTraining,
-        team: Team = ALONE,
-    ) -> None:
-        self.model, self.train_ids, self.heldout_ids, self.settings = model, train_ids, heldout_ids, settings
-        self.team = team
-
-    def epoch(self, number: int) -> Minibatches:
-        """Pairs of tokens and the tokens one step ahead, (batch_size, window) int64 each."""
-        s = self.settings
-        return minibatches(
-            s.sampling,
-            self.train_ids,
-            batch_size=s.batch_size,
-            window=s.window,
-            stride=s.stride,
-            seed=s.seed,
-            epoch=number,
-        )
-
-    def targets(self, batch: Sequence[Any]) -> int:
-        """Every token is one."""
-        return int(batch[1].size)
-
-    def evaluate(self) -> tuple[float | None, dict[str, float]]:
-        """Mean loss over the whole held-out split with carried state, nats per token; no other scores."""
-        if not len(self.heldout_ids):
-            return None, {}
-        if self.team.size == 1:
-            return _mean_loss(self.model, self.settings, self.heldout_ids), {}
-        scores = _scorer(self.model, self.settings).score_rows(
-            self.heldout_ids, rows=_rows_for(self.heldout_ids), among=(self.team.rank, self.team.size)
-        )
-        nats, count = self.team.sums([-float(np.sum(scores)), len(scores)])
-        return nats / count, {}
-
-
 def _prepared(run: Run, fingerprint: str) -> Corpus:
     """The text that the first process of the team has prepared. Raises TrainingError where it is not seen here."""
     with contextlib.suppress(TextError):
@@ -249,160 +192,12 @@ def _prepared(run: Run, fingerprint: str) -> Corpus:
     )
 
 
-def _rows_for(ids: Ids) -> int:
-    """As how many rows side by side a text is scored."""
-    return min(max(len(ids) // _TOKENS_A_ROW, 1), _ROWS)
-
-
-def _scorer(model: LanguageModel, settings: ResolvedTraining) -> TorchStepModel:
-    return TorchStepModel(model, precision=settings.precision)
-
-
-def _token_scores(model: LanguageModel, settings: ResolvedTraining, ids: Ids) -> npt.NDArray[np.float64]:
-    """ln P of each token, (T,), read as rows side by side."""
-    return _scorer(model, settings).score_rows(ids, rows=_rows_for(ids))
-
-
-def _mean_loss(model: LanguageModel, settings: ResolvedTraining, ids: Ids) -> float:
-    """Nats per token of `ids`."""
-    return float(-np.mean(_token_scores(model, settings, ids)))
-
-
-def _evaluate(model: LanguageModel, settings: ResolvedTraining, ids: Ids, characters: int) -> Evaluation:
-    """How well `model` predicts `ids` of so many characters."""
-    return Evaluation(_mean_loss(model, settings, ids) * len(ids), len(ids), characters, "held-out")
-
-
 @dataclass(frozen=True)
 class LanguageBuilt(Built):
     """A language model that has not learnt yet, what saves it, and the models of counts that it is mixed with."""
 
-    writer: "LanguageWriter"
+    writer: LanguageWriter
     counts: Counts | None
-
-
-class LanguageWriter(ModelWriter):
-    """Saves the best language model; a recurrent one with what int8 weights cost it."""
-
-    def __init__(
-        self,
-        folder: Path,
-        model: LanguageModel,
-        recipe: ResolvedRecipe,
-        corpus: Corpus,
-        origin: Origin | None = None,
-        line: Line | None = None,
-    ) -> None:
-        super().__init__(folder, model, recipe, corpus.tokenizer)
-        self.model, self.origin = model, origin
-        self._start: dict[str, Any] | None = None
-        self.corpus, self.over_candidates = corpus, model.candidates is not None
-        self.baselines: dict[str, Evaluation] = {}
-        heldout, v = corpus.heldout, corpus.tokenizer.vocabulary_size
-        if heldout.tokens:
-            self.baselines = {
-                "held-out, uniform": baselines.uniform(heldout.ids, v, heldout.characters),
-                "held-out, unigram": baselines.unigram(corpus.train.ids, heldout.ids, v, heldout.characters),
-            }
-        if line is not None:
-            self.baselines[line.split] = line.evaluation
-
-    def probe(self) -> Probe:
-        """The scores of a few texts, computed in float32 on the CPU as the network computes them."""
-        model = self.model if self.model.head.bias.device.type == "cpu" else copy.deepcopy(self.model).cpu()
-        return Probe.of(TorchStepModel(model))
-
-    def token_scores(self, tensors: Mapping[str, Any]) -> npt.NDArray[np.float64]:
-        """ln P of each held-out token, (T,), under these weights, which the network keeps."""
-        self.model.load_tensors(tensors)
-        return _token_scores(self.model, self.recipe.training, self.corpus.heldout.ids)
-
-    def unmeasured(self, config: Mapping[str, Any]) -> bool:
-        """The test text's figures, and int8 weights, which a window has none of."""
-        lacks_test = self.corpus.test is not None and "test" not in config["evaluation"]
-        return lacks_test or ("int8" not in config and not self.recipe.model.context)
-
-    def tested(self, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The saved model's figures on the test text, which nothing was chosen by."""
-        test = self.corpus.test
-        if test is None:
-            return {}
-        with activity("measuring the test text"):
-            self.module.load_tensors(tensors)
-            scores = _token_scores(self.model, self.recipe.training, test.ids)
-        return Evaluation(-float(scores.sum()), test.tokens, test.characters, "test").to_json()
-
-    def tables(self) -> dict[str, Any]:
-        """Kind, text, and the model that this one started from."""
-        kind = "window" if self.recipe.model.context else "recurrent"
-        return {
-            "kind": kind,
-            "text": describe(self.corpus),
-            **({"start": self._start} if self._start is not None else {}),
-        }
-
-    def evaluated(self, row: Row, best: bool) -> None:
-        """Measure the start's old text with the weights that are saved, once, while they are in the model."""
-        if best and self.origin is not None:
-            old = self.origin.old
-            after = {} if old is None else {"old text": _evaluate(self.model, self.recipe.training, *old).to_json()}
-            self._start = self.origin.table(after)
-        super().evaluated(row, best)
-
-    def evaluation(self, row: Row) -> dict[str, Any]:
-        """The losses and the baselines."""
-        report: dict[str, Any] = {}
-        heldout = self.corpus.heldout
-        if row.heldout_loss is not None:
-            measured = Evaluation(row.heldout_loss * heldout.tokens, heldout.tokens, heldout.characters, "held-out")
-            report["held-out"] = measured.to_json()
-        if not (math.isnan(row.train_loss) or self.over_candidates):  # else it is no perplexity
-            report["training"] = loss_figures(row.train_loss)
-        return report | {split: baseline.to_json() for split, baseline in self.baselines.items()}
-
-    def measured(self, config: dict[str, Any], tensors: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-        """What int8 weights cost, on up to _INT8_TOKENS held-out tokens, else on text of the model's own."""
-        if self.recipe.model.context:
-            return {}, ""
-        from ostinato.runtime import precision_loss
-
-        heldout = self.corpus.heldout.ids[:_INT8_TOKENS]
-        loss = precision_loss(
-            Bundle(self.folder, config, self.tokenizer, tensors, ""), heldout if len(heldout) else None
-        )
-        return {"int8": {"perplexity": loss.int8, "fp32": loss.fp32, "tokens": loss.tokens}}, str(loss)
-
-    @cached_property
-    def extra(self) -> Mapping[str, bytes]:
-        """The words of the training text, for a model that spells."""
-        backward = self.corpus.settings.direction == "backward"
-        return words_file(self.corpus.train.ids, self.tokenizer, backward=backward)
-
-    def card(self, row: Row, config: Mapping[str, Any]) -> list[str]:
-        """Model, text, training, and a table of what was measured."""
-        m, c, evaluation = self.recipe.model, self.corpus, config["evaluation"]
-        lines = [
-            f"# A {'window' if m.context else 'recurrent'} language model of {', '.join(c.names)}",
-            "",
-            f"- model: {m.shape}, embedding {m.embedding_size or 'one-hot'}"
-            f"{', tied' if m.tied else ''}; {self.module.parameter_count:,} parameters",
-            f"- text: {c.train.documents:,} documents, {c.train.tokens:,} tokens ({c.settings.tokenizer}), "
-            f"{c.train.characters:,} characters; held out: {c.heldout.documents:,} documents, "
-            f"{c.heldout.tokens:,} tokens",
-            f"- training: recipe {self.recipe.name}, {self.how_long(row)}",
-            *(_origin_lines(config["start"], evaluation) if "start" in config else []),
-            "",
-        ]
-        if evaluation:
-            lines += ["| measured on | perplexity per token | bits per character |", "|---|---|---|"]
-        for split, values in evaluation.items():
-            bits = values.get("bits_per_character")
-            lines.append(f"| {split} | {figure(values['perplexity'])} | {'' if bits is None else f'{bits:.3f}'} |")
-        return [
-            *lines,
-            "",
-            "Perplexity on the training text says how well the text was learnt by heart, not how good the model is.",
-        ]
 
 
 class Samples(Observer):
@@ -429,19 +224,6 @@ class Samples(Observer):
     def finished(self) -> None:
         """The last picture."""
         self._picture.draw(self._sample)
-
-
-def _origin_lines(table: Mapping[str, Any], evaluation: Mapping[str, Any]) -> list[str]:
-    """Where the model came from, and both texts before and after."""
-    after = {"new text": evaluation.get("held-out"), **table["after"]}
-    lines = [f"- started from {table['name']}" + (f" ({', '.join(table['texts'])})" if table["texts"] else "")]
-    for name, before in table["before"].items():
-        if (now := after.get(name)) is not None:
-            lines.append(
-                f"- {name}, held out: {before['bits_per_character']:.3f} bits per character before, "
-                f"{now['bits_per_character']:.3f} after"
-            )
-    return lines
 
 
 def _started(origin: Origin) -> str:
