@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ostinato.runs.folder import MARKS
+from ostinato.runs.folder_names import MARKS
 
 
 def left_over(folder: Path) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from commands import Command, copy, digests, write_texts
 from machine import KILL, Ended, Fault, run
 
-from ostinato.runs.folder import MARKS
+from ostinato.runs.folder_names import MARKS
 
 NOTHING = Fault()
 

@@ -12,7 +12,9 @@ from ostinato.cli.train import gibibytes
 from ostinato.errors import BundleError, TextError, UsageError
 from ostinato.ngram import fit_ngram
 from ostinato.ngram.counts import count_ngrams
-from ostinato.ngram.external import Layout, Levels, _ranges, _write_runs, count_on_disk
+from ostinato.ngram.external import count_on_disk
+from ostinato.ngram.external_levels import Levels
+from ostinato.ngram.external_runs import Layout, merged_ranges, write_runs
 
 
 def text(vocabulary_size, tokens, seed=0):
@@ -25,9 +27,9 @@ def by_hand(ids, vocabulary_size, order, folder, at_once):
     """As `count_on_disk`, with runs and ranges of so many windows."""
     folder.mkdir()
     layout = Layout(vocabulary_size, order)
-    unigrams, runs = _write_runs(ids, layout, folder, at_once)
+    unigrams, runs = write_runs(ids, layout, folder, at_once)
     levels = Levels(layout, folder, len(ids))
-    for keys, counts in _ranges(runs, layout, at_once):
+    for keys, counts in merged_ranges(runs, layout, at_once):
         levels.add(keys, counts)
     return levels.close(unigrams)
 
@@ -155,7 +157,7 @@ def test_probabilities_on_disk_have_room_before_they_are_computed(tmp_path, monk
 
 
 def test_a_file_of_counts_that_has_become_shorter_is_no_smaller_count(tmp_path):
-    _, (run,) = _write_runs(text(50, 1000), Layout(50, 2), tmp_path, 1 << 20)
+    _, (run,) = write_runs(text(50, 1000), Layout(50, 2), tmp_path, 1 << 20)
     run.path.write_bytes(run.path.read_bytes()[:-1])
     with pytest.raises(OSError, match="has become shorter"):
         run.read(0, run.size)

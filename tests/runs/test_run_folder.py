@@ -12,10 +12,8 @@ import pytest
 from ostinato.bundle import write_folder
 from ostinato.cli.main import main
 from ostinato.errors import BusyError, TrainingError, UsageError
-from ostinato.runs import folder
+from ostinato.runs import folder, folder_names
 from ostinato.runs.folder import (
-    MARK,
-    MARKS,
     begun_before,
     check_folder,
     counting_folder,
@@ -25,6 +23,7 @@ from ostinato.runs.folder import (
     remove_network,
     run_folder,
 )
+from ostinato.runs.folder_names import MARK, MARKS
 
 
 def fill(folder, *names):
@@ -223,7 +222,7 @@ def test_what_killed_saves_left_in_the_folders_inside_is_tidied(tmp_path, option
 def test_an_old_run_that_was_half_removed_does_not_come_back(tmp_path, monkeypatch):
     a_run(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "discard_folder", lambda path: sys.exit("killed"))
+        patch.setattr(folder_names, "discard_folder", lambda path: sys.exit("killed"))
         with pytest.raises(SystemExit):
             a_run(tmp_path, "new", overwrite=True)
     assert (tmp_path / ".replaced" / "checkpoint").exists()
@@ -238,7 +237,7 @@ def test_a_network_that_was_half_removed_is_not_taken_for_one(tmp_path, monkeypa
     save(make_network_folder(tmp_path) / "model")
     assert network_model(tmp_path) == tmp_path / "network" / "model"
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "_remove", lambda path: sys.exit("killed"))
+        patch.setattr(folder, "remove", lambda path: sys.exit("killed"))
         with pytest.raises(SystemExit):
             remove_network(tmp_path)
     with run_folder(tmp_path, resume=True):

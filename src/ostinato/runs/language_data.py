@@ -19,7 +19,7 @@ _ROWS, _TOKENS_A_ROW = 32, 512
 
 
 class LanguageData:
-    """Two arrays of ids as `trainer.TrainingData`: minibatches of consecutive tokens, and the held-out loss."""
+    """Two arrays of ids as `trainable.TrainingData`: minibatches of consecutive tokens, and the held-out loss."""
 
     def __init__(
         self,

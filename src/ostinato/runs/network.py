@@ -27,7 +27,8 @@ from ostinato.training.launcher import processes_here
 from ostinato.training.metrics import MetricsFile
 from ostinato.training.observers import Observer
 from ostinato.training.team import ALONE, Team
-from ostinato.training.trainer import Outcome, Trainer, TrainingData
+from ostinato.training.trainable import TrainingData
+from ostinato.training.trainer import Outcome, Trainer
 
 _BUDGET = ("minutes", "epochs", "steps")
 

@@ -80,7 +80,7 @@ class Epoch:
 
 
 class TaskData:
-    """Records as `trainer.TrainingData`."""
+    """Records as `trainable.TrainingData`."""
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from typing import Any
 from ostinato.bundle import RUN_LOCK
 from ostinato.errors import OstinatoError
 from ostinato.files import holder
-from ostinato.runs.folder import MARK
+from ostinato.runs.folder_names import MARK
 from ostinato.runs.line_to_beat import line_of
 from ostinato.settings import Recipe, load_recipe
 from ostinato.studio.jobs import Jobs

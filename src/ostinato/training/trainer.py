@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from ostinato.settings import ResolvedTraining
 from ostinato.terminal import activity
 from ostinato.training.averaging import Average
 from ostinato.training.checkpoint import Checkpoint, Position, load_checkpoint, save_checkpoint
+from ostinato.training.clock import Clock
 from ostinato.training.observers import Observer, Observers, Row
 from ostinato.training.optimizers import (
     build_optimizer,
@@ -31,47 +32,12 @@ from ostinato.training.optimizers import (
 from ostinato.training.outer import Outer
 from ostinato.training.schedules import Budget, schedule_factor
 from ostinato.training.team import ALONE, Team, Touched, rows_of
+from ostinato.training.trainable import Batches, TrainingData
 
 CHECKPOINT_SECONDS = 60.0
 ROWS = 24
 """Rows that are reported over a run at least, however seldom it is evaluated."""
 SKIPS_ALLOWED = 10
-
-
-class Batches(Protocol):
-    """The minibatches of one epoch; minibatch k can be asked for directly."""
-
-    @property
-    def carries_state(self) -> bool:
-        """Whether row i of minibatch k+1 continues row i of minibatch k."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, k: int) -> Sequence[Any]:
-        """NumPy arrays: the arguments of the model's `loss`, a row each per example; the last has the targets."""
-
-
-class TrainingData(Protocol):
-    """What a model learns from and is judged on. `LanguageData` is a text, `tasks.data.TaskData` records."""
-
-    def epoch(self, number: int) -> Batches:
-        """The minibatches of an epoch: a function of its number alone, and always as many."""
-
-    def targets(self, batch: Sequence[Any]) -> int:
-        """How many targets the loss of a minibatch is the mean of."""
-
-    def evaluate(self) -> tuple[float | None, dict[str, float]]:
-        """Mean loss over what is held out, None if nothing is; and other scores by name. The model is as it was."""
-
-
-class Trainable(Protocol):
-    """What a trainer asks of a model, beside being a torch.nn.Module."""
-
-    def loss(self, *batch: Any) -> tuple[torch.Tensor, Any]:
-        """The arrays of a minibatch, then a state or None: the mean loss and the new state."""
-
-    def detach(self, state: Any) -> Any:
-        """The state as a constant."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +173,7 @@ class Trainer:
 
     def _train(self) -> Outcome:
         self.observers.started(self.settings, self.position)
-        clock = _Clock(self.position, self.team)
+        clock = Clock(self.position, self.team)
         outcome = None
         if self.settings.patience and self.position.stale >= self.settings.patience:
             outcome = Outcome("early", self.position)
@@ -216,7 +182,7 @@ class Trainer:
         self.observers.finished()
         return outcome
 
-    def _epoch(self, clock: "_Clock") -> Outcome | None:
+    def _epoch(self, clock: Clock) -> Outcome | None:
         """The rest of an epoch, from the position on; the outcome if training ends in it."""
         p, patience = self.position, self.settings.patience
         epoch = self.data.epoch(p.epoch)
@@ -251,7 +217,7 @@ class Trainer:
         first = step * accumulate
         return [epoch[k] for k in range(first, min(first + accumulate, len(epoch)))]
 
-    def _log(self, clock: "_Clock") -> None:
+    def _log(self, clock: Clock) -> None:
         """Report the training loss, if a part of the run has passed without a row."""
         p = self.position
         part = self._part()
@@ -275,7 +241,7 @@ class Trainer:
         if self.average is not None:
             self.average.update(self.model, self.position.step)
 
-    def _end(self, clock: "_Clock") -> Outcome:
+    def _end(self, clock: Clock) -> Outcome:
         """The budget is used, or someone asked to stop."""
         p = self.position
         if self.outer is not None and p.step % self.settings.local_steps:
@@ -290,13 +256,13 @@ class Trainer:
             self._evaluate_and_save(clock)
         return Outcome("finished", p)
 
-    def _evaluate_and_save(self, clock: "_Clock") -> None:
+    def _evaluate_and_save(self, clock: Clock) -> None:
         self._evaluate(clock.rate())
         clock.read(self.interrupted)
         clock.mark()
         self._save_at(clock)
 
-    def _save_at(self, clock: "_Clock") -> None:
+    def _save_at(self, clock: Clock) -> None:
         self.save()
         clock.read(self.interrupted)
         clock.saved = self.position.seconds
@@ -410,36 +376,3 @@ class Trainer:
         """Inside, the model holds the weights that are judged and saved: the average's, if one is kept."""
         with self.average.applied(self.model) if self.average is not None else contextlib.nullcontext():
             yield
-
-
-class _Clock:
-    """Writes the seconds of a run, those before a resume included, into its position; a team goes by rank 0's."""
-
-    def __init__(self, position: Position, team: Team) -> None:
-        self._position, self._team = position, team
-        self._started = time.perf_counter() - position.seconds
-        self._stop = False
-        self.saved = position.seconds if position.step else -math.inf
-        """When the last checkpoint was written; a new run has one after its first minibatch."""
-        self.evaluated = -1
-        """The step of the last evaluation."""
-        self._mark = position.tokens, position.seconds
-
-    def read(self, interrupted: bool) -> None:
-        """Set the position's seconds; remember whether any member of the team was interrupted."""
-        p = self._position
-        p.seconds, self._stop = self._team.agree(time.perf_counter() - self._started, interrupted)
-
-    def stops(self, interrupted: bool) -> bool:
-        """Whether the team stops before the next step: what all agreed on when the clock was read."""
-        return self._stop if self._team.size > 1 else interrupted
-
-    def rate(self) -> float:
-        """Tokens per second since the last mark."""
-        p = self._position
-        return (p.tokens - self._mark[0]) / max(p.seconds - self._mark[1], 1e-9)
-
-    def mark(self) -> None:
-        """An evaluation is done."""
-        p = self._position
-        self._mark, self.evaluated = (p.tokens, p.seconds), p.step
