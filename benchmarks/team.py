@@ -7,7 +7,7 @@ Figures are tokens per second without start and evaluation, best and median of t
 computes without end.
 
 With --links, two processes of one thread each are two machines (network namespaces: Linux, root) with a link of so many
-Mbit/s between them; the seconds per step are printed beside those that the model in docs/scale.md foretells: the time
+Mbit/s between them; the seconds per step are printed beside those that the model in docs/scale.md predicts: the time
 of one process for half the rows, and 4 bytes per parameter through the link. `loopback` is no limit; its bandwidth is
 measured.
 """
