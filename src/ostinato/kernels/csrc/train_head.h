@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "train_product.h"
+#include "train_turn.h"
 #include "train_vector.h"
 
 namespace ostinato::train {
@@ -267,9 +268,12 @@ struct Head {
 
   // dx, (F, rows), turned to (N, F).
   void turn_dx(Range some, const Memory& m) const {
-    for (int64_t row_0 = some.begin * kBlock; row_0 < least(some.end * kBlock, N); row_0 += kBlock)
-      for (int64_t f = 0; f < F; ++f)
-        for (int64_t row = row_0; row < least(row_0 + kBlock, N); ++row) call.dx[row * F + f] = m.dx[f * width + row];
+    for (int64_t row = some.begin * kBlock; row < least(some.end * kBlock, N); row += kBlock)
+      for (int64_t f = 0; f < F; f += kBlock) {
+        float* to[kBlock];
+        for (int64_t r = 0; r < kBlock; ++r) to[r] = row + r < N ? call.dx + (row + r) * F + f : nullptr;
+        turn(m.dx + f * width + row, width, least(kBlock, F - f), to);
+      }
   }
 
   float bias(int64_t v) const { return call.bias ? call.bias[v] : 0.0f; }

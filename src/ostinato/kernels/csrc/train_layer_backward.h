@@ -2,6 +2,7 @@
 // weights and the input as products over all steps.
 #pragma once
 #include "train_layer_pass.h"
+#include "train_turn.h"
 
 namespace ostinato::train {
 namespace {
@@ -229,7 +230,7 @@ struct LayerBackward : LayerPass<E, kCell> {
             const int64_t at = m.gate_rows[(panel + p) * kBlock + u];
             each[u] = at < 0 ? nullptr : to + at * columns + first + r;
           }
-          E::turn(c + r * kColumns<E> + p * kBlock, kColumns<E>, least(kBlock, rows - r), each);
+          turn(c + r * kColumns<E> + p * kBlock, kColumns<E>, least(kBlock, rows - r), each);
         }
     });
   }

@@ -29,8 +29,8 @@
 //   record_stride(columns), put_record, get_record   what a head keeps, in rows: 16 columns of one row at a time
 //   gates_size(rows, gates), put_gates   the record of the gates' gradients of all time steps, for the products after the loop.
 //                      With kRightRecords it is a right operand whose columns are the gates, pack_gates makes a left one of it,
-//                      pack_left_columns a left operand of a matrix's columns, and turn transposes sums; without, it is a left
-//                      operand whose rows are the time steps, and pack_record_transposed makes one of its columns.
+//                      and pack_left_columns a left operand of a matrix's columns; without, it is a left operand whose rows are the
+//                      time steps, and pack_record_transposed makes one of its columns.
 //   put_strip          the head's gradient strip as a left and as a right operand at once
 #pragma once
 #include "train_team.h"
