@@ -138,6 +138,8 @@ def test_utf7_is_guessed(text: str) -> None:
 @pytest.mark.parametrize("text", [
     "C++ and C+IBM-Google\n", "Call +12025550120 or +4412345678\n", "a+b+c = +And +Ask +You\n", "x = y+AAAA+BBBB\n",
     "U+FFFD to U+10FFFF, application/rss+xml\n", "1+234567 + 1+890\n", "+AMA and +IBM\n",
+    "facts+evidence\n", "avi+mp4\n", "version 2+r10\n", "a+writerow\n", "C+foo-bar\n",
+    "total = base+i2c + url+writeRow\n",
 ])  # fmt: skip
 def test_texts_with_a_plus_are_utf8(text: str) -> None:
     assert found(text.encode()) == ("utf-8", False)

@@ -41,7 +41,7 @@ _SHIFT, _PLUS = re.compile(rb"\x1b[$(&]|~\{[!-}]{2}"), re.compile(rb"\+[A-Za-z0-
 _SEVEN_BITS = ("iso2022_jp_2", "iso2022_jp_ext", "iso2022_kr", "hz")
 _SCRIPTS = ("cp1252", "gb2312", "big5", "cp932", "euc_kr", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256",
             "cp1257", "cp1258", "cp874")  # fmt: skip
-"""Encodings of which one has nearly all letters of any text of one script."""
+"""Encodings that together cover the scripts: of any text of one script, one of them has nearly all letters."""
 _CLOSE, _SURE, _HOPELESS = 0.9, 0.1, 0.013
 """A candidate of `_CLOSE` times the best confidence is as good, unless that is `_SURE`; below `_HOPELESS`, none is."""
 _WEIGHTS: dict[str | tuple[str, str | None], float] = {
@@ -50,15 +50,20 @@ _WEIGHTS: dict[str | tuple[str, str | None], float] = {
 }  # fmt: skip
 """How much more or less than chardet counts we expect an encoding. Icelandic and Turkish share their letters' bytes."""
 
+_WORD_OR_NUMBER = re.compile(
+    rb"[A-Za-z]?[a-z]+(?:[A-Z][a-z]+)*[0-9]*[a-z]?|[A-Z]+[0-9]*|[A-Z]+[a-z]{2,}|[A-Za-z]?[0-9A-F]+|0x[0-9A-Fa-f]+"
+    rb"|[0-9]+[a-z]{1,3}|[a-z][0-9][a-z]"
+)
+"""What follows a plus sign in plain texts: `evidence`, `writeRow`, `IBM`, `mp4`, `U64`, `i2c`."""
 _LOOKED_AT = 20_000
-"""Characters of a reading that are looked at one by one."""
+"""Characters of a reading that are examined one by one."""
 _RARE = {"cp1252": "ŠšŽžŸƒ", "iso8859-15": "ŠšŽžŸ", "cp1254": "ŠšŸƒ", "cp1251": "ЂЃЉЊЌЋЏ",
          "mac-cyrillic": "јЈЋћЌќ"}  # fmt: skip
 """Letters of an encoding that its languages hardly use; read as a Mac's, the bytes are those of ä, ö, ü, é."""
 _WITHIN = "’‘ʼ‐‑–—…™®°²³ªº"
 """What may stand in a word, or right after one."""
 _ALONE = "§¶†‡‰"
-"""What stands at no letter."""
+"""Signs that never stand next to a letter."""
 
 
 class Detected(NamedTuple):
@@ -237,13 +242,15 @@ def _seven_bits(stream: BinaryIO, scan: _Scan) -> Detected:
 
 
 def _is_utf7(text: str, sample: bytes) -> bool:
-    """Whether what the shifts of UTF-7 stand for is of one script. `+IBM` and `+12025550120` stand in other texts."""
+    """Whether what the shifts of UTF-7 stand for is of one script. Plain texts have `facts+evidence`, `C+foo-bar` and
+    `2+r10`: a shift must be no word, name or number, and there must be three, or one that is closed, long or of one
+    Latin letter."""
     shifts = re.findall(rb"\+([A-Za-z0-9+/]{3,})(-?)", sample)
-    mixed = any(not re.fullmatch(rb"[A-Za-z]?[a-z]+|[A-Z]+|[0-9]+", shift) for shift, _ in shifts)  # no word or number
-    beyond = "".join(character for character in text if not character.isascii())
-    sure = mixed or (beyond.isalpha() and (len(beyond) >= 3 or any(end for _, end in shifts)))
-    if not sure:
+    odd = [(shift, end) for shift, end in shifts if not _WORD_OR_NUMBER.fullmatch(shift)]
+    telling = any(end or len(shift) >= 8 or (len(shift) == 3 and shift[:1] == b"A") for shift, end in odd)
+    if not telling and (not odd or len(shifts) < 3):
         return False
+    beyond = "".join(character for character in text if not character.isascii())
     return any(20 * len(beyond.encode(script, "ignore").decode(script)) >= 19 * len(beyond) for script in _SCRIPTS)
 
 
@@ -325,8 +332,8 @@ def _decoded(sample: bytes, encoding: str) -> str | None:
 
 
 def _oddity(text: str, guess: str) -> float:
-    """From 0 to 0.95: how much of what is not ASCII stands where it does in no text, as when a Mac's letters are read
-    as those of Windows: a capital or a sign within a word (`fŸr`, `don‚t`)."""
+    """The share (0 to 0.95) of the non-ASCII characters that stand where no text has them, as when a Mac's letters are
+    read as those of Windows: a capital or a sign within a word (`fŸr`, `don‚t`)."""
     text = text[:_LOOKED_AT]
     rare = _RARE.get(guess, "")
     beyond = odd = 0

@@ -80,18 +80,20 @@ def test_the_mixture_beats_its_parts_and_can_be_used(verses, tmp_path, capsys, m
         ("window of 8", "network"),
     ]
 
-    def interrupt(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("ostinato.comparing.dynamic.dynamic_scores", interrupt)
-    options = ["--model", out / "network", "--order", 2, "-o", tmp_path / "i", "--json"]
-    assert main(["compare", *map(str, [verses, *options])]) == 130
-    printed = capsys.readouterr()
-    assert f"interrupted; what was finished is in {tmp_path / 'i'}" in printed.err
-    (part,) = json.loads(printed.out)["comparisons"]
-    assert part["rows"][-1]["model"] == "mixture + both caches"
-    assert any("interrupted" in note for note in part["notes"])
-    assert ostinato.load(tmp_path / "i").config["kind"] == "mixture"
+    for number in (signal.SIGINT, signal.SIGTERM):
+        monkeypatch.setattr(
+            "ostinato.comparing.dynamic.dynamic_scores", lambda *arguments, number=number: signal.raise_signal(number)
+        )
+        saved = tmp_path / number.name
+        options = ["--model", out / "network", "--order", 2, "-o", saved, "--json"]
+        assert main(["compare", *map(str, [verses, *options])]) == 128 + number
+        printed = capsys.readouterr()
+        assert "stopping: what was measured is kept" in printed.err
+        assert f"interrupted; what was finished is in {saved}" in printed.err
+        (part,) = json.loads(printed.out)["comparisons"]
+        assert part["rows"][-1]["model"] == "mixture + both caches"
+        assert any("interrupted" in note for note in part["notes"])
+        assert ostinato.load(saved).config["kind"] == "mixture"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -134,7 +134,8 @@ def test_why_is_said_on_one_line(tokens, minutes, overrides, start, said):
 @pytest.mark.parametrize(
     ("overrides", "rate"),
     [((), 6 / 640), (("model.hidden_size=256",), 0.016), (("model.hidden_size=1024", "model.cell=gru"), 6 / 1024),
-     (("model.cell=rnn",), 4e-3), (("model.context=8",), 4e-3), (("training.optimizer=adam",), 2e-3),
+     (("model.cell=rnn",), 4e-3), (("model.cell=rnn", "model.hidden_size=1024"), 2e-3),
+     (("model.context=8",), 4e-3), (("training.optimizer=adam",), 2e-3),
      (("training.learning_rate=0.5",), 0.5)],
 )  # fmt: skip
 def test_the_learning_rate_falls_with_the_width_of_networks_with_gates(overrides, rate):

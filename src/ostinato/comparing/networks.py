@@ -18,7 +18,7 @@ from ostinato.terminal import activity
 _WINDOW_SHARE = 0.25
 """Of the minutes for both networks, what the one without a hidden state gets: it sees more tokens per second."""
 
-_STOPPING = "stopping: what was measured is kept (a second Ctrl-C stops at once)"
+STOPPING = "stopping: what was measured is kept (a second Ctrl-C stops at once)"
 
 
 def train_recurrent(texts: Sequence[str], plan: Plan, text: TextSettings) -> Model:
@@ -47,7 +47,7 @@ def _train(texts: Sequence[str], plan: Plan, text: TextSettings, recipe: Recipe,
     model = dataclasses.replace(recipe.model, mixture="none")  # the comparison mixes it itself
     recipe = dataclasses.replace(recipe, text=text, training=training, model=model)
     result = train(list(texts), out=plan.out / name, recipe=recipe, device=plan.device, overwrite=plan.overwrite,
-                   encoding=plan.encoding, progress=plan.progress, stopping=_STOPPING)  # fmt: skip
+                   encoding=plan.encoding, progress=plan.progress, stopping=STOPPING)  # fmt: skip
     if result.signal:
         raise KeyboardInterrupt(result.signal)
     return Model(plan.out / name)

@@ -4,16 +4,19 @@ import dataclasses
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from ostinato.api import Model
 from ostinato.bundle import Probe, write_bundle
 from ostinato.comparing.measuring import Measuring
+from ostinato.comparing.networks import STOPPING
 from ostinato.comparing.plan import Measured, Plan
 from ostinato.errors import TextError, UsageError
 from ostinato.evaluation import from_log_probabilities
 from ostinato.evaluation.compare import ADAPTING, Comparison
 from ostinato.ngram import Mixture, join_parts
 from ostinato.runs.folder import run_folder
+from ostinato.runs.signals import ending_signals
 from ostinato.settings import TextSettings, recorded_settings
 from ostinato.terminal import activity, note
 from ostinato.text import Corpus, prepare
@@ -26,7 +29,8 @@ def compare(texts: Sequence[str], plan: Plan) -> Comparison:
     preparing the text raises, and UsageError for a model that would be overwritten. A network that cannot be trained is
     left out with a note.
 
-    A signal (Ctrl-C) that comes once the text is prepared ends it: what was measured by then is returned and saved.
+    A signal (Ctrl-C, SIGTERM, SIGHUP) that comes once the text is prepared ends it: what was measured by then is
+    returned and saved.
     """
     with activity("loading the model"):
         given = None if plan.model is None else _network(Model(plan.model))
@@ -64,12 +68,17 @@ def _compare(texts: Sequence[str], plan: Plan, given: Model | None) -> Compariso
     if not heldout.tokens or not heldout.characters:
         raise TextError("no text is held out, so nothing can be compared: set text.heldout above 0")
     measuring, received = Measuring(plan, corpus, own_vocabulary, notes), 0
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if plan.progress:
+            note(STOPPING)
+        raise KeyboardInterrupt(number)
+
     try:
-        measuring.everything(given, texts)
+        with ending_signals(stop):
+            measuring.everything(given, texts)
     except KeyboardInterrupt as interruption:
-        received = interruption.args[0] if interruption.args else signal.SIGINT
-        if plan.progress and not interruption.args:  # else training said so
-            note("stopping: what was measured is kept (a second Ctrl-C stops at once)")
+        received = next(iter(interruption.args), signal.SIGINT)
         measuring.notes.append("interrupted: what is not in the table was not measured")
     with activity("measuring the baselines"):
         rows = measuring.rows()

@@ -74,8 +74,8 @@ def read_regular(path: Path, *, limit: int) -> bytes:
 
 
 def checksum(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits. Raises OSError."""
-    with path.open("rb") as file:
+    """The SHA-256 of a regular file, in hexadecimal digits. Raises UnsafeFileError and OSError."""
+    with os.fdopen(open_regular(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

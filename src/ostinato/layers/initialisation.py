@@ -57,7 +57,7 @@ def initialise(module: torch.nn.Module, name: str, *, forget_bias: float | None 
     orthogonal: in recurrent layers, per gate, W_hh orthogonal and W_ih Glorot-uniform, biases 0; the rest as default.
     forget_bias: what the two biases of an LSTM's forget gate add up to; None leaves them.
     """
-    initialisation(name)
+    initialisation(name)  # raises for an unknown name
     for child in module.modules():
         if isinstance(child, Recurrent):
             _start_recurrent(child, name)
@@ -80,11 +80,11 @@ def start_output_bias(bias: Tensor, counts: ArrayLike, name: str) -> None:
     As torch, normal-0.01 or uniform-0.1, which textbooks begin with: as it is, or 0, for each of the V' tokens that
     occur, as there; those that never do start at ln(0.1 V' / N), where they cost nothing and need not be unlearnt
     (docs/decisions/200-outputs-that-never-occur.md).
-    Either way, tokens never seen count a tenth.
+    Either way, tokens never seen count a tenth. Raises UsageError for an unknown name.
     """
     seen = torch.as_tensor(np.maximum(np.asarray(counts, np.float64), _UNSEEN))
     start = (seen / seen.sum()).log()
-    if not _BY_NAME[name].frequencies:
+    if not initialisation(name).frequencies:
         occur = seen >= 1
         uniform = (occur.sum() * _UNSEEN / seen[occur].sum()).log()
         begun = bias.double() if name == "torch" else torch.zeros_like(start)

@@ -19,8 +19,8 @@ _TOKENS_A_WEIGHT = 12
 _LARGE_VOCABULARY, _CANDIDATES = 12_000, 4096
 LESSON_WIDTH = 512
 """Of the recipe `words` at most, whose windows are made to fit (`fitting.py`)."""
-_RATE_TIMES_WIDTH, _HIGHEST_RATE, _LOWEST_RATE = 6.0, 0.016, 4e-3
-"""AdamW's peak learning rate: it falls with the width of a network with gates, others bear the lowest."""
+_RATE_TIMES_WIDTH, _HIGHEST_RATE, _RATE_WITHOUT_GATES = 6.0, 0.016, 4e-3
+"""AdamW's peak learning rate: inverse to the width for LSTM and GRU, fixed for others."""
 _START_RATE = 1e-3
 """Peak learning rate where the weights are another model's, unless that model names its own."""
 _EVALUATION_SHARE = 0.06
@@ -50,7 +50,7 @@ def machine_speed(threads: int, isa: str, precision: str) -> float:
     """Operations per second that a training step gets on a CPU with the kernels of `isa`, in "fp32" or "bf16".
 
     By kind and not by clock, so that the same machine plans alike: whole steps of an LSTM as measured
-    (docs/decisions/124-shares-of-the-peak.md); ARM64 as its instructions let expect.
+    (docs/decisions/124-shares-of-the-peak.md); ARM64 estimated from instruction counts.
     """
     return threads * _CORE_SPEEDS.get((isa, precision), _CORE_SPEED)
 
@@ -144,10 +144,11 @@ def reason(
 
 
 def _adamw_rate(m: ModelSettings, hidden: int) -> float:
-    """The peak learning rate that suits a network of a width (docs/decisions/212-learning-rates.md)."""
+    """AdamW's peak learning rate: inverse to the width for LSTM and GRU; fixed, and halved above 768 units, for others
+    (docs/decisions/212-learning-rates.md)."""
     if m.cell in ("lstm", "gru") and not m.context:
         return min(_HIGHEST_RATE, _RATE_TIMES_WIDTH / hidden)
-    return _LOWEST_RATE if hidden <= 768 else _LOWEST_RATE / 2
+    return _RATE_WITHOUT_GATES if hidden <= 768 else _RATE_WITHOUT_GATES / 2
 
 
 def _largest(size: CorpusSize) -> int:

@@ -11,8 +11,8 @@ Handler = Callable[[int, FrameType | None], None]
 
 @contextmanager
 def ending_signals(stop: Handler) -> Iterator[None]:
-    """Inside, Ctrl-C, SIGTERM and SIGHUP (the terminal was closed; not where `nohup` has it ignored) call `stop`, with
-    the signal's number. Does nothing outside the main thread."""
+    """Inside, Ctrl-C, SIGTERM and SIGHUP call `stop` with the signal's number (SIGHUP only if it is not ignored, as
+    under `nohup`). Outside the main thread it does nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

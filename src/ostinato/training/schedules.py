@@ -30,7 +30,7 @@ def schedule_factor(schedule: str, progress: float, warmup: float) -> float:
 
 @dataclass
 class Plateau:
-    """Cuts the learning rate when an evaluation has not improved `patience` times in a row."""
+    """Cuts the learning rate when an evaluation has not improved more than `patience` times in a row."""
 
     cuts: int = 0
     stale: int = 0

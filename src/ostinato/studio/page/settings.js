@@ -8,7 +8,7 @@ const CHINESE = {
   "text.documents": "怎样划分文档：files 每个文件一篇，lines 每行一篇，paragraphs 每段一篇，auto 自动判断；也可以写一个匹配文档首行的正则表达式",
   "text.limit": "只使用文本开头的若干字符（0：全部）",
   "text.newlines": "keep 保留换行，blank 把换行换成空格",
-  "text.min_count": "出现次数低于此值的词元拆成字符（auto：2；按空白切分时为 1）",
+  "text.min_count": "出现次数低于此值的词元拆开拼写，拆成字符或字节（auto：2；按空白切分时为 1）",
   "text.direction": "读取方向：forward 从前往后，backward 从后往前",
   "text.heldout": "留作评估的文本比例",
   "text.field": "JSON Lines 文件（.jsonl）中文本所在的字段",
