@@ -1,5 +1,6 @@
-"""Exports begin a text without a prompt as `ostinato write` does: after the opening's ids, with one of its letters."""
+"""Exports begin a text without a prompt after the opening's ids, with one of the tokens that its letters allow."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -96,12 +97,13 @@ def test_the_script_of_onnx_begins_like_write(tmp_path, name, letters):
     folder = export(model.path, "onnx", tmp_path / "onnx")
     begins = beginning(read_bundle(model.path))
     properties = onnxruntime.InferenceSession(folder / "step.onnx").get_modelmeta().custom_metadata_map
-    assert json.loads(properties["beginning"]) == {"read": list(begins.read), "first": list(begins.first)}
+    assert json.loads(properties["beginning"]) == json.loads(json.dumps(dataclasses.asdict(begins)))
+    assert set(json.loads(properties["beginning"])) == {"prefix", "first_tokens"}
     backward = name == "backward"
     written = subprocess.run(
         [sys.executable, folder / "write.py", "", "12", "3"], capture_output=True, encoding="utf-8", check=True
     ).stdout.removesuffix("\n")
-    assert written == drawn(model, begins.read, begins.first, 3, 12, backward)
+    assert written == drawn(model, begins.prefix, begins.first_tokens, 3, 12, backward)
     assert written[-1 if backward else 0] in letters
     prompted = subprocess.run(
         [sys.executable, folder / "write.py", "风雨", "12", "3"], capture_output=True, encoding="utf-8", check=True

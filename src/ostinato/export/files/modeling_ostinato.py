@@ -27,7 +27,7 @@ CACHE = (
 
 class OstinatoConfig(PretrainedConfig):
     """The shape of the model. `cell`: rnn, rnn-relu, gru or lstm. `beginning`: the ids that are read before a text
-    without a prompt; `first`: those of which it then has one first (none: any)."""
+    without a prompt; `first_tokens`: the ids one of which is then its first token (none: any)."""
 
     model_type = "ostinato"
 
@@ -41,13 +41,13 @@ class OstinatoConfig(PretrainedConfig):
         tied=False,
         direction="forward",
         beginning=(0,),
-        first=(),
+        first_tokens=(),
         **kwargs,
     ):
         self.cell, self.layers, self.hidden_size = cell, layers, hidden_size
         self.embedding_size, self.vocabulary_size = embedding_size, vocabulary_size
         self.tied, self.direction = tied, direction
-        self.beginning, self.first = list(beginning), list(first)
+        self.beginning, self.first_tokens = list(beginning), list(first_tokens)
         self.num_hidden_layers = layers
         kwargs.setdefault("vocab_size", vocabulary_size)
         super().__init__(**kwargs)
@@ -199,8 +199,8 @@ class OstinatoForCausalLM(PreTrainedModel, GenerationMixin):
         are those of `generate`, which goes on with a prompt."""
         c = self.config
         read = torch.tensor([c.beginning] * count, device=self.head.bias.device)
-        if c.first:
-            options.setdefault("begin_suppress_tokens", sorted(set(range(c.vocabulary_size)) - set(c.first)))
+        if c.first_tokens:
+            options.setdefault("begin_suppress_tokens", sorted(set(range(c.vocabulary_size)) - set(c.first_tokens)))
         return self.generate(read, attention_mask=torch.ones_like(read), **options)[:, read.shape[1] :]
 
     def prepare_inputs_for_generation(

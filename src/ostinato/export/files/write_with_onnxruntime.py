@@ -27,19 +27,25 @@ for character in prompt:
     ids += [known[character]] if character in known else [1 + byte for byte in character.encode()]
 text = list(ids)
 # a text starts with the end of the one before it; without a prompt, after what stands before a text of its kind
-ids = [0, *(ids[::-1] if backward else ids)] if prompt else list(beginning["read"])
+ids = [0, *(ids[::-1] if backward else ids)] if prompt else list(beginning["prefix"])
 drawn, state = [], np.zeros((states, 1, hidden), np.float32)
 for _ in range(len(ids) + int(count) - 1):
     logits, state = session.run(None, {"ids": np.array([ids.pop(0)]), "state": state})
     if not ids:
         scores = logits[0].astype(np.float64)
-        if not (prompt or drawn) and beginning["first"]:  # the first token is one that begins such a text
-            scores[np.setdiff1d(np.arange(len(scores)), beginning["first"])] = -np.inf
+        if not (prompt or drawn) and beginning["first_tokens"]:  # the first token is one that begins such a text
+            scores[np.setdiff1d(np.arange(len(scores)), beginning["first_tokens"])] = -np.inf
         p = np.exp((scores - scores.max()) / temperature)
         ids = [int(random.choice(len(p), p=p / p.sum()))]
         if ids[0] == 0:
             break
         drawn += ids
-pieces = [bytes([token - 1]) if token < 257 else characters[token - 257].encode() for token in text]
-written = [bytes([token - 1]) if token < 257 else characters[token - 257].encode() for token in drawn]
+
+
+def spelled(ids):
+    """The bytes of each token."""
+    return [bytes([token - 1]) if token < 257 else characters[token - 257].encode() for token in ids]
+
+
+pieces, written = spelled(text), spelled(drawn)
 print(b"".join(written[::-1] + pieces if backward else pieces + written).decode(errors="replace"))
