@@ -3,6 +3,7 @@
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -154,6 +155,21 @@ def test_a_base_that_could_not_be_saved_is_not_trained(texts, tmp_path, capsys):
     assert "cannot save b: it holds thesis.txt, which is not part of a saved model" in capsys.readouterr().err
     assert [path.name for path in tmp_path.glob("b*")] == ["b"]
     assert (tmp_path / "b" / "thesis.txt").read_text() == "mine"
+
+
+def test_what_cannot_be_resumed_writes_no_texts(texts, tmp_path, capsys):
+    assert main(["base", *texts, "-o", "b", "--times", "2", "--times", "1", "--steps", "2", *TINY, "--resume"]) != 0
+    assert "b-run" in capsys.readouterr().err
+    assert not list(tmp_path.glob("b*"))
+
+
+@pytest.mark.parametrize(("more", "instead"), [([], ""), (["--overwrite"], " instead of --overwrite")])
+def test_an_interrupted_base_says_how_to_continue(texts, tmp_path, monkeypatch, capsys, more, instead):
+    monkeypatch.setattr("ostinato.runs.run.train", lambda *args, **options: SimpleNamespace(signal=2))
+    assert main(["base", *texts, "-o", "b", "--steps", "2", *TINY, *more]) == 130
+    said = capsys.readouterr().err
+    assert f"interrupted; run the same command with --resume{instead} to continue (b-run)\n" in said
+    assert not (tmp_path / "b").exists()
 
 
 def _elsewhere(work):

@@ -78,8 +78,8 @@ def test_a_signal_ends_a_sweep_with_one_line(verses, tmp_path, monkeypatch, caps
     out = tmp_path / "s"
     assert swept(verses, out, "--seeds", "2", *more) == 128 + number
     printed = capsys.readouterr()
-    same = "the same command without --overwrite" if more else "the same command"
-    assert (printed.out, printed.err) == ("", f"interrupted; {same} goes on ({out})\n")
+    same = "run the same command without --overwrite" if more else "run the same command"
+    assert (printed.out, printed.err) == ("", f"interrupted; {same} to continue ({out})\n")
     assert json.loads((out / "sweep.json").read_text("utf-8"))["rows"][0]["runs"][0]["evaluation"] is None
     assert signal.getsignal(number) == before
 
@@ -101,7 +101,7 @@ def test_a_terminal_s_ctrl_c_lets_the_runs_save(verses, tmp_path):
         _, errors = process.communicate(timeout=120)
     finally:
         process.kill()
-    assert (process.returncode, errors) == (130, f"interrupted; the same command goes on ({out})\n")
+    assert (process.returncode, errors) == (130, f"interrupted; run the same command to continue ({out})\n")
     assert checkpoint_in(run) not in ("", before)
     assert (run / "model" / "manifest.json").is_file()
     assert not (run / ".ostinato.lock").exists()
@@ -170,6 +170,12 @@ def test_a_mixture_has_a_column_for_its_network(verses, tmp_path, capsys):
     with (out / "sweep.csv").open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     assert [line["held-out, network perplexity"] for line in lines] == ["6.0", "8.0"]
+
+
+def test_info_of_a_sweep_with_a_single_run(tmp_path, capsys):
+    out, _ = finished(tmp_path / "s", {"held-out": measured(4.0)})
+    assert main(["info", str(out)]) == 0
+    assert "is a sweep with 1 finished run; it has no table yet" in capsys.readouterr().out
 
 
 def test_info_of_a_sweep(verses, tmp_path, capsys):

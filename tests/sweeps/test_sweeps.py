@@ -182,15 +182,15 @@ def test_a_second_interruption_ends_the_runs_at_once():
     """As in `train`: the first signal lets a run save, the second one ends it."""
     counts = "trap 'n=$((n + 1)); [ $n -lt 2 ] || exit 9' TERM; echo; while :; do sleep 0.02; done"
     process = subprocess.Popen(["sh", "-c", counts], stdout=subprocess.PIPE)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         process.stdout.readline()
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             _stop(_Going([], {}, {process}))
-        signal.signal(signal.SIGINT, before)
         assert process.wait(60) == 9
     finally:
+        signal.signal(signal.SIGINT, before)
         process.kill()
         process.communicate()
 

@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, mixture="none"))
     folder = args.out.with_name(args.out.name + RUN)
     check_place(args.out)
-    # what is read of the texts, the run and the base are one process's: another one would change the texts under it
+    # one process holds the texts, the run and the base; another would change the texts under it
     with nothing_left(folder), run_folder(folder, resume=args.resume, overwrite=args.overwrite):
         read, unseen = write_texts(texts, args.out.with_name(args.out.name + TEXTS), recipe.text, args.encoding)
         result = train(
@@ -125,7 +125,8 @@ def run(args: argparse.Namespace) -> int:
             progress=not args.quiet, start=None if args.resume else args.start, threads=args.threads,
         )  # fmt: skip
         if result.signal:
-            note(f"interrupted; the same command with --resume goes on ({quoted(folder)})")
+            instead = " instead of --overwrite" if args.overwrite else ""
+            note(f"interrupted; run the same command with --resume{instead} to continue ({quoted(folder)})")
             return 128 + result.signal
         base = publish_base(
             folder, args.out, texts, read=read, others=args.unseen, unseen=unseen, storage=args.storage,

@@ -22,8 +22,7 @@ def run(args: argparse.Namespace, out: Path) -> int:
     try:
         made = sweep(_asked(args, out), quiet=args.quiet)
     except KeyboardInterrupt as interruption:
-        same = "the same command without --overwrite" if args.overwrite else "the same command"
-        note(f"interrupted; {same} goes on ({quoted(out)})")
+        note(f"interrupted; {_to_continue(args)} ({quoted(out)})")
         return 128 + int(next(iter(interruption.args), signal.SIGINT))
     if args.json:
         say_json(made.table)
@@ -36,14 +35,19 @@ def run(args: argparse.Namespace, out: Path) -> int:
             "task: task.saved=network) and another folder"
         )
     if not args.json:
+        again = f"; {_to_continue(args)}" if made.failed else ""
         pictures = ", sweep.svg and .png (losses)" if made.drawn else ""
-        note(f"{quoted(out)}: a folder for each run, {TABLE}, sweep.csv{pictures}; the same command goes on")
+        note(f"{quoted(out)}: a folder for each run, {TABLE}, sweep.csv{pictures}{again}")
         if best := made.table["best"]:
             figure = best["figure"].replace("_", " ")
             note(f"the best run by held-out {figure}, {best['value']:.4g}: {quoted(out / best['folder'])}")
     if failed := made.failed:
         raise TrainingError(f"{len(failed)} of {len(made.runs)} runs failed; the first: {failed[0].error}")
     return 0
+
+
+def _to_continue(args: argparse.Namespace) -> str:
+    return f"run the same command{' without --overwrite' if args.overwrite else ''} to continue"
 
 
 def _asked(args: argparse.Namespace, out: Path) -> Sweep:

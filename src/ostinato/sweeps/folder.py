@@ -64,14 +64,14 @@ def begin(out: Path, command: Mapping[str, Any], folders: Iterable[Path], *, ove
 
 
 def checkpoint_in(folder: Path) -> str:
-    """What tells the checkpoint of the run in `folder` from any other; empty where there is none."""
-    return _told(folder / "checkpoint")
+    """Identifies the checkpoint of the run in `folder` (its manifest's checksum); empty if there is none."""
+    return _manifest_checksum(folder / "checkpoint")
 
 
-def _told(saved: Path) -> str:
-    """The checksum of the manifest in the folder `saved`; empty where there is none."""
+def _manifest_checksum(folder: Path) -> str:
+    """The checksum of the manifest in `folder`; empty if there is none."""
     try:
-        return hashlib.sha256(read_regular(saved / MANIFEST, limit=_LARGEST)).hexdigest()
+        return hashlib.sha256(read_regular(folder / MANIFEST, limit=_LARGEST)).hexdigest()
     except (OSError, ValueError):
         return ""
 
@@ -121,16 +121,18 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         return None
     evaluation = result.get("evaluation")
     whole = isinstance(evaluation, dict) and all(isinstance(values, dict) for values in evaluation.values())
-    return result if whole and result.pop(_MODEL, None) in (None, _told(folder / "model")) else None
+    return result if whole and result.pop(_MODEL, None) in (None, _manifest_checksum(folder / "model")) else None
 
 
 def save_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write down what the run in `folder` printed, and of which model. Raises TrainingError."""
     try:
-        write_file(folder / RESULT, json.dumps({**result, _MODEL: _told(folder / "model")}, ensure_ascii=False) + "\n")
+        whole = {**result, _MODEL: _manifest_checksum(folder / "model")}
+        write_file(folder / RESULT, json.dumps(whole, ensure_ascii=False) + "\n")
     except OSError as error:
         raise TrainingError(
-            f"cannot write {folder / RESULT}: {error.strerror or error}; its model is saved, the same command goes on"
+            f"cannot write {folder / RESULT}: {error.strerror or error}; its model is saved: run the same command to "
+            "continue"
         ) from None
 
 
