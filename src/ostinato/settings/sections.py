@@ -1,8 +1,6 @@
 """A recipe and its sections: one dataclass per table, with its fields, their limits and what they mean."""
 
-import pkgutil
 from dataclasses import dataclass
-from pathlib import Path
 
 from ostinato import cells
 from ostinato.settings.checking import Checked, setting
@@ -18,11 +16,8 @@ SCHEDULES = ("constant", "linear", "cosine", "one-cycle", "plateau")
 SAMPLINGS = ("random", "consecutive", "windows")
 PRECISIONS = ("auto", "fp32", "bf16")
 COMPRESSIONS = ("none", "fp16")
-TASKS = tuple(
-    module.name.replace("_", "-")
-    for module in pkgutil.iter_modules([str(Path(__file__).parents[1] / "runs" / "tasks")])
-)
-"""One task per file in `runs/tasks/`."""
+TASKS = ("classify", "forecast", "language", "next-line", "tag", "translate")
+"""One task per file in `runs/tasks/` (a test compares them)."""
 VOCABULARIES = ("join", "new")
 MIXTURES = ("none", "linear", "gated", "best")
 POOLINGS = ("last", "mean", "max")
