@@ -66,7 +66,7 @@ def write_folder(path: Path, files: Mapping[str, FileContent]) -> None:
 
 
 def check_place(path: Path) -> None:
-    """Raise BundleError where a model cannot be saved as `path`: before what takes long. Nothing is made there."""
+    """Raise BundleError if a model cannot be saved as `path`, for use before long work. Creates nothing."""
     place = Path(os.path.realpath(path))
     try:
         _check_folder(path, place)

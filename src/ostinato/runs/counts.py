@@ -15,13 +15,13 @@ from ostinato.text import Corpus
 
 MIXING_SPLIT = "held-out, context mixing"
 _MOST_MIXED = 1 << 22
-"""Training tokens that a context-mixing model learns from here at most: its tables are full, and take 150 MB."""
+"""Largest training text, in tokens, for a context-mixing model: by then its tables are full (150 MB)."""
 _MOST_VALUES = 1_000
 """Tokens of a vocabulary for which it is worth its size: Chinese characters gain 0.1 % over a gate with n-grams."""
 _TOKENS_PER_SECOND = 75_000
-"""What it learns on half of a core: by this number, not by the clock, it is decided whether it is made at all."""
+"""Assumed speed, that of half a core; whether the model is made depends on this number, not on the clock."""
 _SHARE = 0.25
-"""Of the minutes, so much may go into it."""
+"""The largest share of the minutes that it may take."""
 
 
 @dataclass(frozen=True)

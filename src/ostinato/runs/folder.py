@@ -38,7 +38,7 @@ from ostinato.runs.folder_names import (
     own_folders,
     remove,
 )
-from ostinato.runs.set_aside import end, model_changed, put_back, recover, set_aside
+from ostinato.runs.set_aside import finish_replacing, model_changed, put_back, recover, set_aside
 from ostinato.settings import TOKENIZERS
 from ostinato.training.launcher import launch, restarted
 
@@ -113,7 +113,7 @@ def _folder(
                 _unmark(out)
             raise
         else:
-            end(out, complete=folder.complete)
+            finish_replacing(out, complete=folder.complete)
         finally:
             del _active[key]
 

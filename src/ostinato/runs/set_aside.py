@@ -97,7 +97,9 @@ def recover(out: Path, *, resume: bool) -> None:
         put_back(out)
 
 
-def end(out: Path, *, complete: bool) -> None:
+def finish_replacing(out: Path, *, complete: bool) -> None:
+    """Delete what was set aside, once the new run is in place. With `complete` also the old model and its text, if the
+    new run saved no model there (a comparison: its models are in folders of their own)."""
     if (out / ASIDE).is_dir():
         if complete and (out / ASIDE / WAS).is_file() and model_changed(out) is False:
             # a comparison whose models lie in folders of their own

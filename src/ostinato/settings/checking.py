@@ -22,6 +22,10 @@ def setting(
     high: float | None = None,
     hint: str = "",
 ) -> Any:
+    """A dataclass field with what `check` looks at: the allowed values, or the smallest and largest number.
+
+    help: what it means, for the documentation. hint: what a message about a value that is not `among` these ends with.
+    """
     return field(default=default, metadata={"help": help, "among": among, "low": low, "high": high, "hint": hint})
 
 
@@ -98,6 +102,7 @@ class Checked:
 
 
 def hints_of(kind: type, known: dict[type, dict[str, Any]] = {}) -> dict[str, Any]:  # noqa: B006 - remembers, on purpose
+    """The type of each field of the dataclass `kind`, resolved; computed once per class."""
     if kind not in known:
         known[kind] = typing.get_type_hints(kind)
     return known[kind]

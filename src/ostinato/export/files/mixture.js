@@ -8,7 +8,8 @@ class Mixture {
     this.shares = new Float64Array(this.logits.length);
   }
 
-  // Probabilities of what a part said: {p: times their sum, total: that sum, largest}; top: what was taken off the logits.
+  // Probabilities of a part as {p, total, top, largest}: p / total are the probabilities, largest is the greatest of them,
+  // top was subtracted from the logits before exp.
   heard(part) {
     const z = part.logits, p = this.shares;
     let top = -Infinity, total = 0;
