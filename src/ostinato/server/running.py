@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -72,28 +72,28 @@ def serve(models: "dict[str, Model]", options: Options, *, workers: int = 1) -> 
     note(f"serving {names} at {address(listening)}/v1 (Ctrl-C ends it)")
     if workers == 1:
         return _work(models, options, listening)
-    return _supervise(lambda: _work(models, options, listening, heeded=(signal.SIGTERM,)), workers)
+    return _supervise(lambda: _work(models, options, listening, stop_signals=(signal.SIGTERM,)), workers)
 
 
 def _work(
-    models: "dict[str, Model]", options: Options, listening: socket.socket, *, heeded: Sequence[int] = ENDING
+    models: "dict[str, Model]", options: Options, listening: socket.socket, *, stop_signals: Sequence[int] = ENDING
 ) -> int:
     app, service = build(models, options)
-    run_app(app, service, listening, heeded=heeded)
+    run_app(app, service, listening, stop_signals=stop_signals)
     return 0
 
 
-def run_app(app: ASGIApp, service: Service, listening: socket.socket, *, heeded: Sequence[int] = ENDING) -> None:
-    """Serve requests from the socket until a signal in `heeded` arrives, then finish the requests in progress."""
+def run_app(app: ASGIApp, service: Service, listening: socket.socket, *, stop_signals: Sequence[int] = ENDING) -> None:
+    """Serve requests from the socket until a signal in `stop_signals` arrives, then finish the requests in progress."""
     options = service.options
     config = uvicorn.Config(
         app, http="h11", ws="none", loop="asyncio", lifespan="off", log_config=None, access_log=False,
         server_header=False, timeout_graceful_shutdown=max(1, round(options.drain_seconds)), backlog=BACKLOG,
     )  # fmt: skip
-    asyncio.run(_run(_Server(config), service, listening, heeded))
+    asyncio.run(_run(_Server(config), service, listening, stop_signals))
 
 
-async def _run(server: _Server, service: Service, listening: socket.socket, heeded: Sequence[int]) -> None:
+async def _run(server: _Server, service: Service, listening: socket.socket, stop_signals: Sequence[int]) -> None:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -102,7 +102,7 @@ async def _run(server: _Server, service: Service, listening: socket.socket, heed
         service.stopping = True
         server.should_exit = True
 
-    for number in heeded:
+    for number in stop_signals:
         try:
             loop.add_signal_handler(number, stop)
         except NotImplementedError:  # Windows
@@ -120,18 +120,26 @@ def _supervise(work: Callable[[], int], count: int) -> int:
     def start() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
-        child = os.fork()
-        if child:
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # the child must never run `stop`
+        try:
+            child = os.fork()
+            if not child:
+                live()
             children.add(child)
             begun[child] = time.monotonic()
-            if stopping:  # the signal came too early for this one
+            if stopping:  # the signal came before the fork
                 os.kill(child, signal.SIGTERM)
-            return
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+    def live() -> NoReturn:
         code = 1
         try:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            # a terminal's Ctrl-C goes to every process: it is passed on once, and a second signal means "at once"
+            # Ctrl-C in a terminal reaches every process; the supervisor passes it on once as SIGTERM, and a worker
+            # takes a second signal as 'stop at once'
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
             code = work()
         finally:
             os._exit(code)
