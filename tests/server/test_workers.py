@@ -80,10 +80,11 @@ def test_a_signal_lets_every_worker_finish(two, number):
     threads = [threading.Thread(target=read, args=(number,)) for number in range(6)]
     for thread in threads:
         thread.start()
-    for child in children if number == signal.SIGINT else ():
+    stopped = children if number == signal.SIGINT else ()
+    for child in stopped:
         os.kill(child, number)
         os.kill(child, signal.SIGSTOP)  # both signals come while the requests are in progress
-    threading.Timer(0.5, lambda: [os.kill(child, signal.SIGCONT) for child in children]).start()
+    threading.Timer(0.5, lambda: [os.kill(child, signal.SIGCONT) for child in stopped]).start()
     assert two.stop(number) == 0
     for thread in threads:
         thread.join(20)
