@@ -92,3 +92,17 @@ def test_a_signal_lets_every_worker_finish(two, number):
         one.close()
     assert found == dict.fromkeys(range(6), True)
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def test_workers_end_with_their_supervisor_however_it_ends(two):
+    """They held the port, and whoever reads what they print, for ever."""
+    children = workers(two)
+    two.process.kill()
+    until(lambda: not any(is_running(pid) for pid in children))
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    except FileNotFoundError:
+        return False

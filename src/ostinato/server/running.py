@@ -72,28 +72,41 @@ def serve(models: "dict[str, Model]", options: Options, *, workers: int = 1) -> 
     note(f"serving {names} at {address(listening)}/v1 (Ctrl-C ends it)")
     if workers == 1:
         return _work(models, options, listening)
-    return _supervise(lambda: _work(models, options, listening, stop_signals=(signal.SIGTERM,)), workers)
+
+    def work(supervisor: int) -> int:
+        return _work(models, options, listening, stop_signals=(signal.SIGTERM,), supervisor=supervisor)
+
+    return _supervise(work, workers)
 
 
 def _work(
-    models: "dict[str, Model]", options: Options, listening: socket.socket, *, stop_signals: Sequence[int] = ENDING
-) -> int:
+    models: "dict[str, Model]", options: Options, listening: socket.socket, *, stop_signals: Sequence[int] = ENDING,
+    supervisor: int | None = None,
+) -> int:  # fmt: skip
     app, service = build(models, options)
-    run_app(app, service, listening, stop_signals=stop_signals)
+    run_app(app, service, listening, stop_signals=stop_signals, supervisor=supervisor)
     return 0
 
 
-def run_app(app: ASGIApp, service: Service, listening: socket.socket, *, stop_signals: Sequence[int] = ENDING) -> None:
-    """Serve requests from the socket until a signal in `stop_signals` arrives, then finish the requests in progress."""
+def run_app(
+    app: ASGIApp, service: Service, listening: socket.socket, *, stop_signals: Sequence[int] = ENDING,
+    supervisor: int | None = None,
+) -> None:  # fmt: skip
+    """Serve requests from the socket until a signal in `stop_signals` arrives, then finish the requests in progress.
+
+    supervisor: a pipe of which the supervising process holds the other end; its closing counts as a signal.
+    """
     options = service.options
     config = uvicorn.Config(
         app, http="h11", ws="none", loop="asyncio", lifespan="off", log_config=None, access_log=False,
         server_header=False, timeout_graceful_shutdown=max(1, round(options.drain_seconds)), backlog=BACKLOG,
     )  # fmt: skip
-    asyncio.run(_run(_Server(config), service, listening, stop_signals))
+    asyncio.run(_run(_Server(config), service, listening, stop_signals, supervisor))
 
 
-async def _run(server: _Server, service: Service, listening: socket.socket, stop_signals: Sequence[int]) -> None:
+async def _run(
+    server: _Server, service: Service, listening: socket.socket, stop_signals: Sequence[int], supervisor: int | None
+) -> None:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -107,12 +120,23 @@ async def _run(server: _Server, service: Service, listening: socket.socket, stop
             loop.add_signal_handler(number, stop)
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+    if supervisor is not None:
+
+        def left_alone() -> None:
+            loop.remove_reader(supervisor)
+            stop()
+
+        loop.add_reader(supervisor, left_alone)
     await server.serve(sockets=[listening])
     await asyncio.to_thread(service.stop, drain=False, timeout=5.0)
 
 
-def _supervise(work: Callable[[], int], count: int) -> int:
-    """Run `count` processes that execute `work`. A process that dies is replaced; a signal ends all of them."""
+def _supervise(work: Callable[[int], int], count: int) -> int:
+    """Run `count` processes that execute `work`. A process that dies is replaced; a signal ends all of them.
+
+    work gets a pipe to read from, which closes when this process ends, however it ends.
+    """
+    closes, held = os.pipe()
     children: set[int] = set()
     begun: dict[int, float] = {}
     stopping = False
@@ -140,7 +164,8 @@ def _supervise(work: Callable[[], int], count: int) -> int:
             # takes a second signal as 'stop at once'
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-            code = work()
+            os.close(held)
+            code = work(closes)
         finally:
             os._exit(code)
 
