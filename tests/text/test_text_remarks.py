@@ -36,6 +36,17 @@ def test_copies_of_a_song_stay_on_one_side(tmp_path: Path) -> None:
     assert prepared(tmp_path, "\n".join(songs), documents="^song").fingerprint == corpus.fingerprint  # reused
 
 
+def test_a_text_given_twice_is_said_to_be_on_both_sides(tmp_path: Path) -> None:
+    """Nothing else is left to hold out: the figures would be those of a text learnt by heart."""
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(song(1), "utf-8")
+    paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    (note,) = prepare(paths, TextSettings(), tmp_path / "corpus").notes
+    assert note.startswith("1 of 2 documents are copies of others; what is held out is learnt as well")
+    (note,) = prepare(paths, TextSettings(heldout=0), tmp_path / "all").notes
+    assert note == "1 of 2 documents are copies of others"
+
+
 def test_texts_without_copies_and_short_lines_are_divided_as_before(tmp_path: Path) -> None:
     plan = plan_split(10, 1000, 0.3)
     assert keep_together(plan, np.arange(1, 11)) is plan

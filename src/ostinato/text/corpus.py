@@ -142,7 +142,7 @@ def prepare(
         raise TextError(
             "cannot resume with another text: give the same files as before, or learn the new one with --from MODEL"
         )
-    notes = (*texts.notes, *watch.notes(settings.heldout > 0))
+    notes = (*texts.notes, *watch.notes(plan))
     if trim is not None and trim.trimmed:
         notes += ("blanks at the ends of the lines are left out, as published figures count (whitespace, lines)",)
     if given is not None and (remark := unfamiliar(given, watch.sample)):

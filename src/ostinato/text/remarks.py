@@ -56,7 +56,7 @@ class Watch:
         """(documents,) int64: equal for documents of WORK characters and more that are equal, 0 for shorter ones."""
         return np.frombuffer(self._keys, np.int64) if self._keys else np.zeros(0, np.int64)
 
-    def notes(self, divided: bool) -> list[str]:
+    def notes(self, plan: SplitPlan) -> list[str]:
         """What is to be said of how the text is written, and of works that it has more than once."""
         found = []
         if self._decomposed:
@@ -69,7 +69,11 @@ class Watch:
         works = keys[keys != 0]
         distinct = len(np.unique(works))
         if distinct < len(works):
-            where = "; all copies of one are on one side of the split" if divided else ""
+            where = ""
+            if plan.kind == "documents":
+                where = "; all copies of one are on one side of the split"
+                if _are_parted(plan, keys):
+                    where = "; what is held out is learnt as well, so its figures mean nothing: give each text once"
             found.append(f"{len(works) - distinct:,} of {len(keys):,} documents are copies of others{where}")
         return found
 
@@ -84,6 +88,11 @@ def keep_together(plan: SplitPlan, copies: npt.NDArray[np.int64]) -> SplitPlan:
     if mask.all() or not mask.any() or np.array_equal(mask, plan.mask):
         return plan
     return SplitPlan(plan.kind, plan.share, mask)
+
+
+def _are_parted(plan: SplitPlan, copies: npt.NDArray[np.int64]) -> bool:
+    """Whether a document is on one side of the split and a copy of it on the other."""
+    return len(copies) == len(plan.mask) and bool(np.isin(copies[plan.mask & (copies != 0)], copies[~plan.mask]).any())
 
 
 def unfamiliar(tokenizer: BaseTokenizer, text: str) -> str | None:

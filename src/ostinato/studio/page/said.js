@@ -156,6 +156,7 @@ const SAID = [
   ["no text is held out, so nothing can be compared: set text.heldout above 0", "没有留出文本，无法比较：请把 text.heldout 设为大于 0"],
   ["{n} accents stand apart from their letters (NFD), {how}; convert the text to NFC", "有 {n} 个重音符号与字母分开（NFD）：请把文本转换为 NFC"],
   ["{n} of {all} documents are copies of others; all copies of one are on one side of the split", "{all} 篇文档中有 {n} 篇是重复的；同一篇的副本都划分在同一部分"],
+  ["{n} of {all} documents are copies of others; what is held out is learnt as well, so its figures mean nothing: give each text once", "{all} 篇文档中有 {n} 篇是重复的；留出的内容也在训练文本里，它的成绩没有意义：每篇文本只给一次"],
   ["{n} of {all} documents are copies of others", "{all} 篇文档中有 {n} 篇是重复的"],
   ["{name}: {n} file was passed over, {why}", "{name}：跳过 {n} 个文件，{why}"],
   ["{name}: {n} files were passed over, {why}", "{name}：跳过 {n} 个文件，{why}"],
