@@ -1,4 +1,6 @@
-"""Stop and go on: words, two layers, a plateau schedule; a run in two parts ends where the run in one went.
+"""Stop and resume: words, two layers, a plateau schedule.
+
+A run in two parts ends with the same weights as one in a single part.
 
 Expected: bit for bit the same weights and optimizer state, no pickle anywhere, and the best model beside the
 last checkpoint.
