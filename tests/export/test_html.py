@@ -316,11 +316,11 @@ def steps(model, ids):
 
 def test_what_a_mixture_costs_is_said(gated, capsys):
     assert main(["export", str(gated), "--to", "html"]) == 0
-    assert "of which the models of counts take" in capsys.readouterr().err
+    assert "of which the count-based models take" in capsys.readouterr().err
     assert main(["export", str(gated), "--to", "html", "--network", "-o", str(gated) + "2.html"]) == 0
     said = capsys.readouterr().err
     assert "5.500 bits per held-out character, the mixture has 4.250" in said
-    assert "models of counts" not in said
+    assert "count-based models" not in said
     assert Path(f"{gated}2.html").stat().st_size < gated.with_suffix(".html").stat().st_size
 
 

@@ -88,7 +88,7 @@ def test_other_recipes_are_left_alone(recipe):
 @pytest.mark.parametrize(
     ("minutes", "said"),
     [(10, "512 units: the widest for a text of this size; about 24 passes over it"),
-     (1, "384 units: the widest that there is time for with this text; about 16 passes over it in 1 minute on 2 cores"),
+     (1, "384 units: the widest that the time allows; about 16 passes over the text in 1 minute on 2 cores"),
      (None, "512 units: the widest for a text of this size; about 3,000 passes over it")],
 )  # fmt: skip
 def test_the_passes_that_are_said_are_those_of_the_windows(minutes, said):

@@ -117,16 +117,17 @@ def test_tiny_texts_get_tiny_minibatches(tokens):
     ("tokens", "minutes", "overrides", "start", "said"),
     [(10_000, 3, (), None, "640 units: the widest for a text of this size; about "),
      (1_000_000, 0.01, (), None, "128 units: the narrowest, since the time is short for this text; about "),
-     (1_000_000, 1, (), None, " units: the widest that there is time for with this text; about "),
+     (1_000_000, 1, (), None, " units: the widest that the time allows; about "),
      (1_000_000, 3, ("model.hidden_size=96", "model.cell=gru"), None, "96 units: as set; about "),
-     (10_000, 3, ("model.hidden_size=640",), "base-en", "640 units: as base-en has it; about ")],
+     (10_000, 3, ("model.hidden_size=640",), "base-en", "640 units, like base-en: about ")],
 )  # fmt: skip
 def test_why_is_said_on_one_line(tokens, minutes, overrides, start, said):
     recipe = with_budget(load_recipe("default"), minutes=minutes, epochs=None, steps=None, seed=None)
     recipe, size = apply_overrides(recipe, overrides), CorpusSize(tokens, tokens // 9, 320)
     line = reason(recipe, resolve(recipe, size, SPEED), size, SPEED, "2 cores in bf16", start)
     assert said in line
-    ends = f" passes over it in {minutes:g} minute{'s' if minutes != 1 else ''} on 2 cores in bf16"
+    text = "it" if "this text" in said or "a text" in said else "the text"
+    ends = f" passes over {text} in {minutes:g} minute{'s' if minutes != 1 else ''} on 2 cores in bf16"
     assert line.endswith(ends)
     assert "\n" not in line
 

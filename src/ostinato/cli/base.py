@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="T",
-        help="what a text may be used under; once per text, in order",
+        help="licence of a text; once per text, in order",
     )
     parser.add_argument(
         "--times",
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="TEXT",
-        help="one of the texts, of which only what `train` learns is learnt: what `train` holds out stays unseen",
+        help="learn only the part of this text that `train` would train on: what `train` holds out stays unseen",
     )
     parser.add_argument(
         "--spare", type=int, default=0, metavar="N",
@@ -54,18 +54,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--storage", choices=STORAGES, default="int8", help="how weights are stored (default: int8)")
     parser.add_argument(
         "--start-rate", type=float, metavar="R",
-        help="learning rate of runs that start from it (default: 0.001, for texts near to its own)",
+        help="learning rate of runs that start from it (default: 0.001, for texts similar to its own)",
     )  # fmt: skip
     parser.add_argument(
-        "--from", dest="start", type=path, metavar="MODEL", help="go on from a saved model, such as another base"
+        "--from", dest="start", type=path, metavar="MODEL", help="continue from a saved model, such as another base"
     )
     parser.add_argument("--recipe", metavar="R", default="base", help="a TOML file or a recipe's name (default: base)")
     parser.add_argument("--set", action="append", default=[], metavar="K=V", help="override: --set model.dropout=0.15")
-    parser.add_argument("--minutes", type=float, metavar="M", help="train this long")
+    parser.add_argument("--minutes", type=float, metavar="M", help="train for M minutes")
     parser.add_argument("--epochs", type=float, metavar="N", help="passes over the text (default: 3)")
     parser.add_argument("--steps", type=int, metavar="N", help="minibatches")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of weights, sampling and dropout")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of the run")
+    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint of the run")
     parser.add_argument("--overwrite", action="store_true", help="replace the base and its run")
     parser.add_argument("--threads", type=int, metavar="N", help="processor cores to use at most (default: all)")
     parser.add_argument("--encoding", metavar="E", help="encoding of the texts (default: UTF-8, else a guess)")

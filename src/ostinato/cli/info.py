@@ -119,5 +119,5 @@ def _machine(args: argparse.Namespace) -> int:
         say_json(report)
         return 0
     say(f"ostinato {report['ostinato']}, Python {report['python']}, {report['cores']} cores")
-    say(f"  kernels: {kernels.isa}, because {kernels.why}; available: {', '.join(kernels.available)}")
+    say(f"  kernels: {kernels.isa} ({kernels.why}); available: {', '.join(kernels.available)}")
     return 0

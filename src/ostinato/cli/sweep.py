@@ -30,8 +30,8 @@ def run(args: argparse.Namespace, out: Path) -> int:
         say(text_of(made.table))
     if made.mixed:
         note(
-            "held-out figures are those of what was saved, such as the mixture of network and n-grams, "
-            f"{NETWORK_SPLIT!r} those of the network alone; to save bare networks: --set model.mixture=none (of a "
+            "the held-out columns show the saved model, such as the mixture of network and n-grams; "
+            f"{NETWORK_SPLIT!r} shows the network alone; to save bare networks: --set model.mixture=none (of a "
             "task: task.saved=network) and another folder"
         )
     if not args.json:

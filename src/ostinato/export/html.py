@@ -58,7 +58,7 @@ def write(bundle: Bundle, path: Path) -> str:
     model, arrays = describe(bundle.kind, bundle.config["model"], bundle.tensors)
     packed = pack(arrays)
     path.write_text(page(bundle, model, packed), "utf-8", newline="\n")
-    return f"the page has {path.stat().st_size / 1e6:.1f} MB{_of_counts(bundle, arrays, packed)}"
+    return f"the page is {path.stat().st_size / 1e6:.1f} MB{_of_counts(bundle, arrays, packed)}"
 
 
 def _of_counts(bundle: Bundle, arrays: Mapping[str, Array], packed: "Packed") -> str:
@@ -69,7 +69,7 @@ def _of_counts(bundle: Bundle, arrays: Mapping[str, Array], packed: "Packed") ->
     networks = tuple(f"{k}." for k, part in enumerate(parts) if part["kind"] == "recurrent")
     rest = sum(array.nbytes for name, array in arrays.items() if name.startswith(networks))
     size = (len(packed.data) - rest) * 4 / 3e6
-    return f", of which the models of counts take {size:.1f} MB (--network leaves them out)"
+    return f", of which the count-based models take {size:.1f} MB (--network leaves them out)"
 
 
 @dataclass(frozen=True)

@@ -82,5 +82,5 @@ def choose_isa(isa: str | None = None) -> Kernels:
     elif library is None:
         why = where
     else:
-        why = "the best this CPU has"
+        why = "the fastest this CPU supports"
     return Kernels(chosen, why, None if library is None or chosen == NUMPY else where, names)

@@ -128,7 +128,7 @@ def reason(
     passes = _passes(asked, size, t.batch_size * t.window, t.minutes, rate)
     largest = min(_largest(size), LESSON_WIDTH) if windows and recipe.training.stride is None else _largest(size)
     if start is not None:
-        why = f"as {start} has it"
+        why = ""
     elif recipe.model.hidden_size is not None:
         why = "as set"
     elif m.hidden_size >= largest:
@@ -136,11 +136,12 @@ def reason(
     elif m.hidden_size == _WIDTHS[-1]:
         why = "the narrowest, since the time is short for this text"
     else:
-        why = "the widest that there is time for with this text"
-    often = f"about {f'{passes:.1f}' if passes < 10 else f'{passes:,.0f}'} passes over it"
+        why = "the widest that the time allows"
+    text = "it" if "text" in why else "the text"
+    often = f"about {f'{passes:.1f}' if passes < 10 else f'{passes:,.0f}'} passes over {text}"
     if t.minutes is not None and passes >= 60 * t.minutes * rate:
         often += f" in {t.minutes:g} minute{'' if t.minutes == 1 else 's'} on {machine}"
-    return f"{m.hidden_size} units: {why}; {often}"
+    return f"{m.hidden_size} units: {why}; {often}" if why else f"{m.hidden_size} units, like {start}: {often}"
 
 
 def _adamw_rate(m: ModelSettings, hidden: int) -> float:

@@ -148,7 +148,7 @@ class LanguageWriter(ModelWriter):
         return [
             *lines,
             "",
-            "Perplexity on the training text says how well the text was learnt by heart, not how good the model is.",
+            "Perplexity on the training text shows how well the model memorised the text, not how good it is.",
         ]
 
 

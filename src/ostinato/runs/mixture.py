@@ -89,7 +89,7 @@ class Mixed:
         return join_gated(saved, self.gate, newline)
 
     def __str__(self) -> str:
-        gate = "" if self.heard is None else "with a gate: "
+        gate = "" if self.heard is None else "with a gate, mean powers: "
         shares = zip(self.parts, self.weights, strict=True)
         return gate + ", ".join(f"{part.name} {weight:.2f}" for part, weight in shares)
 
@@ -119,7 +119,7 @@ def mixed_with_counts(
     parts = [own, *(Part(one.name, one.split, one.saved, one.scores) for one in counts.models)]
     alone = from_log_probabilities(scores, corpus.heldout.characters)
     newline = _newline(corpus)
-    with activity("mixing the network with the models of counts"):
+    with activity("mixing the network with the count-based models"):
         tried = _linear(parts, corpus) if how != "gated" else []
         if how != "linear":
             memory = Bundle(network.path, network.config, network.tokenizer, tensors, network.card)

@@ -148,7 +148,7 @@ class LossPicture:
 
     def draw(self, sample: str = "") -> None:
         """Draw all evaluations so far, with what the model writes beneath them."""
-        with activity("drawing the losses"):
+        with activity("drawing the loss curves"):
             self._draw(sample)
 
     def _draw(self, sample: str) -> None:

@@ -69,7 +69,7 @@ class Service:
             raise Problem(400, f"model is missing: name one of {known}", param="model")
         found = self.served.get(name)
         if found is None:
-            message = f"the model {name[:80]!r} is not served here: {known} can be asked"
+            message = f"the model {name[:80]!r} is not served here; available: {known}"
             raise Problem(404, message, param="model", code="model_not_found")
         return found
 

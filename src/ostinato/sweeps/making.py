@@ -115,7 +115,7 @@ def _shown(going: _Going, *, quiet: bool) -> Iterator[None]:
             done = sum(one.result is not None or bool(one.error) for one in going.plan)
             if done != said or time.monotonic() - started > 30:
                 said, started = done, time.monotonic()
-                note(f"{done} of {len(going.plan)} runs done, {len(going.processes)} going on")
+                note(f"{done} of {len(going.plan)} runs done, {len(going.processes)} running")
 
     teller = threading.Thread(target=tell, daemon=True)
     if not quiet:

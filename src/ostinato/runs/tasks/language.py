@@ -229,7 +229,9 @@ class Samples(Observer):
 def _started(origin: Origin) -> str:
     """What is said of a start before training."""
     new = origin.before.get("new text", {}).get("bits_per_character")
-    return f"starts from {origin.name}" + ("" if new is None else f": {new:.3f} bits per held-out character before")
+    if new is None:
+        return f"starts from {origin.name}"
+    return f"{origin.name} before training: {new:.3f} bits per held-out character"
 
 
 def _size(corpus: Corpus) -> CorpusSize:
