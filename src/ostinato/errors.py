@@ -94,6 +94,11 @@ def needs(extra: str, purpose: str) -> Iterator[None]:
         raise MissingExtraError(f"{purpose} needs {package}: {install(extra)}") from None
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 token`, `2,000 tokens`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """`: did you mean ...?` if one of `known` is close to what was given, else ""."""
     import difflib

@@ -97,7 +97,7 @@ def test_info_knows_and_other_commands_say_what_to_use(train, model, tmp_path, c
     assert main(["info", str(out)]) == 0
     assert "task: classify, 2 classes: long, short" in capsys.readouterr().out
     code, line = failing(capsys, "write", out)
-    assert (code, "no language model but one to classify: use it with `ostinato predict`" in line) == (1, True)
+    assert (code, "is a classifier, not a language model: use it with `ostinato predict`" in line) == (1, True)
     code, line = failing(capsys, "predict", model)
     assert (code, "is a language model (mixture), which cannot predict" in line) == (1, True)
 

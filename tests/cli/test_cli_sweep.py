@@ -114,7 +114,7 @@ def test_a_terminal_s_ctrl_c_lets_the_runs_save(verses, tmp_path):
         (["--seeds", "0"], "--seeds must be between 1 and 1000, got 0"),
         (["--sweep", "model.cell"], "--sweep needs different values"),
         (["--sweep", "model.cell=gru,gru"], "--sweep needs different values"),
-        (["--sweep", "model.cell=gru,grue"], "model.cell must be one of rnn"),
+        (["--sweep", "model.cell=gru,grue"], "got 'grue' (did you mean gru?); if it is a cell of your own"),
         (["--sweep", "model.cell=gru", "--sweep", "model.cell=rnn"], "names model.cell twice"),
         (["--sweep", "model.hiden_size=8,16"], "--sweep model.hiden_size=8: [model] has no field"),
         (["--sweep", "model.hiden_size=8,16"], ": did you mean model.hidden_size?"),

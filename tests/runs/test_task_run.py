@@ -162,7 +162,7 @@ def test_epochs_have_every_record_once_in_an_order_of_their_own(tmp_path):
 @pytest.mark.parametrize(
     ("records", "task", "settings", "error", "message"),
     [
-        (hello(), "tag", (), TextError, "1 records are too few to hold some out"),
+        (hello(), "tag", (), TextError, "1 record is too few to hold some out"),
         (
             Records([np.arange(30.0)], [], [0]),
             "forecast",

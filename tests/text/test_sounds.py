@@ -105,7 +105,9 @@ def test_lines_of_two_languages():
     assert language_of("spring is 春, and rain is wet and cold") == "en"
 
 
-@pytest.mark.parametrize(("sound", "language"), [("xyzzy", "zh"), ("!", "zh"), ("", "en"), ("...", "en")])
+@pytest.mark.parametrize(
+    ("sound", "language"), [("xyzzy", "zh"), ("!", "zh"), ("", "en"), ("...", "en"), ("ZZ9", "en")]
+)
 def test_an_unknown_rhyme_is_refused_with_what_is_allowed(sound, language):
     with pytest.raises(UsageError, match=r"unknown rhyme .* give"):
         SOUNDS.named(sound, language)

@@ -44,7 +44,7 @@ def test_tags(file):
     ("name", "text", "message"),
     [
         ("a.tsv", "hello\tohlo\n", "line 1 has 5 tokens and 4 tags: give one tag per token"),
-        ("a.tsv", "hello\n", "line 1 has 1 columns: write text TAB tags"),
+        ("a.tsv", "hello\n", "line 1 has 1 column: write text TAB tags"),
         ("a.tsv", "\t\n\tx\n", "line 2 is empty: give a text and its tags"),
         ("a.jsonl", [{"tokens": "ab", "tags": ["x"]}], 'must be {"tokens": \\[texts\\]'),
         ("a.jsonl", [["a"]], "must be a JSON object"),
@@ -145,7 +145,7 @@ def test_pairs(file):
         ("a.tsv", "a\tb\nc\t \n", "line 2 has an empty side"),
         ("a.tsv", "\tb\n", "line 1 has an empty side"),
         ("a.tsv", "a\tb\tc\n", "line 1 has 3 columns: write source TAB target"),
-        ("a.tsv", "a\n", "line 1 has 1 columns"),
+        ("a.tsv", "a\n", "line 1 has 1 column"),
         ("a.jsonl", [{"source": "a"}], 'must be {"source": text, "target": text}'),
     ],
 )
@@ -187,7 +187,7 @@ def test_a_gap_in_a_series(file, gap):
 def test_wrong_series(file):
     with pytest.raises(TextError, match="has no column 'x': its header has t, value"):
         read_series(file("a.csv", "t,value\n1,5\n"), column="x")
-    with pytest.raises(TextError, match="line 2 has 1 columns, the header has 2"):
+    with pytest.raises(TextError, match="line 2 has 1 column, the header has 2"):
         read_series(file("a.csv", "t,value\n1\n"))
     with pytest.raises(TextError, match="one file, got 2"):
         read_series(file("a.csv", "t\n1\n") * 2)

@@ -45,6 +45,15 @@ class Parser(argparse.ArgumentParser):
                 raise argparse.ArgumentError(action, f"invalid choice: {value!r}{meant}") from None
             raise error
 
+    def _get_value(self, action: argparse.Action, text: str) -> Any:
+        try:
+            return super()._get_value(action, text)
+        except argparse.ArgumentError as error:
+            if action.type not in (int, float):
+                raise error
+            kind = "a whole number" if action.type is int else "a number"
+            raise argparse.ArgumentError(action, f"must be {kind}, got {text!r}") from None
+
     def parse_mixed(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parse the arguments of one command; everything after `--` is positional."""
         given = list(arguments)

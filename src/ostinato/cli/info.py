@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ostinato.errors import BundleError
+from ostinato.errors import BundleError, counted
 from ostinato.terminal import activity, note, quoted, say, say_json
 
 
@@ -92,7 +92,10 @@ def _text(args: argparse.Namespace) -> int:
     say(f"  documents divided by {report['documents']}")
     for name, label in (("train", "training"), ("heldout", "held out")):
         s = report[name]
-        say(f"  {label}: {s['documents']:,} documents, {s['characters']:,} characters, {s['tokens']:,} tokens")
+        say(
+            f"  {label}: {counted(s['documents'], 'document')}, "
+            f"{counted(s['characters'], 'character')}, {counted(s['tokens'], 'token')}"
+        )
     if rhyme := report.get("rhyme"):
         say(
             f"  rhyme: {rhyme['rhyming']:.0%} of {rhyme['lines']:,} lines rhyme with a line nearby "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ostinato.cli.arguments import Parser
-from ostinato.errors import UsageError
+from ostinato.errors import MissingExtraError, UsageError
 from ostinato.files import path
 from ostinato.settings import TASKS, VOCABULARIES, Recipe, apply_overrides, load_recipe, recipe_names, with_budget
 from ostinato.terminal import activity, note, quoted, say, say_json, showing
@@ -122,7 +122,10 @@ def run(args: argparse.Namespace) -> int:
         from ostinato.runs.joining import joined
         from ostinato.runs.run import train
 
-        find_task(recipe)
+        try:
+            find_task(recipe)
+        except MissingExtraError as error:
+            raise MissingExtraError(f"{error}; without torch: --recipe kneser-ney") from None
     if (args.resume or args.resume_auto) and recipe.ngram.smoothing != "none":
         raise UsageError(
             "an n-gram model is counted anew each time, not resumed: leave out --resume, or use --overwrite"

@@ -253,7 +253,8 @@ class Measuring:
                 self.measured[place] = dataclasses.replace(one, longest_copy=self._copied(one.model, training))
         own = self._longest(self.corpus.heldout.ids[:_WRITTEN], training)
         self.notes.append(
-            f"each model wrote {_WRITTEN} tokens for the longest copy; {_WRITTEN} held-out tokens contain a copy of {own}"
+            f"each model wrote {_WRITTEN} tokens for the longest copy; "
+            f"{_WRITTEN} held-out tokens contain a copy of {own}"
         )
 
     def _copied(self, model: StepModel, training: TrainingText) -> int | None:

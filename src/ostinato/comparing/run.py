@@ -98,7 +98,11 @@ def _prepare(texts: Sequence[str], plan: Plan, given: Model | None) -> tuple[Cor
         settings = recorded_settings(TextSettings, given.config, str(plan.model))
     whole = settings if plan.heldout is None else dataclasses.replace(settings, heldout=0.0)
     # what a given model learnt from is divided as it was for it, so that all models learn from the same
-    corpus = prepare(texts, whole if given is None else settings, folder, encoding=plan.encoding)
+    try:
+        corpus = prepare(texts, whole if given is None else settings, folder, encoding=plan.encoding)
+    except TextError as error:  # without a held-out part there is nothing to compare
+        instead = ": give a longer text, or one to measure on with --heldout"
+        raise TextError(str(error).replace(": give more, or set text.heldout=0", instead)) from None
     notes = list(corpus.notes)
     own_vocabulary = given is None or corpus.fingerprint == given.config.get("text", {}).get("fingerprint")
     if given is not None and not own_vocabulary:

@@ -71,6 +71,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             with target.open("wb") as file:
                 yield file
             return
+    if not target.parent.is_dir():  # else the message would name the hidden file
+        folder = target.parent if path.is_symlink() else path.parent
+        raise FileNotFoundError(errno.ENOENT, "the folder does not exist", str(folder))
     with contextlib.suppress(OSError):
         for stale in sweep(target, _PART):
             stale.unlink(missing_ok=True)

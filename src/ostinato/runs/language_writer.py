@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.bundle import Bundle, Probe
+from ostinato.errors import counted
 from ostinato.evaluation import Evaluation, baselines, figure
 from ostinato.models.language_model import LanguageModel
 from ostinato.models.step import TorchStepModel
@@ -133,9 +134,10 @@ class LanguageWriter(ModelWriter):
             "",
             f"- model: {m.shape}, embedding {m.embedding_size or 'one-hot'}"
             f"{', tied' if m.tied else ''}; {self.module.parameter_count:,} parameters",
-            f"- text: {c.train.documents:,} documents, {c.train.tokens:,} tokens ({c.settings.tokenizer}), "
-            f"{c.train.characters:,} characters; held out: {c.heldout.documents:,} documents, "
-            f"{c.heldout.tokens:,} tokens",
+            f"- text: {counted(c.train.documents, 'document')}, {counted(c.train.tokens, 'token')} "
+            f"({c.settings.tokenizer}), {counted(c.train.characters, 'character')}; held out: "
+            f"{counted(c.heldout.documents, 'document')}, "
+            f"{counted(c.heldout.tokens, 'token')}",
             f"- training: recipe {self.recipe.name}, {self.how_long(row)}",
             *(_origin_lines(config["start"], evaluation) if "start" in config else []),
             "",

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ostinato.cells import describe_cell, same_cell
-from ostinato.errors import TrainingError
+from ostinato.errors import TrainingError, counted
 from ostinato.models.device import prepare_torch, resolve_device, resolve_precision
 from ostinato.models.saved import SavedModule
 from ostinato.processors import processors
@@ -176,17 +176,13 @@ def in_parallel(team: Team | None, threads: int, settled: Settled) -> list[str]:
         return []
     here, cores = processes_here(), processors()
     machines = "" if here == team.size else f", {here} of them on this machine"
-    lines = [f"{team.size} processes{machines}, {_counted(threads, 'thread')} each, {_counted(cores, 'core')} here"]
+    lines = [f"{team.size} processes{machines}, {counted(threads, 'thread')} each, {counted(cores, 'core')} here"]
     if settled.device.type == "cpu" and here * threads > cores:
         lines.append(
-            f"{here} processes of {_counted(threads, 'thread')} share {_counted(cores, 'core')}: fewer processes, or "
+            f"{here} processes of {counted(threads, 'thread')} share {counted(cores, 'core')}: fewer processes, or "
             "--threads 1, are faster"
         )
     return lines
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _as_told(run: Run, told: Mapping[str, Any], fingerprint: str, device: torch.device) -> Settled:

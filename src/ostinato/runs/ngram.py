@@ -12,6 +12,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ostinato.bundle import Probe, write_bundle
+from ostinato.errors import counted
 from ostinato.evaluation import Evaluation, baselines, evaluate, figure
 from ostinato.ngram import NgramModel, fit_ngram, unseen_note
 from ostinato.protocols import StepModel
@@ -162,9 +163,10 @@ def save_counts(
         f"# {title} of {', '.join(corpus.names)}",
         "",
         f"- model: {line}",
-        f"- text: {corpus.train.documents:,} documents, {corpus.train.tokens:,} tokens ({corpus.settings.tokenizer}), "
-        f"{corpus.train.characters:,} characters; held out: {corpus.heldout.documents:,} documents, "
-        f"{corpus.heldout.tokens:,} tokens",
+        f"- text: {counted(corpus.train.documents, 'document')}, {counted(corpus.train.tokens, 'token')} "
+        f"({corpus.settings.tokenizer}), {counted(corpus.train.characters, 'character')}; held out: "
+        f"{counted(corpus.heldout.documents, 'document')}, "
+        f"{counted(corpus.heldout.tokens, 'token')}",
         f"- recipe {recipe}, counted in {seconds:.1f} s",
         *(f"- {note}" for note in notes),
         "",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.errors import TextError
+from ostinato.errors import TextError, counted
 from ostinato.models.task_models import Arrays, Example, TaskModel
 from ostinato.settings import ResolvedTraining
 from ostinato.text.records import Records
@@ -49,7 +49,10 @@ def divide(records: Records, share: float) -> tuple[Part, Part]:
     chosen = np.random.Generator(np.random.PCG64(SPLIT_SEED)).permutation(count)
     held = np.isin(groups, chosen[: max(1, round(share * count))]) if share else np.zeros(len(groups), np.bool_)
     if held.all():
-        raise TextError(f"{len(groups)} records are too few to hold some out: give more, or set text.heldout=0")
+        raise TextError(
+            f"{counted(len(groups), 'record')} {'is' if len(groups) == 1 else 'are'} too few to hold some out: "
+            "give more, or set text.heldout=0"
+        )
     return _part(records, ~held), _part(records, held)
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from ostinato.bundle import Bundle, TaskConfig, check_finite, check_tensors, compare_outputs, rounded, task_config
-from ostinato.errors import BundleError, OstinatoError, SettingsError, UsageError
+from ostinato.errors import BundleError, OstinatoError, SettingsError, UsageError, counted
 from ostinato.models.task_models import TaskModel
 from ostinato.runs.finding import named_task
 from ostinato.runs.network import Built, NetworkTask, Settled
@@ -223,7 +223,7 @@ class RecordTask(NetworkTask):
         name = recipe.task.name
         picture = _Picture(run, title=f"{name}: {', '.join(data.records.names)}", unit=self.unit)
         headline = (
-            f"{name}: {len(data.train):,} records to learn from, {len(data.heldout):,} held out"
+            f"{name}: {counted(len(data.train), 'record')} to learn from, {len(data.heldout):,} held out"
             f"{'' if data.test is None else f', {len(data.test):,} to test on'}; "
             f"{recipe.model.shape}, {model.network.parameter_count:,} parameters, "
             f"{training.precision} on {settled.device}"

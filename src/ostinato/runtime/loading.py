@@ -12,6 +12,11 @@ from ostinato.protocols import StepModel
 from ostinato.runtime.recurrent import load_recurrent
 from ostinato.runtime.window import load_window
 
+_TASKS = {
+    "classify": "a classifier", "forecast": "a forecaster", "next-line": "a model that proposes next lines",
+    "tag": "a tagger", "translate": "a translator",
+}  # fmt: skip
+
 
 def load(
     source: Bundle | str | Path, *, precision: str = "fp32", isa: str | None = None, threads: int | None = None
@@ -30,10 +35,9 @@ def load(
         check_probe(bundle, model, precision)
         return model
     if bundle.kind == "task":
-        raise BundleError(
-            f"{bundle.path} holds no language model but one to {bundle.config.get('task', {}).get('name')}: "
-            "use it with `ostinato predict`"
-        )
+        name = bundle.config.get("task", {}).get("name")
+        kind = _TASKS.get(name, f"a model for the task {name}")
+        raise BundleError(f"{bundle.path} is {kind}, not a language model: use it with `ostinato predict`")
     raise BundleError(
         f"{bundle.path} holds a model of kind {bundle.kind!r:.60}, which this version cannot write or score with"
     )

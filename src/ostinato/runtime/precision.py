@@ -30,10 +30,12 @@ class PrecisionLoss:
 
     def __str__(self) -> str:
         """A line for the card."""
+        change = f"{self.increase:+z.2%}"
+        change = "0.00%" if change == "+0.00%" else change
         text = "tokens of its own writing" if self.own_text else "held-out tokens"
         return (
             f"int8 weights: perplexity {self.int8:.3f} per token against {self.fp32:.3f} with fp32 "
-            f"({self.increase:+.2%}), on {self.tokens:,} {text}"
+            f"({change}), on {self.tokens:,} {text}"
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import field
 from typing import Any
 
-from ostinato.errors import SettingsError
+from ostinato.errors import SettingsError, did_you_mean
 
 _FILES = tuple[str, ...]
 
@@ -50,7 +50,9 @@ def check(section: str, setting: "dataclasses.Field[Any]", annotation: Any, valu
         raise SettingsError(f"{where}{name} must be {names}, got {_shown(value)}")
     if value is not None and limits["among"] and value not in limits["among"]:
         among = ", ".join(limits["among"])
-        raise SettingsError(f"{where}{name} must be one of {among}, got {_shown(value)}{limits['hint']}")
+        meant = did_you_mean(str(value), limits["among"]).removeprefix(": ")
+        given = f"{_shown(value)} ({meant})" if meant else _shown(value)
+        raise SettingsError(f"{where}{name} must be one of {among}, got {given}{limits['hint']}")
     if isinstance(value, float) and not math.isfinite(value):
         raise SettingsError(f"{where}{name} must be a finite number, got {value!r}")
     low, high = limits["low"], limits["high"]

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.errors import TextError
+from ostinato.errors import TextError, counted
 from ostinato.settings import TextSettings
 from ostinato.text.documents import cut_documents, resolve_documents, title_finder
 from ostinato.text.lines import SHOWN, json_value, short, whole_lines
@@ -86,7 +86,9 @@ def read_tagged(paths: Sequence[str], *, answers: bool = True, encoding: str | N
         if answers and not tokens:
             raise TextError(f"{where} is empty: give a text and its tags, or leave the line out")
         if tags is not None and len(tags) != len(tokens):
-            raise TextError(f"{where} has {len(tokens)} tokens and {len(tags)} tags: give one tag per token")
+            raise TextError(
+                f"{where} has {counted(len(tokens), 'token')} and {counted(len(tags), 'tag')}: give one tag per token"
+            )
 
     return _collect(paths, read, check, encoding, filled)
 
@@ -274,7 +276,7 @@ def _tabbed(
     for where, line in _filled_lines(source, filled):
         columns = line.split("\t")
         if not least <= len(columns) <= most:
-            raise TextError(f"{where} has {len(columns)} columns: write {form}")
+            raise TextError(f"{where} has {counted(len(columns), 'column')}: write {form}")
         yield where, columns
 
 
@@ -300,7 +302,9 @@ def _table(source: Source) -> tuple[list[str], Iterator[tuple[str, list[str]]]]:
         for row in lines:
             where = f"{source.name} line {reader.line_num}"
             if row and len(row) != len(header):
-                raise TextError(f"{where} has {len(row)} columns, the header has {len(header)}: fill or quote them")
+                raise TextError(
+                    f"{where} has {counted(len(row), 'column')}, the header has {len(header)}: fill or quote them"
+                )
             if row:
                 yield where, row
 

@@ -74,7 +74,9 @@ class Watch:
                 where = "; all copies of one are on one side of the split"
                 if _are_parted(plan, keys):
                     where = "; what is held out is learnt as well, so its figures mean nothing: give each text once"
-            found.append(f"{len(works) - distinct:,} of {len(keys):,} documents are copies of others{where}")
+            number = len(works) - distinct
+            are = "is a copy of another" if number == 1 else "are copies of others"
+            found.append(f"{number:,} of {len(keys):,} documents {are}{where}")
         return found
 
 

@@ -84,6 +84,8 @@ class EnglishSounds:
         phones = re.sub("[0-9]", "", sound.strip())
         if phones in self._all_keys:
             return frozenset([phones])
+        if phones != sound.strip():  # neither phonemes nor a word: ZZ9
+            return None
         return self.line_keys(sound) or None
 
     @cached_property

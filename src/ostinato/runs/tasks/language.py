@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ostinato.errors import TextError, TrainingError, UsageError
+from ostinato.errors import TextError, TrainingError, UsageError, counted
 from ostinato.evaluation import baselines
 from ostinato.layers import initialisation, keep_one_bias, start_output_bias
 from ostinato.layers.native import instruction_set
@@ -261,7 +261,7 @@ def _headline(corpus: Corpus, model: LanguageModel, settled: Settled) -> str:
     softmax = f"softmax over {t.candidates:,} tokens and the targets per step, " if t.candidates else ""
     apart = f" {t.stride} apart" if t.sampling == "windows" else ""
     return (
-        f"{corpus.train.documents:,} documents, {corpus.train.tokens:,} tokens to learn from, "
+        f"{counted(corpus.train.documents, 'document')}, {counted(corpus.train.tokens, 'token')} to learn from, "
         f"{corpus.heldout.tokens:,} held out, vocabulary {model.vocabulary_size:,}\n"
         f"{m.shape}, {model.parameter_count:,} parameters, {softmax}"
         f"minibatches {t.batch_size} × {t.window} {t.sampling}{apart}, {t.optimizer} {t.learning_rate:g}, "

@@ -93,6 +93,8 @@ const SAID = [
   ["{name} must have at most {high} entries, got {given}", "{name} 最多 {high} 项，现有 {given} 项"],
 
   // settings
+  ["{name} must be one of {known}, got {given} (did you mean {meant}?); {hint}", "{name} 只能是 {known} 之一，不能是 {given}：是不是 {meant}？"],
+  ["{name} must be one of {known}, got {given} (did you mean {meant}?)", "{name} 只能是 {known} 之一，不能是 {given}：是不是 {meant}？"],
   ["{name} must be one of {known}, got {given}; {hint}", "{name} 只能是 {known} 之一，不能是 {given}"],
   ["{name} must be one of {known}, got {given}", "{name} 只能是 {known} 之一，不能是 {given}"],
   ["{name} must be a finite number, got {given}", "{name} 必须是有限的数，现为 {given}"],
@@ -155,6 +157,9 @@ const SAID = [
   ["the text has {given} characters, too few to hold a part out ({most}): give more, or set text.heldout=0", "文本只有 {given} 个字符，不足 {most} 个，无法留出一部分：请增加文本，或设 text.heldout=0"],
   ["no text is held out, so nothing can be compared: set text.heldout above 0", "没有留出文本，无法比较：请把 text.heldout 设为大于 0"],
   ["{n} accents stand apart from their letters (NFD), {how}; convert the text to NFC", "有 {n} 个重音符号与字母分开（NFD）：请把文本转换为 NFC"],
+  ["{n} of {all} documents is a copy of another; all copies of one are on one side of the split", "{all} 篇文档中有 {n} 篇是重复的；同一篇的副本都划分在同一部分"],
+  ["{n} of {all} documents is a copy of another; what is held out is learnt as well, so its figures mean nothing: give each text once", "{all} 篇文档中有 {n} 篇是重复的；留出的内容也在训练文本里，它的成绩没有意义：每篇文本只给一次"],
+  ["{n} of {all} documents is a copy of another", "{all} 篇文档中有 {n} 篇是重复的"],
   ["{n} of {all} documents are copies of others; all copies of one are on one side of the split", "{all} 篇文档中有 {n} 篇是重复的；同一篇的副本都划分在同一部分"],
   ["{n} of {all} documents are copies of others; what is held out is learnt as well, so its figures mean nothing: give each text once", "{all} 篇文档中有 {n} 篇是重复的；留出的内容也在训练文本里，它的成绩没有意义：每篇文本只给一次"],
   ["{n} of {all} documents are copies of others", "{all} 篇文档中有 {n} 篇是重复的"],
