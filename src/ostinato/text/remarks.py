@@ -75,8 +75,8 @@ class Watch:
                 if _are_parted(plan, keys):
                     where = "; what is held out is learnt as well, so its figures mean nothing: give each text once"
             number = len(works) - distinct
-            are = "is a copy of another" if number == 1 else "are copies of others"
-            found.append(f"{number:,} of {len(keys):,} documents {are}{where}")
+            are = " documents is a copy of another" if number == 1 else " documents are copies of others"
+            found.append(f"{number:,} of {len(keys):,}{are}{where}")
         return found
 
 
