@@ -42,7 +42,7 @@ def test_a_text_given_twice_is_said_to_be_on_both_sides(tmp_path: Path) -> None:
         (tmp_path / name).write_text(song(1), "utf-8")
     paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
     (note,) = prepare(paths, TextSettings(), tmp_path / "corpus").notes
-    assert note.startswith("1 of 2 documents are copies of others; what is held out is learnt as well")
+    assert note.startswith("1 of 2 documents is a copy of another; what is held out is learnt as well")
     (note,) = prepare(paths, TextSettings(heldout=0), tmp_path / "all").notes
     assert note == "1 of 2 documents are copies of others"
 
