@@ -44,7 +44,7 @@ def test_a_text_given_twice_is_said_to_be_on_both_sides(tmp_path: Path) -> None:
     (note,) = prepare(paths, TextSettings(), tmp_path / "corpus").notes
     assert note.startswith("1 of 2 documents is a copy of another; what is held out is learnt as well")
     (note,) = prepare(paths, TextSettings(heldout=0), tmp_path / "all").notes
-    assert note == "1 of 2 documents are copies of others"
+    assert note == "1 of 2 documents is a copy of another"
 
 
 def test_texts_without_copies_and_short_lines_are_divided_as_before(tmp_path: Path) -> None:
