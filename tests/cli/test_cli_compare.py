@@ -294,9 +294,10 @@ def without_torch(monkeypatch):
 
 def test_without_torch_there_is_no_network(verses, capsys, without_torch):
     (comparison,) = compared(capsys, verses, "--minutes", 1, "--order", 2)
-    assert "no network: training needs torch: pip install 'ostinato[train]'" in comparison["notes"]
+    install = "training needs torch: pip install 'ostinato[train]' (in a clone: pip install '.[train]')"
+    assert f"no network: {install}" in comparison["notes"]
     assert main(["train", str(verses), "-o", str(verses.parent / "m")]) == 1
-    assert "training needs torch: pip install 'ostinato[train]'" in capsys.readouterr().err
+    assert f"{install}; without torch: --recipe kneser-ney" in capsys.readouterr().err
     assert main(["train", str(verses), "-o", str(verses.parent / "counts"), "--recipe", "kneser-ney"]) == 0
 
 
@@ -315,6 +316,14 @@ def test_without_torch_there_is_no_network(verses, capsys, without_torch):
 def test_wrong_use(verses, capsys, arguments, message):
     assert main(["compare", str(verses), "--minutes", "0", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_text_too_short_to_divide_is_not_told_to_hold_nothing_out(tmp_path, capsys):
+    (tmp_path / "one.txt").write_text("hello\n")
+    assert main(["compare", str(tmp_path / "one.txt"), "--minutes", "0"]) == 1
+    said = capsys.readouterr().err
+    assert "give a longer text, or one to measure on with --heldout" in said
+    assert "text.heldout=0" not in said
 
 
 def test_nothing_held_out(verses, capsys):

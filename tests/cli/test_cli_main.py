@@ -177,6 +177,17 @@ def test_files_whose_names_are_not_utf8(verses, tmp_path):
     assert b"model of song\\udcff.txt" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("option", "given", "message"),
+    [("--minutes", "abc", "--minutes: must be a number, got 'abc'"),
+     ("--steps", "1.5", "--steps: must be a whole number, got '1.5'")],
+)  # fmt: skip
+def test_what_is_no_number(verses, capsys, option, given, message):
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", str(verses), option, given])
+    assert message in capsys.readouterr().err
+
+
 def test_bad_settings(verses, tmp_path, capsys):
     (tmp_path / "r.toml").write_text("[model]\ncells = 'gru'\n")
     for arguments, message in [

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from ostinato.files import building, is_unique, reserve, unique
+from ostinato.files import building, is_unique, replacing, reserve, unique
 
 DEAD = "99999999-0a1b2c3d"
 
@@ -54,3 +54,9 @@ def test_what_a_living_process_builds_stays(tmp_path):
 def test_names_that_look_alike_are_not_ours(tmp_path, name):
     assert not is_unique(name)
     assert is_unique(unique(tmp_path / "model", ".new").name)
+
+
+def test_a_missing_folder_is_named_and_not_the_hidden_file(tmp_path):
+    with pytest.raises(FileNotFoundError) as raised, replacing(tmp_path / "none" / "x.txt"):
+        pass
+    assert (raised.value.strerror, raised.value.filename) == ("the folder does not exist", str(tmp_path / "none"))

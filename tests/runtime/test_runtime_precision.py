@@ -41,3 +41,8 @@ def test_the_line_for_the_card():
 def test_nothing_to_measure(tmp_path):
     with pytest.raises(UsageError, match="cannot be measured on an empty text"):
         precision_loss(saved(tmp_path / "model", SMALL), np.array([], np.uint16))
+
+
+def test_no_change_has_no_sign():
+    line = str(PrecisionLoss(fp32=100.0, int8=99.9999, tokens=12345, own_text=False))
+    assert "(0.00%)" in line
