@@ -108,7 +108,7 @@ def test_suggest_ends_with_its_input(model, monkeypatch, capsys):
     assert run(model, monkeypatch, "s /no/such/folder/x\n", "雨停了") == 0
     got = capsys.readouterr()
     assert got.out == "雨停了\n"
-    assert "cannot save /no/such/folder/x: No such file or directory" in got.err
+    assert "cannot save /no/such/folder/x: the folder does not exist" in got.err
 
 
 def test_suggest_keeps_words_and_last_characters(model, monkeypatch, capsys):

@@ -202,7 +202,7 @@ def test_a_base_is_gone_on_from_together(tmp_path, text):
     assert main([str(word) for word in (*arguments, tmp_path / "one", "--quiet")]) == 0
     ended = team_processes.ends(team_processes.start([*arguments, tmp_path / "two"], 2))
     assert [code for code, _, _ in ended] == [0, 0], ended
-    assert "starts from base-en" in ended[0][2]
+    assert "base-en before training" in ended[0][2]
     assert equal(weights(tmp_path / "one"), weights(tmp_path / "two"), 1e-4)
 
 
