@@ -38,6 +38,14 @@ class TextError(OstinatoError):
     """A text cannot be read, decoded or divided as asked."""
 
 
+class ShortTextError(TextError):
+    """A text is too short to hold a part of it out. `fact` says so; the message adds what to do."""
+
+    def __init__(self, fact: str) -> None:
+        super().__init__(f"{fact}: give more, or set text.heldout=0")
+        self.fact = fact
+
+
 class BundleError(OstinatoError):
     """A saved model is missing, damaged, or of a format this version does not read."""
 

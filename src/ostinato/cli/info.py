@@ -57,7 +57,7 @@ def _sweep(folder: Path, best: dict[str, Any] | None, done: list[str], args: arg
     where = f"its table is {quoted(table)}" if table.is_file() else "it has no table yet"
     one, which = (best["folder"], "the best") if best else ("".join(done[:1]), "one")
     run = f"; for {which} run: ostinato info {quoted(folder / one)}" if one else ""
-    say(f"{folder} is a sweep with {len(done)} finished run{'' if len(done) == 1 else 's'}; {where}{run}")
+    say(f"{folder} is a sweep with {counted(len(done), 'finished run')}; {where}{run}")
     return 0
 
 

@@ -11,7 +11,7 @@ from ostinato.bundle import Probe, write_bundle
 from ostinato.comparing.measuring import Measuring
 from ostinato.comparing.networks import STOPPING
 from ostinato.comparing.plan import Measured, Plan
-from ostinato.errors import TextError, UsageError
+from ostinato.errors import ShortTextError, TextError, UsageError
 from ostinato.evaluation import from_log_probabilities
 from ostinato.evaluation.compare import ADAPTING, Comparison
 from ostinato.ngram import Mixture, join_parts
@@ -100,9 +100,8 @@ def _prepare(texts: Sequence[str], plan: Plan, given: Model | None) -> tuple[Cor
     # what a given model learnt from is divided as it was for it, so that all models learn from the same
     try:
         corpus = prepare(texts, whole if given is None else settings, folder, encoding=plan.encoding)
-    except TextError as error:  # without a held-out part there is nothing to compare
-        instead = ": give a longer text, or one to measure on with --heldout"
-        raise TextError(str(error).replace(": give more, or set text.heldout=0", instead)) from None
+    except ShortTextError as error:  # without a held-out part there is nothing to compare
+        raise TextError(f"{error.fact}: give a longer text, or one to measure on with --heldout") from None
     notes = list(corpus.notes)
     own_vocabulary = given is None or corpus.fingerprint == given.config.get("text", {}).get("fingerprint")
     if given is not None and not own_vocabulary:

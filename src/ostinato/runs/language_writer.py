@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ostinato.bundle import Bundle, Probe
-from ostinato.errors import counted
 from ostinato.evaluation import Evaluation, baselines, figure
 from ostinato.models.language_model import LanguageModel
 from ostinato.models.step import TorchStepModel
@@ -22,7 +21,7 @@ from ostinato.runs.start import Origin
 from ostinato.settings import ResolvedRecipe
 from ostinato.terminal import activity
 from ostinato.text import Corpus
-from ostinato.text.description import describe
+from ostinato.text.description import describe, summary
 from ostinato.text.known_words import words_file
 from ostinato.training.observers import Row
 
@@ -134,10 +133,7 @@ class LanguageWriter(ModelWriter):
             "",
             f"- model: {m.shape}, embedding {m.embedding_size or 'one-hot'}"
             f"{', tied' if m.tied else ''}; {self.module.parameter_count:,} parameters",
-            f"- text: {counted(c.train.documents, 'document')}, {counted(c.train.tokens, 'token')} "
-            f"({c.settings.tokenizer}), {counted(c.train.characters, 'character')}; held out: "
-            f"{counted(c.heldout.documents, 'document')}, "
-            f"{counted(c.heldout.tokens, 'token')}",
+            f"- text: {summary(c)}",
             f"- training: recipe {self.recipe.name}, {self.how_long(row)}",
             *(_origin_lines(config["start"], evaluation) if "start" in config else []),
             "",

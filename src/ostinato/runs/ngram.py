@@ -12,7 +12,6 @@ from typing import Any
 import numpy.typing as npt
 
 from ostinato.bundle import Probe, write_bundle
-from ostinato.errors import counted
 from ostinato.evaluation import Evaluation, baselines, evaluate, figure
 from ostinato.ngram import NgramModel, fit_ngram, unseen_note
 from ostinato.protocols import StepModel
@@ -22,7 +21,7 @@ from ostinato.runs.texts import read_corpus
 from ostinato.settings import NgramSettings, Recipe
 from ostinato.terminal import activity
 from ostinato.text import Corpus
-from ostinato.text.description import describe
+from ostinato.text.description import describe, summary
 from ostinato.text.known_words import words_file
 
 
@@ -163,10 +162,7 @@ def save_counts(
         f"# {title} of {', '.join(corpus.names)}",
         "",
         f"- model: {line}",
-        f"- text: {counted(corpus.train.documents, 'document')}, {counted(corpus.train.tokens, 'token')} "
-        f"({corpus.settings.tokenizer}), {counted(corpus.train.characters, 'character')}; held out: "
-        f"{counted(corpus.heldout.documents, 'document')}, "
-        f"{counted(corpus.heldout.tokens, 'token')}",
+        f"- text: {summary(corpus)}",
         f"- recipe {recipe}, counted in {seconds:.1f} s",
         *(f"- {note}" for note in notes),
         "",

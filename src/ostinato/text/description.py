@@ -4,6 +4,7 @@ import dataclasses
 import re
 from typing import Any
 
+from ostinato.errors import counted
 from ostinato.text.corpus import Corpus
 
 
@@ -25,6 +26,16 @@ def describe(corpus: Corpus) -> dict[str, Any]:
             if split is not None
         },
     }
+
+
+def summary(corpus: Corpus) -> str:
+    """How much there is of the text, and how much of it is held out: a line of a model's card."""
+    train, heldout = corpus.train, corpus.heldout
+    return (
+        f"{counted(train.documents, 'document')}, {counted(train.tokens, 'token')} ({corpus.settings.tokenizer}), "
+        f"{counted(train.characters, 'character')}; held out: {counted(heldout.documents, 'document')}, "
+        f"{counted(heldout.tokens, 'token')}"
+    )
 
 
 def heading_of(documents: str) -> str:

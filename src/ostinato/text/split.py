@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ostinato.errors import TextError
+from ostinato.errors import ShortTextError
 from ostinato.text.documents import Piece
 
 TRAIN, HELDOUT = 0, 1
@@ -62,7 +62,7 @@ def plan_split(documents: int, characters: int, share: float) -> SplitPlan:
     """Hold out `share` of the documents, at least one, or of the characters when there is only one document; a smaller
     share of a text so long that this would be more than MOST characters.
 
-    Raises TextError for a single document of fewer than 20 characters: either part would be next to nothing.
+    Raises ShortTextError for a single document of fewer than 20 characters: either part would be next to nothing.
     """
     nothing = np.zeros(0, np.bool_)
     if share == 0:
@@ -71,10 +71,7 @@ def plan_split(documents: int, characters: int, share: float) -> SplitPlan:
     if documents > 1:
         return SplitPlan("documents", share, _chosen(documents, max(1, round(part * documents))))
     if characters < SHORTEST:
-        raise TextError(
-            f"the text has {characters} characters, too few to hold a part out ({SHORTEST}): "
-            "give more, or set text.heldout=0"
-        )
+        raise ShortTextError(f"the text has {characters} characters, too few to hold a part out ({SHORTEST})")
     return SplitPlan("tail", share, nothing, int((1 - part) * characters))
 
 

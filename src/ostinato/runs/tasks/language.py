@@ -103,7 +103,7 @@ class LanguageTask(NetworkTask):
         size, rows = 1 if run.team is None else run.team.size, settled.training.batch_size
         if rows < size:
             raise UsageError(
-                f"{size} processes cannot share a minibatch of {rows} row{'' if rows == 1 else 's'}: start fewer "
+                f"{size} processes cannot share a minibatch of {counted(rows, 'row')}: start fewer "
                 f"processes, or set training.batch_size to {size} or more"
             )
         return settled
@@ -250,7 +250,7 @@ def _chosen(run: Run, settled: Settled, corpus: Corpus, counts: Counts | None, o
     cores, precision = _cores(run), settled.training.precision
     why = reason(
         run.recipe, settled.recipe, _size(corpus), machine_speed(cores, instruction_set(), precision),
-        f"{cores} core{'' if cores == 1 else 's'} in {precision}", None if origin is None else origin.name,
+        f"{counted(cores, 'core')} in {precision}", None if origin is None else origin.name,
     )  # fmt: skip
     mixed = [] if counts is None else [one.name for one in counts.models]
     return [why + (f"; mixed with {' and '.join(mixed)} at the end if that is better" if mixed else "")]
